@@ -1,0 +1,68 @@
+// Builds one ESM bundle and one style sheet per widget into mi_widgets/static, with a manifest that says
+// which sources they were built from. The folder is deleted first, so that nothing stale can ship.
+import { createHash } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, relative, resolve, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build, context } from "esbuild";
+
+const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const place = process.argv.indexOf("--out");
+const STATIC = place > 0 ? resolve(process.argv[place + 1]) : join(ROOT, "mi_widgets", "static");
+const ENTRIES = ["attention-heads"];
+
+/** Every file below a folder, as paths relative to the repository with forward slashes, sorted. */
+function filesBelow(folder) {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) =>
+      relative(ROOT, join(entry.parentPath ?? entry.path, entry.name))
+        .split(sep)
+        .join("/"),
+    )
+    .sort();
+}
+
+/** sha256 over path, NUL, content, NUL of each file of js/ and of package-lock.json, in sorted order. */
+export function sourceHash() {
+  const hash = createHash("sha256");
+  for (const path of [...filesBelow(join(ROOT, "js")), "package-lock.json"].sort()) {
+    hash
+      .update(path)
+      .update("\0")
+      .update(readFileSync(join(ROOT, path)))
+      .update("\0");
+  }
+  return hash.digest("hex");
+}
+
+function writeManifest() {
+  const files = readdirSync(STATIC).sort();
+  const manifest = { hash: sourceHash(), files: files.filter((name) => name !== "manifest.json") };
+  writeFileSync(join(STATIC, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+}
+
+const options = {
+  entryPoints: ENTRIES.flatMap((name) => [join(ROOT, "js", `${name}.ts`), join(ROOT, "js", `${name}.css`)]),
+  outdir: STATIC,
+  bundle: true,
+  format: "esm",
+  target: "es2022",
+  minify: true,
+  legalComments: "none",
+  charset: "utf8",
+  logLevel: "info",
+};
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  rmSync(STATIC, { recursive: true, force: true });
+  mkdirSync(STATIC, { recursive: true });
+  if (process.argv.includes("--watch")) {
+    const manifest = { name: "manifest", setup: (it) => it.onEnd(writeManifest) };
+    const watcher = await context({ ...options, minify: false, plugins: [manifest] });
+    await watcher.watch();
+  } else {
+    await build(options);
+    writeManifest();
+  }
+}

@@ -1,0 +1,101 @@
+// Arrays as they travel: raw little-endian bytes with a shape, a layout and, for u8, a scale. Bytes stay bytes;
+// a value is worked out when it is looked at.
+import type { ArrayEntries, ArrayEntry } from "./protocol";
+
+export const NOT_FINITE = 255;
+
+/** Bytes are missing or do not fit: a host dropped or damaged a buffer. The text is meant for the reader. */
+export class BuffersMissing extends Error {
+  override name = "BuffersMissing";
+}
+
+/** A view of what a host hands over as a buffer, without copying; null when it is no buffer. */
+export function asBytes(data: unknown): Uint8Array | null {
+  if (data instanceof ArrayBuffer) return new Uint8Array(data);
+  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return null;
+}
+
+const WIDTH = { u8: 1, i32: 4, f32: 4 } as const;
+const product = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
+
+/** A decoded array; for `lower` the last two axes are a square of which only the lower triangle is stored. */
+export class Grid {
+  constructor(
+    readonly dtype: ArrayEntry["dtype"],
+    readonly shape: readonly number[],
+    readonly layout: ArrayEntry["layout"],
+    readonly raw: Uint8Array | Int32Array | Float32Array,
+    readonly scale = 1,
+    readonly offset = 0,
+  ) {}
+
+  /** Numbers stored for one square (or rectangle) of the last two axes. */
+  get planeSize(): number {
+    const [rows, cols] = this.plane;
+    return this.layout === "lower" ? (rows * (rows + 1)) / 2 : rows * cols;
+  }
+
+  get plane(): [number, number] {
+    return [this.shape.at(-2) ?? 1, this.shape.at(-1) ?? 1];
+  }
+
+  /** Where (row, col) of plane number `plane` is stored; -1 above the diagonal of a `lower` array. */
+  index(plane: number, row: number, col: number): number {
+    if (this.layout === "lower") return col > row ? -1 : plane * this.planeSize + (row * (row + 1)) / 2 + col;
+    return plane * this.planeSize + row * this.plane[1] + col;
+  }
+
+  /** The value there; NaN when it is not finite, 0 above the diagonal of a `lower` array. */
+  value(plane: number, row: number, col: number): number {
+    const at = this.index(plane, row, col);
+    if (at < 0) return 0;
+    const raw = this.raw[at] ?? Number.NaN;
+    if (this.dtype !== "u8") return raw;
+    return raw === NOT_FINITE ? Number.NaN : this.offset + this.scale * raw;
+  }
+}
+
+/** Reads one entry. Its bytes are `entry.data` (traits) or `buffers[entry.buffer]` (messages).
+ *
+ * @throws BuffersMissing when the bytes are absent or their number is not what the shape asks for.
+ */
+export function decode(entry: ArrayEntry, buffers: readonly unknown[] = []): Grid {
+  const bytes = asBytes(entry.data ?? (entry.buffer === undefined ? undefined : buffers[entry.buffer]));
+  if (!bytes)
+    throw new BuffersMissing("The picture arrived without its binary data: this notebook host drops it.");
+  const side = entry.shape.at(-1) ?? 1;
+  const count =
+    entry.layout === "lower"
+      ? (product(entry.shape.slice(0, -2)) * side * (side + 1)) / 2
+      : product(entry.shape);
+  const expected = count * WIDTH[entry.dtype];
+  if (bytes.byteLength !== expected) {
+    throw new BuffersMissing(
+      `The picture's binary data is damaged: ${bytes.byteLength} bytes arrived where ${expected} were expected.`,
+    );
+  }
+  return new Grid(
+    entry.dtype,
+    entry.shape,
+    entry.layout,
+    numbers(entry.dtype, bytes, count),
+    entry.scale,
+    entry.offset,
+  );
+}
+
+export function decodeAll(entries: ArrayEntries, buffers: readonly unknown[] = []): Record<string, Grid> {
+  return Object.fromEntries(Object.entries(entries).map(([name, entry]) => [name, decode(entry, buffers)]));
+}
+
+function numbers(dtype: ArrayEntry["dtype"], bytes: Uint8Array, count: number) {
+  if (dtype === "u8") return bytes;
+  // A DataView reads little-endian on every machine and from any alignment; a typed array does neither.
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const out = dtype === "i32" ? new Int32Array(count) : new Float32Array(count);
+  for (let i = 0; i < count; i++) {
+    out[i] = dtype === "i32" ? view.getInt32(i * 4, true) : view.getFloat32(i * 4, true);
+  }
+  return out;
+}

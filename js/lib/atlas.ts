@@ -1,0 +1,109 @@
+// The atlas as the page holds it: decoded thumbnails, filled layer by layer while they stream, and the scores.
+import { decode, Grid, NOT_FINITE } from "./arrays";
+import type { Partial } from "./channel";
+import type { AtlasEntry, Provenance, Run, Score } from "./protocol";
+
+export interface Atlas {
+  rev: number;
+  run: Run;
+  layers: number;
+  heads: number;
+  kvHeads: number;
+  positions: number;
+  side: number;
+  /** u8 [layer, head, side, side]; layers that are still to come are not finite. */
+  thumbs: Grid;
+  /** Which layers have arrived. */
+  arrived: boolean[];
+  scores: Record<string, Score>;
+  missing: Record<string, string>;
+  provenance: Provenance;
+}
+
+/** @throws BuffersMissing when the host dropped the thumbnails. */
+export function readAtlas(entry: AtlasEntry, buffers: readonly unknown[] = []): Atlas {
+  const thumbs = entry.arrays.thumbs;
+  if (!thumbs) throw new TypeError("an atlas without thumbnails");
+  return {
+    rev: entry.rev,
+    run: entry.run,
+    layers: entry.n_layers,
+    heads: entry.n_heads,
+    kvHeads: entry.n_kv_heads,
+    positions: entry.positions,
+    side: entry.side,
+    thumbs: decode(thumbs, buffers),
+    arrived: new Array(entry.n_layers).fill(true),
+    scores: entry.scores ?? {},
+    missing: entry.missing ?? {},
+    provenance: entry.provenance ?? {},
+  };
+}
+
+/** A streamed part of an atlas laid into the one that is growing, or into a new one when it is of another question.
+ *
+ * Returns null when the partial carries no thumbnails.
+ */
+export function growAtlas(growing: Atlas | null, partial: Partial, layers: number): Atlas | null {
+  const {
+    run,
+    layers: range,
+    rev,
+    positions,
+    side,
+  } = partial.data as {
+    run?: Run;
+    layers?: [number, number];
+    rev?: number;
+    positions?: number;
+    side?: number;
+  };
+  const part = partial.arrays.thumbs;
+  if (!part || !range || run === undefined || rev === undefined || !side || !positions) return null;
+  const heads = part.shape[1] ?? 0;
+  const same = growing && growing.rev === rev && growing.run === run && growing.side === side;
+  const atlas = same ? growing : emptyAtlas({ rev, run, layers, heads, positions, side }, part);
+  // The range's end may be inclusive or not; the array itself says how many layers it has.
+  const count = part.shape[0] ?? 0;
+  (atlas.thumbs.raw as Uint8Array).set(part.raw as Uint8Array, range[0] * heads * side * side);
+  for (let layer = range[0]; layer < Math.min(range[0] + count, layers); layer++) atlas.arrived[layer] = true;
+  return { ...atlas };
+}
+
+function emptyAtlas(
+  facts: { rev: number; run: Run; layers: number; heads: number; positions: number; side: number },
+  like: Grid,
+): Atlas {
+  const shape = [facts.layers, facts.heads, facts.side, facts.side];
+  const raw = new Uint8Array(shape.reduce((a, b) => a * b, 1)).fill(NOT_FINITE);
+  return {
+    ...facts,
+    kvHeads: facts.heads,
+    thumbs: new Grid("u8", shape, "full", raw, like.scale, like.offset),
+    arrived: new Array(facts.layers).fill(false),
+    scores: {},
+    missing: {},
+    provenance: {},
+  };
+}
+
+/** Is the thumbnail the pattern itself? Then a focus needs nothing more from the kernel. */
+export const thumbsAreExact = (atlas: Atlas) => atlas.positions <= atlas.side;
+
+/** The head whose bar is longest for a score; the first head with a pattern when no score is there. */
+export function strongestHead(atlas: Atlas, score: string): [number, number] | null {
+  const bars = atlas.scores[score]?.bars;
+  let best: [number, number] | null = null;
+  let longest = Number.NEGATIVE_INFINITY;
+  for (let layer = 0; layer < atlas.layers; layer++) {
+    if (atlas.missing[layer] !== undefined || !atlas.arrived[layer]) continue;
+    for (let head = 0; head < atlas.heads; head++) {
+      const bar = bars?.[layer]?.[head] ?? -1;
+      if (bar > longest) {
+        longest = bar;
+        best = [layer, head];
+      }
+    }
+  }
+  return best;
+}

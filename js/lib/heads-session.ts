@@ -1,0 +1,398 @@
+// What the attention-heads widget knows beyond the question: atlas, run, score, heads in view and their patterns.
+import { BuffersMissing, type Grid } from "./arrays";
+import { type Atlas, growAtlas, readAtlas, strongestHead, thumbsAreExact } from "./atlas";
+import type { Partial } from "./channel";
+import { type Cell, type Head, headKey, sameHead } from "./heads";
+import { type Combine, combine, type Pattern, patternFromReply, patternFromThumb } from "./patterns";
+import type { AtlasEntry, Run } from "./protocol";
+import { Session } from "./session";
+import { parsePatternSite, patternSite } from "./sites";
+
+const REST_MS = 120;
+const CACHE = 64;
+
+export class HeadsSession extends Session {
+  atlas: Atlas | null = null;
+  growing: Atlas | null = null;
+  /** The binary data of the atlas did not arrive: why, in words. */
+  atlasTrouble: string | null = null;
+  run: Run = "clean";
+  score = "induction";
+  locked: Head[] = [];
+  hovered: Head | null = null;
+  combine: Combine = "mean";
+  /** The token in focus; null until one is chosen: then it is the answer position. */
+  token: number | null = null;
+  /** A clicked cell of the focus pattern. */
+  cell: Cell | null = null;
+  hoverCell: Cell | null = null;
+  hoverToken: number | null = null;
+  /** The exact value of the cell that the pointer rests on. */
+  exact: { key: string; value: number | null } | null = null;
+  /** How many pixels (device) the focus pattern can show on a side; set by the view. */
+  focusPixels = 512;
+  #cache = new Map<string, Pattern>();
+  #restTimer: unknown = null;
+  #valueTimer: unknown = null;
+  #asked = "";
+  #scoreChosen = false;
+  #runAsked: Run | null = null;
+
+  override start(): void {
+    this.listen("change:atlas", () => this.#readTrait());
+    this.listen("change:status", () => {
+      // Work that was cancelled or failed leaves half a picture: the last whole one is shown again.
+      if (!this.work) this.growing = null;
+    });
+    this.#readTrait();
+    super.start();
+  }
+
+  override close(): void {
+    super.close();
+    this.timers.clear(this.#restTimer);
+    this.timers.clear(this.#valueTimer);
+  }
+
+  /** The atlas to draw: the one that streams in once a part of it is there, else the last complete one. */
+  get shown(): Atlas | null {
+    return this.growing ?? this.atlas;
+  }
+
+  /** Is the picture of an older question or run than the one asked for? */
+  get stale(): boolean {
+    const atlas = this.shown;
+    if (!atlas) return false;
+    return atlas.rev < (this.question?.rev ?? 0) || atlas.run !== this.run || this.drafted || this.asking;
+  }
+
+  #readTrait(): void {
+    this.hold("atlas");
+    const entry = this.model.get("atlas") as AtlasEntry | null;
+    if (entry && typeof entry.rev === "number") this.#takeAtlas(entry);
+  }
+
+  protected override readSnapshot(
+    snapshot: Record<string, Record<string, unknown>>,
+    buffers: readonly unknown[],
+  ) {
+    const entry = snapshot.atlas as unknown as AtlasEntry | undefined;
+    if (entry && typeof entry.rev === "number") this.#takeAtlas(entry, buffers);
+  }
+
+  #takeAtlas(entry: AtlasEntry, buffers: readonly unknown[] = []): void {
+    if (entry.rev < (this.atlas?.rev ?? 0)) return;
+    try {
+      const atlas = readAtlas(entry, buffers);
+      const first = this.atlas === null;
+      this.atlas = atlas;
+      this.atlasTrouble = null;
+      if (this.growing && (this.growing.rev < atlas.rev || this.growing.run === atlas.run))
+        this.growing = null;
+      // Another view or Python may have chosen the run; only a run this page asks for is waited for.
+      if (first || this.#runAsked === null || this.#runAsked === atlas.run) {
+        this.run = atlas.run;
+        this.#runAsked = null;
+      }
+      this.#afterAtlas();
+    } catch (error) {
+      if (!(error instanceof BuffersMissing)) throw error;
+      this.atlasTrouble = error.message;
+    }
+    this.changed();
+  }
+
+  #afterAtlas(): void {
+    const atlas = this.atlas;
+    if (!atlas) return;
+    this.#cache.clear();
+    this.#asked = "";
+    this.exact = null;
+    const inside = ([layer, head]: Head) => layer < atlas.layers && head < atlas.heads;
+    this.locked = this.locked.filter(inside);
+    if (this.hovered && !inside(this.hovered)) this.hovered = null;
+    if (this.token !== null && this.token >= atlas.positions) this.token = null;
+    if (this.cell && Math.max(this.cell.dest, this.cell.src) >= atlas.positions) this.cell = null;
+    this.hoverCell = null;
+    if (!this.#scoreChosen && !this.scoreDefined(this.score)) {
+      this.score =
+        ["duplicate", "previous", "first", "entropy"].find((name) => this.scoreDefined(name)) ?? this.score;
+    }
+    this.wantPattern();
+  }
+
+  protected override onKernelPartial(partial: Partial): void {
+    this.#grow(partial);
+    super.onKernelPartial(partial);
+  }
+
+  #grow(partial: Partial): void {
+    const rev = Number(partial.data.rev ?? -1);
+    if (rev < (this.atlas?.rev ?? 0) || rev < (this.question?.rev ?? 0)) return;
+    const layers = this.question?.model?.n_layers ?? this.atlas?.layers ?? 0;
+    this.growing = growAtlas(this.growing, partial, layers) ?? this.growing;
+    this.changed();
+  }
+
+  scoreDefined(name: string): boolean {
+    const score = this.shown?.scores[name];
+    return !!score && score.reason === null;
+  }
+
+  setScore(name: string): void {
+    if (!this.scoreDefined(name)) return;
+    this.#scoreChosen = true;
+    this.score = name;
+    this.wantPattern();
+    this.changed();
+  }
+
+  /** Why a run cannot be shown, or null when it can. */
+  runReason(run: Run): string | null {
+    const question = this.question;
+    if (!question?.model) return "Nothing was asked yet.";
+    if ((run === "corrupted" || run === "difference") && !question.prompts.corrupted) {
+      return "This needs a corrupted prompt: mi.Experiment(model, clean, corrupted).";
+    }
+    if (run === "edited" && !question.edits.some((edit) => edit.on)) return "No edit is switched on.";
+    if (run !== this.run && this.offReason) return this.offReason;
+    return null;
+  }
+
+  setRun(run: Run): void {
+    if (this.runReason(run) !== null || (run === this.run && !this.#runAsked)) return;
+    const before = this.atlas?.run ?? run;
+    this.run = run;
+    this.#runAsked = run;
+    this.trouble = null;
+    const options = { slot: "atlas", onPartial: (partial: Partial) => this.#grow(partial) };
+    const pending = this.ask("heads.atlas", () => ({ run }), `The ${run} run failed`, options);
+    void pending.reply.then((reply) => {
+      if (reply.kind !== "done" && this.#runAsked === run) {
+        this.#runAsked = null;
+        this.run = before;
+        this.growing = null;
+      }
+      this.changed();
+    });
+    this.changed();
+  }
+
+  /** Asks once more for the atlas of the run that is wanted, after work of the kernel's own failed. */
+  rerun(): void {
+    this.trouble = null;
+    this.ask("heads.atlas", () => ({ run: this.run }), `The ${this.run} run failed`, { slot: "atlas" });
+    this.changed();
+  }
+
+  /** The prompt whose tokens label the picture. */
+  get shownPrompt() {
+    const prompts = this.question?.prompts;
+    if (!prompts) return null;
+    const run = this.shown?.run ?? this.run;
+    const which = this.promptOf(run);
+    return prompts[which] ?? prompts.clean;
+  }
+
+  promptOf(run: Run): "clean" | "corrupted" {
+    if (run === "corrupted") return "corrupted";
+    return run === "edited" && this.question?.base === "corrupted" ? "corrupted" : "clean";
+  }
+
+  // --- heads in view ----------------------------------------------------------------------------------------------
+
+  /** What the focus shows: the hovered head, else the locked ones, else the strongest head of the score. */
+  get focus(): Head[] {
+    if (this.hovered) return [this.hovered];
+    const { layer, head } = this.linkedHover ?? {};
+    const atlas = this.shown;
+    if (!atlas) return [];
+    if (layer !== undefined && head !== undefined && layer < atlas.layers && head < atlas.heads)
+      return [[layer, head]];
+    if (this.locked.length) return this.locked;
+    const strongest = strongestHead(atlas, this.score);
+    return strongest ? [strongest] : [];
+  }
+
+  /** The token in focus: the hovered, the clicked, or the answer position. */
+  get focusToken(): number {
+    const length = this.shown?.positions ?? 0;
+    const linked = this.linkedHover?.position;
+    const fallback = Math.max(0, Math.min(this.question?.answer_position ?? length - 1, length - 1));
+    const wanted =
+      this.hoverToken ?? this.hoverCell?.dest ?? linked ?? this.cell?.dest ?? this.token ?? fallback;
+    return Math.max(0, Math.min(wanted, length - 1));
+  }
+
+  hoverHead(head: Head | null): void {
+    if (head === this.hovered || sameHead(head, this.hovered)) return;
+    this.hovered = head;
+    this.tellHover(head ? { layer: head[0], head: head[1] } : null);
+    this.wantPattern(REST_MS);
+    this.changed();
+  }
+
+  hoverPosition(token: number | null): void {
+    if (token === this.hoverToken) return;
+    this.hoverToken = token;
+    this.tellHover(token === null ? null : { position: token });
+    this.changed();
+  }
+
+  /** Locks a head; with `add` it joins or leaves the locked ones. Locking the only locked head frees it. */
+  lock(head: Head, add = false): void {
+    const held = this.locked.some((it) => sameHead(it, head));
+    if (add) this.locked = held ? this.locked.filter((it) => !sameHead(it, head)) : [...this.locked, head];
+    else this.locked = held && this.locked.length === 1 ? [] : [head];
+    this.locked = this.locked.slice(-16);
+    this.hovered = null;
+    this.#tellSelection();
+  }
+
+  clearSelection(): void {
+    this.locked = [];
+    this.cell = null;
+    this.token = null;
+    this.hovered = null;
+    this.#tellSelection();
+  }
+
+  pickToken(token: number): void {
+    this.token = this.token === token && this.cell === null ? null : token;
+    this.cell = null;
+    this.#tellSelection();
+  }
+
+  pickCell(cell: Cell): void {
+    const same = this.cell?.dest === cell.dest && this.cell.src === cell.src;
+    this.cell = same ? null : cell;
+    this.token = cell.dest;
+    if (this.locked.length === 0) this.locked = this.focus.slice();
+    this.#tellSelection();
+    this.wantValue(0);
+  }
+
+  setCombine(how: Combine): void {
+    this.combine = how;
+    this.changed();
+  }
+
+  #tellSelection(): void {
+    const place = { dest: this.cell?.dest ?? this.token, src: this.cell?.src ?? null };
+    this.select(this.locked.map(([layer, head]) => patternSite({ layer, head, ...place })));
+    this.wantPattern();
+  }
+
+  protected override applySelection(selection: readonly string[]): void {
+    const sites = selection.map(parsePatternSite).filter((site) => site !== null);
+    const atlas = this.atlas;
+    this.locked = sites
+      .filter((site) => !atlas || (site.layer < atlas.layers && site.head < atlas.heads))
+      .map((site) => [site.layer, site.head] as const);
+    const first = sites.find((site) => site.dest !== null);
+    const fits = (position: number) => !atlas || position < atlas.positions;
+    this.token = first?.dest != null && fits(first.dest) ? first.dest : null;
+    this.cell =
+      this.token !== null && first?.src != null && fits(first.src)
+        ? { dest: this.token, src: first.src }
+        : null;
+    super.applySelection(selection);
+    this.wantPattern();
+  }
+
+  // --- patterns ---------------------------------------------------------------------------------------------------
+
+  #key(head: Head, atlas: Atlas): string {
+    return `${atlas.run}:${atlas.rev}:${headKey(head)}`;
+  }
+
+  /** The pattern of one head as well as it is known: exact when it is there, else its thumbnail. */
+  patternOf(head: Head): Pattern | null {
+    const atlas = this.shown;
+    if (!atlas?.arrived[head[0]] || atlas.missing[head[0]] !== undefined) return null;
+    return this.#cache.get(this.#key(head, atlas)) ?? patternFromThumb(atlas, head);
+  }
+
+  /** What the focus draws: one head's pattern, or several combined. */
+  get focusPattern(): Pattern | null {
+    const patterns = this.focus.map((head) => this.patternOf(head)).filter((it) => it !== null);
+    return combine(patterns, this.combine);
+  }
+
+  /** Fetches what the focus shows when the thumbnails are coarser than the pattern; after the pointer rests. */
+  wantPattern(rest = 0): void {
+    this.timers.clear(this.#restTimer);
+    const atlas = this.atlas;
+    if (!atlas || this.growing || thumbsAreExact(atlas) || !this.channel.usable) return;
+    const ask = () => this.#askPattern();
+    if (rest) this.#restTimer = this.timers.set(ask, rest);
+    else ask();
+  }
+
+  #askPattern(): void {
+    const atlas = this.atlas;
+    if (!atlas || atlas.rev !== this.question?.rev) return;
+    const heads = this.focus.filter(
+      (it) => !this.#cache.has(this.#key(it, atlas)) && atlas.missing[it[0]] === undefined,
+    );
+    const wanted = heads.map((it) => this.#key(it, atlas)).join(" ");
+    if (heads.length === 0 || wanted === this.#asked) return;
+    this.#asked = wanted;
+    const all = [0, atlas.positions];
+    const side = Math.max(16, Math.min(1024, Math.floor(this.focusPixels)));
+    const params = { run: atlas.run, heads, dest: all, src: all, side };
+    void this.channel.request("heads.pattern", params, { slot: "pattern" }).reply.then((reply) => {
+      if (this.#asked === wanted) this.#asked = "";
+      if (reply.kind === "failed")
+        return this.fail("This pattern could not be fetched", reply, () => this.#askPattern());
+      if (reply.kind !== "done" || reply.rev < (this.atlas?.rev ?? 0)) return;
+      const grid = reply.arrays.pattern as Grid;
+      for (const [place, head] of heads.entries()) {
+        this.#cache.set(this.#key(head, atlas), patternFromReply(grid, place, atlas));
+      }
+      for (const key of [...this.#cache.keys()].slice(0, Math.max(0, this.#cache.size - CACHE)))
+        this.#cache.delete(key);
+      this.changed();
+    });
+  }
+
+  hoverAt(cell: Cell | null): void {
+    if (cell?.dest === this.hoverCell?.dest && cell?.src === this.hoverCell?.src) return;
+    this.hoverCell = cell;
+    this.tellHover(cell ? { position: cell.dest } : null);
+    this.wantValue(200);
+    this.changed();
+  }
+
+  /** Key of the cell whose value is read out, for the one head in focus. */
+  valueKey(cell: Cell): string | null {
+    const [head, more] = this.focus;
+    return head && !more && this.atlas ? `${this.#key(head, this.atlas)}:${cell.dest}<${cell.src}` : null;
+  }
+
+  /** Asks for the exact value of the cell under the cursor, once it rests there. */
+  wantValue(rest: number): void {
+    this.timers.clear(this.#valueTimer);
+    const cell = this.hoverCell ?? this.cell;
+    const key = cell && this.valueKey(cell);
+    const [layer, head] = this.focus[0] ?? [];
+    if (
+      !cell ||
+      !key ||
+      this.exact?.key === key ||
+      this.stale ||
+      !this.channel.usable ||
+      cell.src > cell.dest
+    )
+      return;
+    const run = this.atlas?.run;
+    this.#valueTimer = this.timers.set(() => {
+      const params = { run, layer, head, dest: cell.dest, src: cell.src };
+      void this.channel.request("heads.value", params, { slot: "value" }).reply.then((reply) => {
+        if (reply.kind !== "done" || reply.rev < (this.atlas?.rev ?? 0)) return;
+        this.exact = { key, value: (reply.data.value as number | null) ?? null };
+        this.changed();
+      });
+    }, rest);
+  }
+}

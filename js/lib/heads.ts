@@ -1,0 +1,11 @@
+// A head and a cell of its pattern, as the views and the session name them.
+
+export type Head = readonly [layer: number, head: number];
+
+export interface Cell {
+  dest: number;
+  src: number;
+}
+
+export const sameHead = (a: Head | null, b: Head | null) => !!a && !!b && a[0] === b[0] && a[1] === b[1];
+export const headKey = ([layer, head]: Head) => `L${layer}H${head}`;

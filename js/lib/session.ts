@@ -1,0 +1,300 @@
+// What every widget of an experiment knows: the question, the work under way, the line to the kernel, the selection.
+// One session per front-end model; the views of that model share it and only draw what it says.
+import { Channel, type Partial, type Pending, type Reply, type Timers } from "./channel";
+import { Emitter } from "./emitter";
+import { type HostProbe, probeHost } from "./host";
+import { type Hover, joinLink, type Link } from "./link";
+import type { Failure, HostModel, Params, Progress, Question, Revs, Status } from "./protocol";
+
+/** What failed, in words for the reader, and how to try again. */
+export interface Trouble {
+  title: string;
+  failure: Failure;
+  retry: (() => void) | null;
+}
+
+export type SessionState =
+  | "reload"
+  | "restarted"
+  | "offline"
+  | "waiting"
+  | "failed"
+  | "loading"
+  | "running"
+  | "changed"
+  | "empty"
+  | "ready";
+
+export interface SessionEvents {
+  /** Something that views draw has changed. */
+  change: undefined;
+}
+
+/** Texts being edited in place; a key is absent while its text is as it was run. */
+export type Draft = { clean?: string; corrupted?: string };
+
+const SAVE_SELECTION_MS = 150;
+
+export class Session<Events extends SessionEvents = SessionEvents> extends Emitter<Events> {
+  readonly channel: Channel;
+  readonly model: HostModel;
+  readonly timers: Timers;
+  question: Question | null = null;
+  status: Status | null = null;
+  selection: readonly string[] = [];
+  linkedHover: Hover | null = null;
+  draft: Draft = {};
+  trouble: Trouble | null = null;
+  /** Jobs that the kernel started by itself and that reported progress: id -> progress. */
+  kernelJob: { id: string; progress: Progress | null } | null = null;
+  /** Replies settled so far; tests wait on it. */
+  replies = 0;
+  /** When the work under way began to be visible; null while nothing runs. */
+  busyLong = false;
+  #busyTimer: unknown = null;
+  #saveTimer: unknown = null;
+  #link: Link;
+  #asked: Pending | null = null;
+  #held: Revs = {};
+  #off: (() => void)[] = [];
+
+  constructor(model: HostModel, timers: Timers, host: HostProbe = probeHost(model), client?: string) {
+    super();
+    this.model = model;
+    this.timers = timers;
+    this.channel = new Channel(model, host, () => this.have(), timers, client);
+    this.#link = joinLink(String(model.get("experiment") ?? ""), {
+      hover: (hover) => {
+        this.linkedHover = hover;
+        this.changed();
+      },
+      select: (selection) => this.applySelection(selection),
+    });
+    this.listen("change:question", () => {
+      this.hold("question");
+      this.readQuestion(model.get("question"));
+    });
+    this.listen("change:status", () => this.#readStatus());
+    this.listen("change:selection", () => this.applySelection((model.get("selection") as string[]) ?? []));
+    this.#off.push(
+      this.channel.on("connection", () => this.changed()),
+      this.channel.on("pending", () => this.#timeWork()),
+      this.channel.on("settled", () => {
+        this.replies++;
+        this.changed();
+      }),
+      this.channel.on("kernel", (partial) => this.onKernelPartial(partial)),
+      this.channel.on("welcome", ({ message, buffers }) => {
+        if (message.snapshot?.question) this.readQuestion(message.snapshot.question);
+        this.#held = { ...this.#held, ...message.revs };
+        const job = (message.running ?? []).find((it) => it.id.startsWith("k-"));
+        if (job) this.kernelJob = { id: job.id, progress: { ...job, seconds_left: null } };
+        else if (this.status?.state !== "running") this.kernelJob = null;
+        this.readSnapshot(message.snapshot ?? {}, buffers);
+        this.changed();
+      }),
+    );
+  }
+
+  /** Reads the traits and says hello; nothing is awaited. */
+  start(): void {
+    this.hold("question");
+    this.readQuestion(this.model.get("question"));
+    this.#readStatus();
+    this.applySelection((this.model.get("selection") as string[] | undefined) ?? []);
+    this.channel.start();
+    // A tab that was hidden may have missed messages.
+    const looked = () => {
+      if (document.visibilityState === "visible") this.channel.hello();
+    };
+    document.addEventListener("visibilitychange", looked);
+    this.#off.push(() => document.removeEventListener("visibilitychange", looked));
+  }
+
+  close(): void {
+    this.channel.close();
+    this.#link.close();
+    for (const off of this.#off) off();
+    for (const timer of [this.#busyTimer, this.#saveTimer]) this.timers.clear(timer);
+  }
+
+  /** The revision, as `revs` counts them, of each topic that this page holds. */
+  have(): Revs {
+    return { ...this.#held };
+  }
+
+  /** Notes that a topic's trait was read: it came in one message with the `revs` that counts it. */
+  protected hold(topic: string): void {
+    const revs = (this.model.get("revs") ?? {}) as Revs;
+    this.#held[topic] = revs[topic] ?? 0;
+  }
+
+  protected readSnapshot(
+    _snapshot: Record<string, Record<string, unknown>>,
+    _buffers: readonly unknown[],
+  ): void {}
+
+  protected onKernelPartial(partial: Partial): void {
+    this.kernelJob = { id: partial.id, progress: partial.progress };
+    this.#timeWork();
+    this.changed();
+  }
+
+  protected listen(name: string, callback: () => void): void {
+    this.model.on(name, callback);
+    this.#off.push(() => this.model.off(name, callback));
+  }
+
+  changed(): void {
+    (this as unknown as Emitter<SessionEvents>).emit("change", undefined);
+  }
+
+  protected readQuestion(value: unknown): void {
+    const question = value as Question | null;
+    if (!question || typeof question.rev !== "number" || question.rev < (this.question?.rev ?? 0)) return;
+    const before = this.question;
+    this.question = question;
+    // A text that now is what was run is no draft any more, whoever ran it.
+    for (const which of ["clean", "corrupted"] as const) {
+      if (this.draft[which] === question.prompts[which]?.text) delete this.draft[which];
+    }
+    if (before && before.rev !== question.rev && this.trouble?.failure.error === "Stale") this.trouble = null;
+    this.changed();
+  }
+
+  #readStatus(): void {
+    const status = (this.model.get("status") ?? null) as Status | null;
+    this.status = status;
+    if (status?.state !== "running") this.kernelJob = null;
+    this.#timeWork();
+    this.changed();
+  }
+
+  // --- work under way -------------------------------------------------------------------------------------------
+
+  /** Progress of the work that the reader waits for; null when nothing runs. Quiet requests do not count. */
+  get work(): { progress: Progress | null; cancel: () => void } | null {
+    if (!this.channel.usable) return null;
+    const mine = this.channel.open.find((it) => !QUIET.has(it.op));
+    if (mine) return { progress: mine.progress, cancel: () => this.channel.cancel(mine.id) };
+    if (this.status?.state === "running") {
+      const { done, total, seconds_left, job } = this.status;
+      const own = total ? { done: done ?? 0, total, seconds_left } : null;
+      const id = this.kernelJob?.id ?? job;
+      const cancel = () => (id ? this.channel.cancel(id) : undefined);
+      return { progress: this.kernelJob?.progress ?? own, cancel };
+    }
+    return null;
+  }
+
+  #timeWork(): void {
+    if (!this.work) {
+      this.timers.clear(this.#busyTimer);
+      this.#busyTimer = null;
+      this.busyLong = false;
+    } else if (this.#busyTimer === null) {
+      this.#busyTimer = this.timers.set(() => {
+        this.busyLong = true;
+        this.changed();
+      }, 300);
+    }
+    this.changed();
+  }
+
+  /** Sends a request; a failure is shown in the widget with a retry, newest first. */
+  protected ask(
+    op: string,
+    params: () => Params,
+    title: string,
+    options: { slot: string; onPartial?: (p: Partial) => void },
+  ) {
+    const pending = this.channel.request(op, params(), options);
+    void pending.reply.then((reply) => {
+      if (reply.kind === "failed") this.fail(title, reply, () => this.ask(op, params, title, options));
+    });
+    return pending;
+  }
+
+  protected fail(title: string, failure: Failure, retry: () => void): void {
+    if (!this.channel.usable) return; // The line itself is what failed, and is shown as that.
+    this.trouble = { title, failure, retry: failure.retryable ? () => this.#retry(retry) : null };
+    this.changed();
+  }
+
+  #retry(retry: () => void): void {
+    this.trouble = null;
+    retry();
+    this.changed();
+  }
+
+  dismissTrouble(): void {
+    this.trouble = null;
+    this.changed();
+  }
+
+  // --- the question ---------------------------------------------------------------------------------------------
+
+  /** Why the question cannot be changed now, or null when it can. */
+  get offReason(): string | null {
+    if (this.channel.connection === "offline") return "Opened without a kernel: rerunning needs one.";
+    if (this.channel.connection === "restarted") return "The kernel was restarted: run the cell again.";
+    if (this.channel.connection === "reload") return "Reload the page first.";
+    return null;
+  }
+
+  setDraft(which: "clean" | "corrupted", text: string | null): void {
+    if (text === null || text === this.question?.prompts[which]?.text) delete this.draft[which];
+    else this.draft[which] = text;
+    this.changed();
+  }
+
+  get drafted(): boolean {
+    return Object.keys(this.draft).length > 0;
+  }
+
+  /** Asks the kernel to change the question; what it makes of it comes back as the trait `question`. */
+  setQuestion(params: Params): Promise<Reply> {
+    this.trouble = null;
+    const current = () => ({ ...params, base_rev: this.question?.rev ?? 0 });
+    const pending = this.ask("question.set", current, "This question could not be asked", {
+      slot: "question",
+    });
+    this.#asked = pending;
+    this.changed();
+    return pending.reply.then((reply) => {
+      if (this.#asked === pending) this.#asked = null;
+      this.changed();
+      return reply;
+    });
+  }
+
+  get asking(): boolean {
+    return this.#asked !== null;
+  }
+
+  // --- selection and hover ----------------------------------------------------------------------------------------
+
+  protected applySelection(selection: readonly string[]): void {
+    this.selection = selection;
+    this.changed();
+  }
+
+  /** A selection that the reader clicked: drawn at once, told to the other widgets, and to Python when it rests. */
+  select(selection: readonly string[]): void {
+    this.selection = selection;
+    this.#link.select(selection);
+    this.timers.clear(this.#saveTimer);
+    this.#saveTimer = this.timers.set(() => {
+      this.model.set("selection", [...this.selection]);
+      this.model.save_changes();
+    }, SAVE_SELECTION_MS);
+    this.changed();
+  }
+
+  tellHover(hover: Hover | null): void {
+    this.#link.hover(hover);
+  }
+}
+
+/** Requests that answer a glance: no progress line, no waiting card of their own. */
+const QUIET = new Set(["heads.pattern", "heads.value"]);

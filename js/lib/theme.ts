@@ -1,0 +1,118 @@
+// The host's theme as the widget sees it: dark or light by the background that is really there, and our colours for it.
+import { ColourTable, luminance, mix, parseColour, type Rgb } from "./colour";
+
+export interface Theme {
+  dark: boolean;
+  background: Rgb;
+  /** Cells that the causal mask forbids: apart from zero, and from any value. */
+  future: Rgb;
+  text: Rgb;
+  muted: Rgb;
+  line: Rgb;
+  accent: Rgb;
+  attends: Rgb;
+  attended: Rgb;
+  sequential: ColourTable;
+  diverging: ColourTable;
+  font: string;
+  mono: string;
+}
+
+const LIGHT = {
+  text: [17, 20, 24],
+  muted: [95, 104, 117],
+  accent: [37, 99, 235],
+  attends: [240, 138, 60],
+  attended: [107, 114, 128],
+  ink: [16, 24, 40],
+} as const;
+const DARK = {
+  text: [230, 233, 238],
+  muted: [154, 163, 175],
+  accent: [122, 166, 255],
+  attends: [217, 108, 24],
+  attended: [156, 163, 175],
+  ink: [255, 255, 255],
+} as const;
+
+/** The first opaque background at or above an element; the page's own canvas when there is none. */
+export function backgroundOf(element: Element): Rgb {
+  let node: Element | null = element;
+  while (node) {
+    const found = parseColour(getComputedStyle(node).backgroundColor);
+    if (found) return found;
+    const root: Node = node.getRootNode();
+    node = node.parentElement ?? (root instanceof ShadowRoot ? root.host : null);
+  }
+  const scheme = getComputedStyle(document.documentElement).colorScheme;
+  const prefersDark = globalThis.matchMedia?.("(prefers-color-scheme: dark)").matches ?? false;
+  return scheme === "dark" || (scheme?.includes("dark") && prefersDark) ? [18, 18, 18] : [255, 255, 255];
+}
+
+export function themeFor(background: Rgb, fonts: { font: string; mono: string }, strong = false): Theme {
+  const dark = luminance(background) < 0.18;
+  const base = dark ? DARK : LIGHT;
+  return {
+    dark,
+    background,
+    future: mix(background, base.ink, dark ? 0.03 : 0.05),
+    text: strong ? base.ink : base.text,
+    muted: strong ? base.text : base.muted,
+    line: mix(background, base.ink, strong ? 0.4 : dark ? 0.16 : 0.14),
+    accent: base.accent,
+    attends: base.attends,
+    attended: base.attended,
+    sequential: new ColourTable("sequential", dark, background),
+    diverging: new ColourTable("diverging", dark, background),
+    ...fonts,
+  };
+}
+
+/** Reads the theme round `root` now; `root` itself must not carry a background of ours while it is read. */
+export function readTheme(root: HTMLElement, strong: boolean): Theme {
+  const parent = root.parentElement ?? root;
+  const host = getComputedStyle(root).getPropertyValue("--mi-host-background").trim();
+  const background = parseColour(host) ?? backgroundOf(parent);
+  const style = getComputedStyle(root);
+  return themeFor(
+    background,
+    {
+      font: style.getPropertyValue("--mi-font").trim() || "sans-serif",
+      mono: style.getPropertyValue("--mi-mono").trim() || "monospace",
+    },
+    strong,
+  );
+}
+
+/** Calls back when the host may have switched its theme. */
+export function watchTheme(root: HTMLElement, signal: AbortSignal, changed: () => void): void {
+  const observer = new MutationObserver(changed);
+  const attributes = [
+    "class",
+    "style",
+    "data-jp-theme-light",
+    "data-jp-theme-name",
+    "data-theme",
+    "data-vscode-theme-kind",
+    "theme",
+  ];
+  // A view may be rendered before it is in the page: what is above it then is not all there is.
+  const watched: Node[] = [document.documentElement, document.body];
+  let node: Node | null = root.parentNode;
+  while (node) {
+    watched.push(node);
+    node = node instanceof ShadowRoot ? node.host : node.parentNode;
+  }
+  for (const it of watched)
+    if (it instanceof Element) observer.observe(it, { attributes: true, attributeFilter: attributes });
+  // A theme may also arrive as a new style sheet: JupyterLab adds its own to the body.
+  const sheets = new MutationObserver(changed);
+  for (const it of [document.head, document.body]) sheets.observe(it, { childList: true });
+  const media = globalThis.matchMedia?.("(prefers-color-scheme: dark)");
+  media?.addEventListener("change", changed, { signal });
+  document.addEventListener("load", changed, { capture: true, signal });
+  signal.addEventListener("abort", () => {
+    observer.disconnect();
+    sheets.disconnect();
+  });
+}

@@ -1,0 +1,59 @@
+// One card per widget that explains what the pointer or the keyboard focus is on. It stays inside the widget, so no
+// host clips it, and is tied to its target for screen readers.
+import { attribute, h, uniqueId } from "./dom";
+
+/** A title in bold, then plain lines. */
+export interface Card {
+  title?: string;
+  lines: string[];
+}
+
+export class Tooltip {
+  readonly element = h("div", { class: "mi-tip", role: "tooltip", id: uniqueId("tip"), hidden: true });
+  #target: Element | null = null;
+
+  constructor(private readonly root: HTMLElement) {
+    root.append(this.element);
+  }
+
+  /** Shows `card()` while `target` is hovered or focused; null shows nothing. */
+  attach(target: HTMLElement, card: () => Card | null): void {
+    const open = () => this.#open(target, card());
+    const close = () => this.close(target);
+    target.addEventListener("pointerenter", open);
+    target.addEventListener("focusin", (event) => {
+      // Focus that a click brought is no question; the pointer was there and has been answered.
+      if ((event.target as Element).matches(":focus-visible")) open();
+    });
+    target.addEventListener("pointerleave", close);
+    target.addEventListener("focusout", close);
+    target.addEventListener("pointerdown", close);
+  }
+
+  close(target: Element | null = this.#target): void {
+    if (target !== this.#target) return;
+    if (this.#target) attribute(this.#target, "aria-describedby", null);
+    this.#target = null;
+    this.element.hidden = true;
+  }
+
+  #open(target: HTMLElement, card: Card | null): void {
+    if (!card) return this.close();
+    this.#target = target;
+    attribute(target, "aria-describedby", this.element.id);
+    const title = card.title ? [h("b", {}, card.title)] : [];
+    this.element.replaceChildren(
+      ...title,
+      ...card.lines.filter(Boolean).map((line) => h("div", { dir: "auto" }, line)),
+    );
+    this.element.hidden = false;
+    const frame = this.root.getBoundingClientRect();
+    const box = target.getBoundingClientRect();
+    const size = this.element.getBoundingClientRect();
+    const left = Math.min(Math.max(4, box.left - frame.left), Math.max(4, frame.width - size.width - 6));
+    const below = box.bottom - frame.top + 6;
+    const above = box.top - frame.top - size.height - 6;
+    this.element.style.left = `${left}px`;
+    this.element.style.top = `${below + size.height > frame.height && above > 0 ? above : below}px`;
+  }
+}

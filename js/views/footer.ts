@@ -1,0 +1,42 @@
+// The footer: how what is shown came to be, and what is selected and can be done next.
+import { h, setText } from "../lib/dom";
+import type { View, ViewContext } from "./context";
+
+export function bytesText(bytes: number): string {
+  if (bytes < 1000) return `${bytes} B`;
+  return bytes < 1e6 ? `${(bytes / 1000).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+export function createFooter(context: ViewContext): View {
+  const { session } = context;
+  const left = h("span", { "data-part": "provenance" });
+  const right = h("span", { class: "mi-hint" });
+  const element = h("footer", { class: "mi-footer", "data-part": "footer" }, left, right);
+
+  function provenance(): string {
+    const atlas = session.atlas;
+    if (!atlas) return "";
+    const facts = atlas.provenance;
+    return [
+      facts.forward_ms !== null &&
+        facts.forward_ms !== undefined &&
+        `forward ${facts.forward_ms < 100 ? facts.forward_ms.toFixed(1) : Math.round(facts.forward_ms)} ms`,
+      facts.patterns !== undefined && `${facts.patterns} patterns`,
+      facts.bytes !== undefined && bytesText(facts.bytes),
+      facts.kernel,
+      session.question?.base && session.run === "edited" && `base ${session.question.base}`,
+    ]
+      .filter(Boolean)
+      .join(" · ");
+  }
+  function update(): void {
+    setText(left, provenance());
+    const names = session.locked.map(([layer, head]) => `L${layer}.H${head}`);
+    const what =
+      names.length === 0
+        ? "click locks a head"
+        : `${names.length > 3 ? `${names.length} heads` : names.join(" ")} selected`;
+    setText(right, session.shown ? `${what} · shift-click adds · ? lists keys` : "");
+  }
+  return { element, update };
+}

@@ -1,0 +1,230 @@
+// The whole widget on the page: frame, theme, sizes, one redraw per animation frame, and the marks tests wait for.
+import { LiveRegion } from "../lib/a11y";
+import { css, mix } from "../lib/colour";
+import { type Figure, toPng, toSvg } from "../lib/display-list";
+import { attribute, h, show } from "../lib/dom";
+import type { HeadsSession } from "../lib/heads-session";
+import { keepHostShortcutsOut } from "../lib/keyboard";
+import { stateOf } from "../lib/state-name";
+import { readTheme, type Theme, watchTheme } from "../lib/theme";
+import { Tooltip } from "../lib/tooltip";
+import type { ViewContext } from "./context";
+import { createFooter } from "./footer";
+import { createHeadAtlas } from "./head-atlas";
+import { createHeader } from "./header";
+import { createHelp } from "./help";
+import { createPattern } from "./pattern";
+import { createStates } from "./states";
+import { createTokenStrip } from "./token-strip";
+
+const PROJECTOR_SCALE = 1.3;
+
+export function renderHeads(session: HeadsSession, el: HTMLElement, signal: AbortSignal): void {
+  const root = h("div", {
+    class: "mi-widget mi-attention-heads",
+    role: "group",
+    "aria-label": "Attention heads",
+  });
+  el.append(root);
+  let projector = false;
+  const live = new LiveRegion();
+  const context: ViewContext = {
+    session,
+    root,
+    signal,
+    tip: new Tooltip(root),
+    scale: 1,
+    theme: readTheme(root, false),
+    say: (text) => live.say(text),
+    toggleHelp: () => help.toggle(),
+  };
+  const header = createHeader(context, {
+    exports: () => exportEntries(),
+    projector: () => projector,
+    toggleProjector: () => {
+      projector = !projector;
+      context.scale = projector ? PROJECTOR_SCALE : 1;
+      retheme();
+    },
+  });
+  const states = createStates(context);
+  const atlas = createHeadAtlas(context);
+  const focus = createPattern(context);
+  const strip = createTokenStrip(context);
+  const footer = createFooter(context);
+  const help = createHelp(context);
+  const progress = h("div", { class: "mi-progress", "data-part": "progress", hidden: true });
+  const stale = h("div", { class: "mi-stale", hidden: true });
+  const picture = h("div", { class: "mi-picture" }, atlas.element, focus.element, strip.element);
+  const body = h("div", { class: "mi-body" }, states.empty, picture, stale, states.floating);
+  root.append(progress, header.element, states.element, body, footer.element, help.element, live.element);
+  keepHostShortcutsOut(root);
+
+  // --- drawing: at most once per animation frame ------------------------------------------------------------------
+  let frame = 0;
+  let drawnOnce = false;
+  const views = [header, states, atlas, focus, strip, footer, help];
+  function draw(): void {
+    frame = 0;
+    if (signal.aborted) return;
+    const state = stateOf(session);
+    attribute(root, "data-state", state);
+    const picked = session.shown;
+    show(picture, picked !== null || state === "loading" || state === "waiting");
+    for (const view of views) view.update();
+    attribute(picture, "data-stale", session.stale && !session.growing);
+    attribute(picture, "data-old", state === "restarted");
+    attribute(body, "data-loading", picked === null);
+    const words = session.drafted ? "prompt changed" : "";
+    show(stale, words !== "" && picked !== null);
+    stale.textContent = words;
+    drawProgress();
+    checkWidths();
+    attribute(root, "data-replies", session.replies);
+    attribute(root, "data-atlas-rev", session.atlas?.rev ?? 0);
+    attribute(root, "data-question-rev", session.question?.rev ?? 0);
+    attribute(root, "data-run", picked?.run ?? "");
+    attribute(root, "data-focus", session.focus.map(([layer, head]) => `L${layer}H${head}`).join(" "));
+    attribute(root, "data-selection", session.selection.join(" "));
+    if ((picked || state === "empty") && !drawnOnce) {
+      drawnOnce = true;
+      requestAnimationFrame(() => requestAnimationFrame(() => attribute(root, "data-ready", "true")));
+    }
+  }
+  function drawProgress(): void {
+    const work = session.work;
+    show(progress, work !== null && session.busyLong);
+    const share = work?.progress?.total ? work.progress.done / work.progress.total : null;
+    attribute(progress, "data-open", share === null);
+    progress.style.width = share === null ? "" : `${Math.max(2, share * 100)}%`;
+  }
+  const widths = () => [atlas, focus].map((view) => view.element.clientWidth).join();
+  /** A host that is changing its style sheets may have shown us sizes that it never settled on. */
+  function checkWidths(): void {
+    const drawn = widths();
+    requestAnimationFrame(() => {
+      if (widths() !== drawn) schedule();
+    });
+  }
+  const schedule = () => {
+    // A hidden tab gets no animation frames, but the state's marks should still be right when it shows again.
+    if (!frame) frame = requestAnimationFrame(draw);
+  };
+
+  // --- theme and size ---------------------------------------------------------------------------------------------
+  let themed = "";
+  function retheme(): void {
+    const theme = readTheme(root, projector);
+    // A host's page changes often, its theme seldom.
+    const facts = [css(theme.background), theme.font, theme.mono, projector].join();
+    if (facts === themed) return;
+    themed = facts;
+    context.theme = theme;
+    applyTheme(root, theme, projector);
+    schedule();
+  }
+  watchTheme(root, signal, retheme);
+  let width = 0;
+  const sizes = new ResizeObserver(() => {
+    const now = root.clientWidth;
+    if (now === width || now === 0) return;
+    // Coming from hidden the element had no theme to read either.
+    if (width === 0) retheme();
+    width = now;
+    attribute(root, "data-size", now < 640 ? "narrow" : now < 900 ? "medium" : "wide");
+    schedule();
+  });
+  sizes.observe(root);
+
+  // --- export -----------------------------------------------------------------------------------------------------
+  function figure(): Figure | null {
+    const parts = [atlas.figure(), focus.figure()].filter((it) => it !== null);
+    return parts.length ? sideBySide(parts, context.theme) : null;
+  }
+  const name = () =>
+    `attention-heads-${session.question?.model?.name ?? "figure"}`.replace(/[^\w.-]+/g, "-").slice(0, 80);
+  const svg = () => {
+    const made = figure();
+    return made && toSvg(made, `Attention heads: ${session.shownPrompt?.text.slice(0, 400) ?? ""}`);
+  };
+  function exportEntries() {
+    if (!figure()) return [{ label: "Nothing is drawn yet", name: "none", run: () => undefined }];
+    return [
+      { label: "Copy figure as SVG", name: "copy-svg", run: () => void copy(svg() ?? "", live) },
+      {
+        label: "Download SVG",
+        name: "save-svg",
+        run: () => download(new Blob([svg() ?? ""], { type: "image/svg+xml" }), `${name()}.svg`),
+      },
+      {
+        label: "Download PNG",
+        name: "save-png",
+        run: () => {
+          const made = figure();
+          if (made) void toPng(made, 3).then((blob) => download(blob, `${name()}.png`));
+        },
+      },
+    ];
+  }
+
+  // --- life -------------------------------------------------------------------------------------------------------
+  const off = session.on("change", schedule);
+  signal.addEventListener("abort", () => {
+    off();
+    sizes.disconnect();
+    cancelAnimationFrame(frame);
+    session.hoverHead(null);
+    root.remove();
+  });
+  retheme();
+  draw();
+}
+
+/** The theme's colours as variables for the style sheet. */
+function applyTheme(root: HTMLElement, theme: Theme, projector: boolean): void {
+  attribute(root, "data-theme", theme.dark ? "dark" : "light");
+  attribute(root, "data-projector", projector);
+  const set = (name: string, value: string) => root.style.setProperty(`--mi-${name}`, value);
+  set("background", css(theme.background));
+  set("text", css(theme.text));
+  set("muted", css(theme.muted));
+  set("line", css(theme.line));
+  set("future", css(theme.future));
+  set("accent", css(theme.accent));
+  set(
+    "raised",
+    css(mix(theme.background, theme.dark ? [255, 255, 255] : [16, 24, 40], theme.dark ? 0.05 : 0.035)),
+  );
+}
+
+function sideBySide(parts: readonly Figure[], theme: Theme): Figure {
+  const gap = 20;
+  const items: Figure["items"] = [];
+  let left = gap;
+  for (const part of parts) {
+    for (const item of part.items) {
+      if (item.kind === "path")
+        items.push({ ...item, points: item.points.map(([x, y]) => [x + left, y + gap] as const) });
+      else items.push({ ...item, x: item.x + left, y: item.y + gap });
+    }
+    left += part.width + gap;
+  }
+  const height = Math.max(...parts.map((part) => part.height)) + 2 * gap;
+  return { width: left, height, background: theme.background, items };
+}
+
+async function copy(text: string, live: LiveRegion): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(text);
+    live.say("figure copied as SVG");
+  } catch {
+    download(new Blob([text], { type: "image/svg+xml" }), "attention-heads.svg");
+    live.say("the clipboard is closed to this page: the figure was downloaded instead");
+  }
+}
+
+function download(blob: Blob, name: string): void {
+  const url = URL.createObjectURL(blob);
+  h("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+}

@@ -1,0 +1,67 @@
+// The "?" card: every key, what the colours mean, and one sentence on each score.
+import { attribute, h, uniqueId } from "../lib/dom";
+import { onKeys } from "../lib/keyboard";
+import type { View, ViewContext } from "./context";
+
+const KEYS: [string, string][] = [
+  ["arrows", "move over heads, cells or tokens"],
+  ["Enter", "lock the head, pick the cell, focus the token"],
+  ["Space", "add the head to the selection, or take it out"],
+  ["Shift + click", "the same with the pointer"],
+  ["Escape", "clear the selection; in a text: restore it"],
+  ["?", "this card"],
+];
+
+export function createHelp(context: ViewContext): View & { toggle(): void } {
+  const id = uniqueId("help");
+  const scores = h("dl");
+  const close = h(
+    "button",
+    { type: "button", class: "mi-button", "data-action": "close-help", onclick: () => toggle() },
+    "Close",
+  );
+  const keys = h(
+    "dl",
+    {},
+    ...KEYS.flatMap(([key, words]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, words)]),
+  );
+  const reading = h(
+    "p",
+    {},
+    "Row = the token that looks (dest), column = the token it looks at (src). All thumbnails share one scale, 0 to 1; a difference runs from −1 to 1. The part that the causal mask forbids has its own ground; hatched cells are not finite.",
+  );
+  const element = h(
+    "div",
+    {
+      class: "mi-help",
+      role: "dialog",
+      "aria-labelledby": id,
+      hidden: true,
+      "data-part": "help",
+      tabindex: -1,
+    },
+    h("div", { class: "mi-help-head" }, h("b", { id }, "Keys, colours, scores"), close),
+    h("div", { class: "mi-help-body" }, keys, h("div", {}, reading, scores)),
+  );
+  onKeys(element, { Escape: () => toggle(), "?": () => toggle() });
+  let back: HTMLElement | null = null;
+  function toggle(): void {
+    element.hidden = !element.hidden;
+    attribute(context.root, "data-help", !element.hidden);
+    if (element.hidden) return back?.focus();
+    const root = context.root.getRootNode() as Document | ShadowRoot;
+    back = root.activeElement as HTMLElement | null;
+    close.focus();
+  }
+  function update(): void {
+    const found = Object.entries(context.session.atlas?.scores ?? {});
+    if (scores.childElementCount === found.length * 2) return;
+    scores.replaceChildren(
+      ...found.flatMap(([, score]) => [
+        h("dt", {}, score.label),
+        h("dd", {}, `${score.card} ${score.source ? `(${score.source})` : ""}`),
+      ]),
+    );
+  }
+  return { element, update, toggle };
+}

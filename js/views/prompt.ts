@@ -1,0 +1,108 @@
+// The prompt, editable where it stands: the pencil opens it, Enter runs it, Escape brings back what was run.
+import { actionButton } from "../lib/controls";
+import { attribute, h, setText, show } from "../lib/dom";
+import { shorten } from "../lib/labels";
+import type { View, ViewContext } from "./context";
+
+export function createPrompt(context: ViewContext): View {
+  const { session, tip } = context;
+  const tag = h("span", { class: "mi-prompt-tag" });
+  const text = h("bdi", {});
+  const words = h("span", { class: "mi-prompt-words" }, tag, text);
+  const off = () => session.offReason ?? (session.question?.model ? null : "Nothing was asked yet.");
+  const card = () => {
+    const whole = session.question?.prompts[which()]?.text ?? "";
+    const lines = [off() ?? "Click to edit. Enter runs, Escape restores, Shift+Enter is a new line."];
+    return { title: "prompt", lines: whole.length > 90 ? [shorten(whole, 600), ...lines] : lines };
+  };
+  const button = actionButton("", tip, () => edit(), { class: "mi-prompt", name: "prompt", card });
+  button.append(words, h("span", { class: "mi-pencil", "aria-hidden": "true" }, " ✎"));
+  const area = h("textarea", {
+    class: "mi-prompt-area",
+    rows: 1,
+    spellcheck: "false",
+    "aria-label": "prompt",
+    "data-input": "prompt",
+    hidden: true,
+  });
+  const state = h("span", { class: "mi-prompt-state" });
+  const element = h("div", { class: "mi-prompt-holder" }, button, area, state);
+  let editing: "clean" | "corrupted" | null = null;
+
+  const which = () => editing ?? session.promptOf(session.run);
+
+  function growArea(): void {
+    area.style.height = "auto";
+    area.style.height = `${Math.min(120, area.scrollHeight + 2)}px`;
+  }
+  function edit(): void {
+    editing = session.promptOf(session.run);
+    area.value = session.draft[editing] ?? session.question?.prompts[editing]?.text ?? "";
+    session.changed();
+    update();
+    area.focus();
+    area.setSelectionRange(area.value.length, area.value.length);
+    growArea();
+  }
+  function close(refocus: boolean): void {
+    editing = null;
+    update();
+    if (refocus) button.focus();
+  }
+  function restore(): void {
+    if (editing) session.setDraft(editing, null);
+    session.dismissTrouble();
+    close(true);
+  }
+  async function run(): Promise<void> {
+    const side = editing;
+    if (!side) return;
+    const wanted = area.value;
+    if (wanted === session.question?.prompts[side]?.text) return restore();
+    if (off()) return;
+    const reply = await session.setQuestion({ which: side, text: wanted });
+    if (reply.kind !== "done" || editing !== side || area.value !== wanted) return;
+    session.setDraft(side, null);
+    close(element.contains(document.activeElement) || element.getRootNode() !== document);
+  }
+  area.addEventListener("input", () => {
+    if (editing) session.setDraft(editing, area.value);
+    growArea();
+  });
+  area.addEventListener("keydown", (event) => {
+    event.stopPropagation();
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) void run();
+    else if (event.key === "Escape") restore();
+    else return;
+    event.preventDefault();
+  });
+  area.addEventListener("blur", () => {
+    // What was typed stays, marked as changed; an untouched text closes.
+    if (editing && session.draft[editing] === undefined && !session.asking) close(false);
+  });
+
+  function update(): void {
+    const side = which();
+    const prompts = session.question?.prompts;
+    const draft = session.draft[side];
+    const both = !!prompts?.corrupted;
+    // Another view of this widget may have edited, run or restored the text.
+    if (editing && draft !== undefined && area.value !== draft) area.value = draft;
+    show(tag, both);
+    setText(tag, side);
+    attribute(tag, "data-side", side);
+    const whole = draft ?? prompts?.[side]?.text ?? "";
+    setText(text, prompts && whole === "" ? "(empty prompt)" : shorten(whole, 4000));
+    attribute(words, "data-empty", whole === "");
+    show(button, editing === null);
+    show(area, editing !== null);
+    attribute(button, "aria-disabled", off() ? "true" : null);
+    attribute(button, "aria-label", `edit the ${both ? `${side} ` : ""}prompt: ${shorten(whole, 200)}`);
+    setText(
+      state,
+      session.asking ? "running…" : session.drafted ? "prompt changed · Enter runs · Esc restores" : "",
+    );
+    show(state, session.asking || session.drafted);
+  }
+  return { element, update };
+}

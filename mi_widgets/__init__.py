@@ -1,0 +1,66 @@
+"""Live mechanistic-interpretability widgets for Hugging Face language models.
+
+Everything is loaded when it is first used: `import mi_widgets` takes neither torch nor transformers nor pandas.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from mi_widgets._version import __version__
+
+if TYPE_CHECKING:
+    from .errors import (
+        AnswerNotSingleToken,
+        BadInput,
+        Cancelled,
+        EditNeverFired,
+        MiWidgetsError,
+        NotFinite,
+        OutOfMemory,
+        PromptMismatch,
+        SiteUnavailable,
+        UnsupportedArchitecture,
+    )
+    from .experiment import Experiment
+    from .interventions.edits import Edit, Patch, Zero
+    from .interventions.sites import Site
+    from .model.handle import Model, load, wrap
+    from .model.tokens import Tokens
+    from .results import AttributionResult, PatternResult, Provenance, Result, SweepResult
+    from .widgets import AttentionHeads, link
+
+_HOMES = {
+    "errors": (
+        "AnswerNotSingleToken", "BadInput", "Cancelled", "EditNeverFired", "MiWidgetsError", "NotFinite", "OutOfMemory",
+        "PromptMismatch", "SiteUnavailable", "UnsupportedArchitecture",
+    ),
+    "experiment": ("Experiment",),
+    "interventions.edits": ("Edit", "Patch", "Zero"),
+    "interventions.sites": ("Site",),
+    "model.handle": ("Model", "load", "wrap"),
+    "model.tokens": ("Tokens",),
+    "results": ("AttributionResult", "PatternResult", "Provenance", "Result", "SweepResult"),
+    "widgets": ("AttentionHeads", "link"),
+}  # fmt: skip
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AnswerNotSingleToken", "AttentionHeads", "AttributionResult", "BadInput", "Cancelled", "Edit", "EditNeverFired",
+    "Experiment", "MiWidgetsError", "Model", "NotFinite", "OutOfMemory", "Patch", "PatternResult", "PromptMismatch",
+    "Provenance", "Result", "Site", "SiteUnavailable", "SweepResult", "Tokens", "UnsupportedArchitecture", "Zero",
+    "__version__", "link", "load", "wrap",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'mi_widgets' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

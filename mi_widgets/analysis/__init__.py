@@ -1,0 +1,1 @@
+"""Questions asked of a run; each answer is a small frozen result."""

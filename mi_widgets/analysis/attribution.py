@@ -1,0 +1,254 @@
+"""Direct logit attribution: what each component writes along the answer direction; adds up to the logit difference."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from ..errors import BadInput
+from ..interventions.metrics import Rows, measure
+from ..interventions.question import Question
+from ..model.access import Key, head_results, out_weight
+from ..model.norms import Norm, read_norm
+from ..results import AttributionResult
+from .common import provenance
+
+_STREAM = frozenset({"resid_pre", "result", "attn_out", "resid_mid", "resid_post", "final_norm"})
+"""Sites whose edits reach the logits without passing through a component's own output."""
+
+
+@dataclass(frozen=True)
+class _Direction:
+    """A linear map from what is written to the stream to logits of the answer direction, at one run's frozen scale.
+
+    Attributes:
+        along: [prompt, d_model] float32: gain * u * logit_scale / s.
+        norm: the final norm.
+    """
+
+    along: torch.Tensor
+    norm: Norm
+
+    def of(self, written: torch.Tensor) -> torch.Tensor:
+        """[prompt, ..., d_model] -> [prompt, ...] logits."""
+        written = written.float()
+        if self.norm.centres:
+            written = written - written.mean(-1, keepdim=True)
+        return torch.einsum("p...d,pd->p...", written, self.along)
+
+
+def answer_direction(question: Question) -> torch.Tensor:
+    """Mean W_U of the answers minus that of the distractors (none: of the vocabulary), [prompt, d_model] float32."""
+    weight = question.model.shadow.get_submodule(question.model.architecture.unembed).weight
+    assert isinstance(weight, torch.Tensor)
+    return _rows_of(question, weight)
+
+
+def _rows_of(question: Question, weight: torch.Tensor) -> torch.Tensor:
+    """Mean over answers minus mean over distractors of rows of [vocab, ...] or entries of [vocab]."""
+    if question.answer is None:
+        raise BadInput("Attribution needs an answer.", hint="Give the experiment answer=' word'.")
+    weight = weight.detach().float()
+    out = []
+    for row, ids in enumerate(question.answer.ids):
+        against = weight.mean(0) if question.distractor is None else weight[list(question.distractor.ids[row])].mean(0)
+        out.append(weight[list(ids)].mean(0) - against)
+    return torch.stack(out)
+
+
+def attribute(
+    question: Question, by: str = "component", run: str = "clean", prompt: int | str = "mean"
+) -> AttributionResult:
+    """Direct logit attribution with the final norm's scale frozen at the answer position of this run.
+
+    A component c contributes ((c - mean(c) if the norm centres) / s) * gain . u * logit_scale, with u the answer
+    direction. Components: embedding and positions, every head, every attention bias, every MLP, the norm's bias, the
+    unembedding's bias; in an edited run also what edits write into the stream itself. They add up to the pre-softcap
+    logit difference. After a post-norm the post-norm's scale is frozen too. (TransformerLens: `apply_ln_to_stack`,
+    `logit_attrs`.)
+
+    Args:
+        question: what is asked.
+        by: "component", "head" ([layer, head]) or "source" ([layer, head, src position]).
+        run: "clean", "corrupted" or "edited".
+        prompt: a prompt's number, or "mean" over prompts.
+
+    Raises:
+        BadInput: no answer, or an unknown `by`.
+        SiteUnavailable: the model lacks z, attn_out or mlp_out.
+    """
+    if by not in ("component", "head", "source"):
+        raise BadInput(f"by is 'component', 'head' or 'source', not {by!r}.", hint="Leave it out for 'component'.")
+    if prompt != "mean":
+        question = question.one(prompt)
+    started = time.perf_counter()
+    model, batch = question.model, question.batch(run)
+    if by == "source" and len(set(batch.lengths)) > 1:
+        raise BadInput("Attribution by source needs prompts of one length.", hint="Give prompt=0, 1, ...")
+    for kind in ("z", "attn_out", "mlp_out"):
+        model.require(kind)
+    values = _captured(question, run, with_pattern=by == "source")
+    direction, bias_terms, total = _direction(question, values)
+
+    parts: list[tuple[str, int | None, int | None]] = []
+    shares: list[torch.Tensor] = []
+
+    def add(name: str, share: torch.Tensor, layer: int | None = None, head: int | None = None) -> None:
+        parts.append((name, layer, head))
+        shares.append(share.mean(0).cpu())
+
+    add("embed", direction.of(values["embed", None]))
+    add("positions", direction.of(_positions(question, run, values)))
+    per_head, per_source = [], []
+    for layer in range(model.n_layers):
+        heads, sources, bias = _layer(question, layer, values, direction, by == "source")
+        per_head.append(heads.mean(0).cpu())
+        for head in range(heads.shape[1]):
+            add(f"L{layer}H{head}", heads[:, head], layer, head)
+        if sources is not None:
+            pad = batch.pads[0]
+            per_source.append(sources.mean(0)[:, pad:].cpu())
+        add(f"L{layer} attention bias", bias, layer)
+        add(f"L{layer} MLP", direction.of(values["mlp_out", layer]), layer)
+    for name, share in bias_terms.items():
+        add(name, share)
+    total_mean = float(total.mean())
+    if run == "edited" and any(edit.site in _STREAM for edit in question.edits):
+        # What an edit writes into the stream itself is no component's doing.
+        parts.append(("edits", None, None))
+        shares.append(total_mean - torch.stack(shares).sum())
+
+    flat = torch.stack(shares)
+    rest = {name: float(share) for (name, _, head), share in zip(parts, shares, strict=True) if head is None}
+    chosen = {
+        "component": lambda: flat,
+        "head": lambda: torch.stack(per_head),
+        "source": lambda: torch.stack(per_source),
+    }[by]()
+    return AttributionResult(
+        provenance=provenance(question, run, "one forward pass", started, notes=_notes(question)),
+        values=chosen,
+        by=by,
+        components=tuple(parts),
+        rest=rest,
+        total=total_mean,
+        residue=float(_logit_difference(question, values).mean()) - float(flat.sum()),
+    )
+
+
+def _logit_difference(question: Question, values: dict[Key, torch.Tensor]) -> torch.Tensor:
+    """The logit difference of the model's own output, after any softcap: [prompt]."""
+    assert question.answer is not None
+    others = question.distractor.ids if question.distractor is not None else None
+    return measure("logit_diff", values["logits", None], Rows(question.answer.ids, others))
+
+
+def _positions(question: Question, run: str, values: dict[Key, torch.Tensor]) -> torch.Tensor:
+    """What position embeddings add: [prompt, d_model]; as the unedited run has it where the first stream is edited."""
+    if run != "edited" or not any(edit.site == "resid_pre" for edit in question.edits):
+        return values["resid_pre", 0].float() - values["embed", None].float()
+    batch = question.batch(run)
+    plain = question.values(question.base, [("resid_pre", 0), ("embed", None)])
+    added = plain["resid_pre", 0].float() - plain["embed", None].float()
+    return added[torch.arange(len(batch)), question.columns(batch)]
+
+
+def _notes(question: Question) -> tuple[str, ...]:
+    notes = []
+    if question.metric != "logit_diff":
+        notes.append(f"Attribution is of the logit difference; the metric shown elsewhere is {question.metric}.")
+    if question.model.architecture.softcap is not None:
+        notes.append("Of the logits before the model's softcap.")
+    return tuple(notes)
+
+
+def _captured(question: Question, run: str, with_pattern: bool) -> dict[Key, torch.Tensor]:
+    """The answer position of every site that is needed: [prompt, ...]; whole runs only for v and positions."""
+    model, batch = question.model, question.batch(run)
+    layers = range(model.n_layers)
+    keys: list[Key] = [
+        ("embed", None),
+        ("resid_pre", 0),
+        ("resid_post", model.n_layers - 1),
+        ("final_norm", None),
+        ("logits", None),
+    ]
+    keys += [(kind, layer) for layer in layers for kind in ("z", "attn_out", "mlp_out")]
+    values = question.values(run, keys)
+    rows, columns = torch.arange(len(batch)), question.columns(batch)
+    at_answer = {key: value[rows, columns] for key, value in values.items()}
+    if with_pattern:
+        model.require("pattern")
+        more = question.values(run, [(kind, layer) for layer in layers for kind in ("pattern", "v")])
+        for layer in layers:
+            at_answer["pattern", layer] = more["pattern", layer][rows, :, columns]
+            at_answer["v", layer] = more["v", layer]
+    return at_answer
+
+
+def _direction(
+    question: Question, values: dict[Key, torch.Tensor]
+) -> tuple[_Direction, dict[str, torch.Tensor], torch.Tensor]:
+    """The map from written to logits, the terms of the biases, and the pre-softcap logit difference: all [prompt]."""
+    model = question.model
+    parts = model.architecture
+    module = model.shadow.get_submodule(parts.final_norm)
+    norm = read_norm(module, model.d_model)
+    normed = values["final_norm", None].float()
+    last = values["resid_post", model.n_layers - 1]
+    # The norm itself is asked for its scale: what was captured behind it may have been edited.
+    with torch.no_grad():
+        s = norm.scale(last, module(last))
+    u = answer_direction(question) * parts.logit_scale
+    unembed = model.shadow.get_submodule(parts.unembed)
+    bias = getattr(unembed, "bias", None)
+    terms = {"norm bias": (norm.bias * u).sum(-1)}
+    total = (normed * u).sum(-1)
+    if bias is not None:
+        terms["unembedding bias"] = _rows_of(question, bias) * parts.logit_scale
+        total = total + terms["unembedding bias"]
+    return _Direction(norm.gain * u / s, norm), terms, total
+
+
+def _layer(
+    question: Question, layer: int, values: dict[Key, torch.Tensor], direction: _Direction, with_sources: bool
+) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+    """Shares of one layer's heads [prompt, head], of their sources [prompt, head, src], and of its bias [prompt]."""
+    model = question.model
+    parts = model.architecture.layers[layer]
+    projection = model.shadow.get_submodule(str(parts.out_proj))
+    weight = out_weight(projection).detach().float()
+    z = values["z", layer].float()
+    written = head_results(z, weight)
+    bias = getattr(projection, "bias", None)
+    bias = torch.zeros(model.d_model, device=z.device) if bias is None else bias.detach().float()
+    through, extra = _post_norm(question, layer, (written.sum(1) + bias).to(values["z", layer].dtype))
+    heads = direction.of(through(written))
+    bias_share = direction.of(through(bias.expand(z.shape[0], -1)) + extra)
+    if not with_sources:
+        return heads, None, bias_share
+    pattern, v = values["pattern", layer].float(), values["v", layer].float()
+    v = v.repeat_interleave(model.n_heads // v.shape[2], dim=2)
+    moved = torch.einsum("phs,pshv->phsv", pattern, v)
+    by_head = weight.reshape(model.n_heads, -1, weight.shape[-1])
+    sources = direction.of(through(torch.einsum("phsv,hvd->phsd", moved, by_head)))
+    return heads, sources, bias_share
+
+
+def _post_norm(question: Question, layer: int, before: torch.Tensor):  # type: ignore[no-untyped-def]
+    """The linear map of a layer's post-norm at its frozen scale, and what its bias adds; the identity without one."""
+    path = question.model.architecture.layers[layer].attn_post_norm
+    if path is None:
+        return (lambda written: written), torch.zeros_like(before)
+    module = question.model.shadow.get_submodule(path)
+    norm = read_norm(module, question.model.d_model)
+    with torch.no_grad():
+        s = norm.scale(before, module(before))
+
+    def through(written: torch.Tensor) -> torch.Tensor:
+        extra_axes = written.ndim - s.ndim
+        return norm.shape(written) / s.reshape(s.shape[0], *(1,) * extra_axes, 1)
+
+    return through, norm.bias.expand_as(before)

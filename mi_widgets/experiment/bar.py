@@ -1,0 +1,33 @@
+"""A progress bar in the terminal or the notebook for work that runs on the worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from ..results import Progress
+
+
+class Bar:
+    """Shows the `Progress` a job yields.
+
+    Args:
+        title: what is running.
+        shown: False shows nothing.
+    """
+
+    def __init__(self, title: str, shown: bool) -> None:
+        self._bar = tqdm(desc=title, disable=not shown, leave=False)
+
+    def see(self, value: Any) -> None:
+        """Take a value a job yielded; everything that is no `Progress` is passed over."""
+        if isinstance(value, Progress) and not self._bar.disable:
+            self._bar.total = value.total
+            self._bar.update(value.done - self._bar.n)
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._bar.close()

@@ -1,0 +1,253 @@
+"""`Experiment`: a question to a model, its answers, and the live list of edits that all its views show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..analysis.attention import patterns
+from ..analysis.attribution import attribute
+from ..errors import BadInput, PromptMismatch
+from ..interventions.edits import Edit, Patch, edits_of, index_of
+from ..interventions.question import RUNS
+from ..interventions.rerun import keys_of, pairing
+from ..interventions.sites import Site
+from ..interventions.sweep import Positions, grid_of
+from ..jobs import Priority
+from ..model.architecture import HEAD_SITES
+from ..results import AttributionResult, PatternResult, Result, SweepResult
+from .bar import Bar
+from .cut import cut
+from .live import LiveQuestion
+from .runs import baseline_frame, run_steps, score_frame, sweep_result_steps
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Experiment(LiveQuestion):
+    """Prompts, an answer direction, a metric, and a live list of edits; every widget is a view of one.
+
+    Args:
+        model: from `mi.load` or `mi.wrap`.
+        clean: the prompt: text, token ids, or a list of these.
+        corrupted: a second prompt that differs where the behaviour should break; None = none.
+        answer: text (with its leading space) or token id; a tuple = alternatives, a list = one per prompt. None =
+            guessed from the clean run's top token when a metric needs one.
+        distractor: the same for the wrong answer; None = guessed from the corrupted run when the answer was guessed,
+            otherwise the metric is relative to the mean over the vocabulary.
+        metric: logit_diff, prob, logprob, rank or kl.
+        base: "clean" or "corrupted": where edited runs start. None = corrupted when there is one.
+        align: how positions of prompts of different length pair: "suffix", or {base position: source position}.
+        answer_position: where the answer is read, in the prompt's own tokens; one, or one per prompt.
+        bos: None = what the tokenizer does; True / False forces one beginning token / none.
+
+    Raises:
+        BadInput, AnswerNotSingleToken, PromptMismatch: says what was wrong and what to do.
+
+    Example:
+        >>> import mi_widgets as mi
+        >>> exp = mi.Experiment(mi.load(),
+        ...     clean="When Mary and John went to the store, John gave a drink to",
+        ...     corrupted="When Mary and John went to the store, Mary gave a drink to",
+        ...     answer=" Mary", distractor=" John")
+        >>> exp.at(" John", -1)
+        10
+        >>> round(exp.run([mi.Patch("resid_pre", layer=0, position=10)]).recovered, 2)
+        1.0
+    """
+
+    def at(self, text: str, occurrence: int = -1, run: str = "clean", prompt: int = 0) -> int:
+        """A position by its token; never count by eye.
+
+        Args:
+            text: one token, its leading space included.
+            occurrence: which of several, as a list index; -1 = the last.
+            run: in which prompt to look.
+            prompt: which of several prompts.
+
+        Raises:
+            BadInput: no such token; lists those there are.
+        """
+        prompts = self._question.batch(run).prompts
+        if not 0 <= prompt < len(prompts):
+            raise BadInput(f"There is no prompt {prompt}: there are {len(prompts)}.", hint="Count from 0.")
+        return prompts[prompt].find(text, occurrence)
+
+    @property
+    def baselines(self) -> pd.DataFrame:
+        """The unedited runs. Index: run. Columns: prompt, metric, probability, rank, correct, top.
+
+        probability and rank are the answer's (rank 0 = top token); correct = the answer outranks the distractor
+        (without distractor: it is the top token); top is the top token as text.
+        """
+        question = self.snapshot(edits=())
+        return baseline_frame(question, self._work(self._fresh(question), "baselines.run"))
+
+    def read(
+        self, site: str | Site, layer: Any = None, head: Any = None, position: Any = None, run: str = "clean"
+    ) -> torch.Tensor:
+        """Activations of a run.
+
+        Args:
+            site: kind, or a `Site` that fills in the rest.
+            layer: a number takes that one and drops the axis; several keep it; None = all.
+            head: the same for heads (key-value heads for k and v).
+            position: the same for positions; of scores and pattern the dest.
+            run: "clean", "corrupted" or "edited".
+
+        Returns:
+            [prompt, (layer,) position, ...site axes] float32 on the CPU; scores and pattern are
+            [prompt, (layer,) head, dest, src]. Prompts of different length are padded on the left with NaN.
+
+        Raises:
+            SiteUnavailable: the model, or a layer, has no such site.
+            BadInput: numbers out of range.
+        """
+        if isinstance(site, Site):
+            layer, head, position = (
+                given if own is None else own
+                for own, given in ((layer, site.layer), (head, site.head), (position, site.position))
+            )
+            site = site.kind
+        if run not in RUNS:
+            raise BadInput(f"There is no run {run!r}.", hint=f"Runs: {', '.join(RUNS)}.")
+        kind, place, question = site, Edit(site, layer, head, position), self.snapshot()
+
+        def find() -> torch.Tensor:
+            keys = keys_of(self.model, place)
+            values = question.values(run, keys)
+            n_heads = getattr(self.model, HEAD_SITES[kind]) if kind in HEAD_SITES else None
+            return cut(question.batch(run), kind, [values[key] for key in keys], place, n_heads)
+
+        return self._fetch(find, "site.read")
+
+    def run(self, edits: Iterable[Edit] | Edit | None = None, base: str | None = None) -> Result:
+        """Rerun the base prompt with edits and measure.
+
+        Args:
+            edits: None = the live list; () = the unedited run.
+            base: None = the live base.
+
+        Raises:
+            EditNeverFired: an edit's site was not reached.
+            NotFinite: the logits hold NaN or infinity.
+            SiteUnavailable: an edit names a site that is not there.
+            PromptMismatch: a patch between positions that do not pair.
+            BadInput: an edit that cannot be meant.
+        """
+        question = self.snapshot(edits, base)
+        return self._work(run_steps(question, self._fresh), "patch.run")
+
+    def sweep(
+        self,
+        site: str,
+        edit: Edit | None = None,
+        base: str | None = None,
+        *,
+        on_top: bool = False,
+        layers: Sequence[int] | int | None = None,
+        heads: Sequence[int] | int | None = None,
+        positions: Positions = None,
+        progress: bool = True,
+    ) -> SweepResult:
+        """A map of reruns: the same edit in every cell, one full forward pass each.
+
+        Args:
+            site: layer x position for sites of the stream; layer x head for q, k, v, z, pattern and result.
+            edit: `Patch()` by default; `Zero()` gives an ablation map.
+            base: None = the live base.
+            on_top: add each cell's edit to the live edits; the clean and corrupted baselines stay the unedited ones.
+            layers: which; None = all.
+            heads: which; None = all.
+            positions: which; None = all that pair, and for sites with heads all at once; "all" = each by itself there
+                too. Positions without a partner in the source prompt are NaN.
+            progress: show a progress bar.
+
+        Raises:
+            Cancelled: it was cancelled.
+            SiteUnavailable: the model has no such site.
+            PromptMismatch: the prompts do not pair position by position.
+            BadInput: numbers out of range, or base prompts of different length in a sweep over positions.
+        """
+        (template,) = edits_of((Patch() if edit is None else edit,))
+        if (template.site, template.layer, template.head, template.position) != (None, None, None, None):
+            raise BadInput(
+                f"The edit of a sweep has no place of its own; this one is {template}.",
+                hint="Write exp.sweep('z', edit=mi.Zero()), and choose cells with layers, heads and positions.",
+            )
+        question = self.snapshot(None if on_top else (), base)
+        batch = question.batch(question.base)
+        asked_for = positions is not None and not isinstance(positions, str)
+        offered = None if asked_for else pairing(template, question.base, question.sources())
+        grid = grid_of(self.model, template, site, batch.lengths[0], layers, heads, positions, offered)
+        if grid.positions and len(set(batch.lengths)) > 1:
+            lengths = sorted(set(batch.lengths))
+            raise PromptMismatch(
+                f"A sweep over positions needs base prompts of one length; these have {lengths} tokens.",
+                hint="Sweep each length by itself.",
+            )
+        steps = sweep_result_steps(question, grid, template, site, self._fresh)
+        with Bar(f"{type(template).__name__.lower()} {site}", progress) as bar:
+            return self.scheduler.run(
+                steps, priority=Priority.SWEEP, op="sweep.run", on_partial=lambda _, value: bar.see(value)
+            )
+
+    def patterns(
+        self,
+        layers: Sequence[int] | int | None = None,
+        heads: Sequence[int] | int | None = None,
+        prompt: int = 0,
+        run: str = "clean",
+    ) -> PatternResult:
+        """Attention patterns of one prompt.
+
+        Args:
+            layers: which; None = all.
+            heads: which; None = all.
+            prompt: which of several prompts.
+            run: "clean", "corrupted", "edited", or "difference" (clean - corrupted).
+
+        Returns:
+            `.values` [layer, head, dest, src] float32, after softmax and before dropout.
+
+        Raises:
+            BadInput: out of range, or over 256 MB: then ask by layer or head.
+            SiteUnavailable: a layer asked for has no attention; without `layers` it is NaN with a note.
+        """
+        question = self.snapshot().one(prompt)
+        one_or_several = (index_of("layers", layers), index_of("heads", heads))
+        which, whose = ([given] if isinstance(given, int) else given for given in one_or_several)
+        return self._fetch(lambda: patterns(question, which, whose, run), "heads.pattern")
+
+    def head_scores(self, *, run: str = "clean", prompt: int = 0) -> pd.DataFrame:
+        """A row per head: previous, induction, duplicate, first, entropy (nats), logit_effect (logits, direct).
+
+        Column induction_n counts the rows that induction is the mean of.
+
+        Scores are read off the pattern of the run; NaN where no row of the prompt is eligible (definitions in
+        `analysis.scores`).
+        """
+        question = self.snapshot().one(prompt)
+        return self._fetch(lambda: score_frame(question, run), "heads.scores")
+
+    def attribution(self, by: str = "component", run: str = "clean", prompt: int | str = "mean") -> AttributionResult:
+        """Direct logit attribution at the answer position; adds up to the pre-softcap logit difference.
+
+        Args:
+            by: "component", "head" ([layer, head]) or "source" ([layer, head, src]).
+            run: "clean", "corrupted" or "edited".
+            prompt: a prompt's number, or "mean".
+
+        See `analysis.attribution.attribute` for the definition.
+        """
+        question = self.snapshot()
+        return self._fetch(lambda: attribute(question, by, run, prompt), "attribution.run")
+
+    def __repr__(self) -> str:
+        clean = self._question.clean.prompts
+        return (
+            f"Experiment({self.model.name}: {clean[0].text!r}{f' and {len(clean) - 1} more' if len(clean) > 1 else ''})"
+        )

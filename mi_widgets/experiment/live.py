@@ -1,0 +1,320 @@
+"""`LiveQuestion`: what is asked of a model right now, who may change it, and who is told."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import uuid
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from ..errors import BadInput
+from ..interventions.baselines import Baselines, baseline_steps, still_true
+from ..interventions.capture import Captures
+from ..interventions.edits import Edit, edits_of
+from ..interventions.metrics import Answer
+from ..interventions.question import Question
+from ..interventions.rerun import visitors_of
+from ..interventions.sites import Site
+from ..jobs import Priority, Scheduler
+from ..model.architecture import HEAD_SITES
+from ..model.handle import Model
+from ..model.tokens import Batch
+from ..results import Progress
+from .asking import Asked, question_of
+from .edit_list import EditList
+from .observers import Observers
+from .runs import Steps, guess_steps
+from .worker import scheduler_of
+
+T = TypeVar("T")
+
+
+class _Keep:
+    """Marks an argument of `ask` that was left out, since None asks for a guess."""
+
+    def __repr__(self) -> str:
+        return "KEEP"
+
+
+KEEP = _Keep()
+
+
+def _kept(given: Any, old: Answer | None) -> Any:
+    """What is asked of an answer: the given one, or else the old one; None for one that was guessed."""
+    if given is not KEEP:
+        return given
+    if old is None or old.guessed:
+        return None
+    return list(old.ids) if len(old.ids) > 1 else old.ids[0]
+
+
+_serial = itertools.count(1)
+
+
+class LiveQuestion:
+    """A question that changes: prompts, answer direction, metric, base, edits, selection, and its observers.
+
+    `Experiment` adds the answers; the arguments are explained there.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        clean: Any,
+        corrupted: Any = None,
+        answer: Any = None,
+        distractor: Any = None,
+        metric: str = "logit_diff",
+        base: str | None = None,
+        *,
+        align: str | Mapping[int, int] | None = None,
+        answer_position: Any = -1,
+        bos: bool | None = None,
+    ) -> None:
+        if not isinstance(model, Model):
+            raise BadInput(
+                f"The first argument is a Model, not {type(model).__name__}.",
+                hint="Use mi.load() or mi.wrap(hf_model, tokenizer).",
+            )
+        self.model = model
+        self.id = f"exp-{next(_serial)}-{uuid.uuid4().hex[:8]}"
+        self._align, self._bos = align, bos
+        self._observers = Observers()
+        # Held only to count a change: never while the model runs or observers are called.
+        self._lock = threading.Lock()
+        self._asks = 0
+        self._selection: tuple[Site, ...] = ()
+        self._captures = Captures()
+        self._baselines: tuple[tuple[Any, ...], Baselines] | None = None
+        self.edits = EditList(self._check_edit, lambda: self._changed("edits"))
+        self._question = self._asked(Asked(clean, corrupted, answer, distractor, metric, base, answer_position), rev=1)
+
+    # What is asked
+
+    @property
+    def rev(self) -> int:
+        """Revision of the question; rises with every change of prompts, answer, metric, base or edits."""
+        return self._question.rev
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """The model's scheduler, on whose worker everything here runs."""
+        return scheduler_of(self.model)
+
+    @property
+    def base(self) -> str:
+        """Where edited runs start: "corrupted" or "clean"."""
+        return self._question.base
+
+    @base.setter
+    def base(self, value: str) -> None:
+        self.ask(base=value)
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric."""
+        return self._question.metric
+
+    @property
+    def answer(self) -> Answer | None:
+        """The answer, as token ids and text for each prompt."""
+        return self._question.answer
+
+    @property
+    def distractor(self) -> Answer | None:
+        """The wrong answer, or None."""
+        return self._question.distractor
+
+    def prompt(self, run: str = "clean") -> Batch:
+        """The tokenised prompts of a run."""
+        return self._question.batch(run)
+
+    def snapshot(self, edits: Iterable[Edit] | Edit | None = None, base: str | None = None) -> Question:
+        """The question as it is now, frozen; what jobs take.
+
+        Args:
+            edits: in place of the live list; () = none.
+            base: in place of the live base.
+        """
+        now = replace(self._question, edits=self.edits.enabled if edits is None else edits_of(edits))
+        if base is None or base == now.base:
+            return now
+        if base not in ("clean", "corrupted"):
+            raise BadInput(f"base is 'clean' or 'corrupted', not {base!r}.", hint="None = the live base.")
+        now.batch(base)
+        return replace(now, base=base)
+
+    def ask(
+        self,
+        *,
+        clean: Any = KEEP,
+        corrupted: Any = KEEP,
+        answer: Any = KEEP,
+        distractor: Any = KEEP,
+        metric: str | None = None,
+        base: str | None = None,
+    ) -> int:
+        """Change the question; everything is checked first, and a bad value changes nothing.
+
+        Live edits that cannot run on the new question stay in the list, switched off and marked with the reason.
+
+        Args:
+            clean, corrupted: prompts; corrupted=None takes it away.
+            answer, distractor: as in the constructor; None asks for a guess (of the distractor: none, unless the answer
+                is guessed too).
+            metric, base: as in the constructor.
+
+        Returns:
+            The new revision.
+        """
+        settled = False
+        while not settled:
+            asks, now = self._asks, self._question
+            new_corrupted = now.corrupted if corrupted is KEEP else corrupted
+            default_base = now.base if new_corrupted is not None else None
+            asked = self._asked(
+                Asked(
+                    clean=now.clean if clean is KEEP else clean,
+                    corrupted=new_corrupted,
+                    answer=_kept(answer, now.answer),
+                    distractor=_kept(distractor, now.distractor),
+                    metric=now.metric if metric is None else metric,
+                    base=default_base if base is None else base,
+                    answer_position=now.answer_position,
+                ),
+                rev=now.rev,
+            )
+            with self._lock:
+                # When another thread has asked meanwhile, this change is laid over what it asked. Edits only count.
+                settled = self._asks == asks
+                if settled:
+                    self._asks += 1
+                    self._question = replace(asked, rev=self._question.rev + 1)
+        # Before anybody is told: an edited run of edits that no longer fit would fail.
+        self.edits.recheck()
+        self._observers.notify("question")
+        return self.rev
+
+    def _asked(self, asked: Asked, rev: int) -> Question:
+        question = question_of(self.model, asked, align=self._align, bos=self._bos, rev=rev, captures=self._captures)
+        if question.answer is None:
+            question = self._work(guess_steps(question, self._look), "question.guess")
+        return question
+
+    def _check_edit(self, edit: Edit) -> None:
+        """Raise when an edit cannot run on the question; runs nothing but the captures a patch reads."""
+        if not isinstance(edit, Edit):
+            raise BadInput(
+                f"An edit is Patch, Zero, ..., not {type(edit).__name__}.",
+                hint="For example mi.Zero('z', 1, head=2).",
+            )
+        asked = self._question
+
+        def steps() -> Generator[Progress, None, None]:
+            yield Progress(0, 1)
+            self.model.refresh()
+            visitors_of(self.model, asked.batch(asked.base), [edit], asked.base, asked.sources())
+
+        self._work(steps(), "edits.check")
+
+    def _changed(self, topic: str) -> None:
+        with self._lock:
+            self._question = replace(self._question, rev=self._question.rev + 1)
+        self._observers.notify(topic)
+
+    # Views
+
+    def observe(self, callback: Callable[[str], None]) -> Callable[[], None]:
+        """Call back with "question", "edits" or "selection" after each change; returns a function that stops it.
+
+        Bound methods are held weakly. What an observer raises is logged and does not reach the caller.
+        """
+        return self._observers.add(callback)
+
+    @property
+    def selection(self) -> tuple[Site, ...]:
+        """What is selected in all views; assign sites or their texts."""
+        return self._selection
+
+    @selection.setter
+    def selection(self, sites: Iterable[Site | str]) -> None:
+        if not isinstance(sites, Iterable):
+            raise BadInput(f"A selection is sites or their texts, not {sites!r}.", hint="() selects nothing.")
+        several = (sites,) if isinstance(sites, (str, Site)) else tuple(sites)
+        new = tuple(s if isinstance(s, Site) else Site.parse(s) for s in several)
+        for site in new:
+            self.check_site(site)
+        if new != self._selection:
+            self._selection = new
+            self._observers.notify("selection")
+
+    def check_site(self, site: Site) -> None:
+        """Raise unless a site lies within this model and its prompts.
+
+        Raises:
+            BadInput, SiteUnavailable: out of range, or not there.
+        """
+        self.model.require(site.kind, site.layer)
+        if site.head is not None and site.head >= getattr(self.model, HEAD_SITES[site.kind]):
+            raise BadInput(
+                f"{site} names a head the model does not have.",
+                hint=f"Use 0 to {getattr(self.model, HEAD_SITES[site.kind]) - 1}.",
+            )
+        longest = max(max(b.lengths) for b in (self._question.clean, self._question.corrupted) if b is not None)
+        for place in (site.position, site.src):
+            if place is not None and not -longest <= place < longest:
+                raise BadInput(
+                    f"{site} names position {place}; the longest prompt has {longest} tokens.",
+                    hint="Use exp.at(' word').",
+                )
+
+    # On the worker
+
+    def _work(self, steps: Generator[Any, None, T], op: str, priority: Priority = Priority.RUN) -> T:
+        return self.scheduler.run(steps, priority=priority, op=op)
+
+    def _fetch(self, find: Callable[[], T], op: str) -> T:
+        """One step on the worker, after a look at the user's model."""
+        question = self.snapshot()
+
+        def steps() -> Steps[T]:
+            yield Progress(0, 1)
+            yield from self._look(question)
+            return find()
+
+        return self._work(steps(), op, Priority.FETCH)
+
+    def _fresh(self, question: Question) -> Steps[Baselines]:
+        """Baselines of a question, measured anew when the question or the user's model has changed."""
+        yield from self._look(question)
+        key = (self.model.generation, question.key)
+        known = self._baselines
+        if known is not None and known[0] == key:
+            return known[1]
+        measured = yield from baseline_steps(question)
+        self._baselines = (key, measured)
+        return measured
+
+    def _look(self, question: Question) -> Steps[None]:
+        """Drop caches when the user's model has changed."""
+        self.model.refresh()
+        for run in question.unedited:
+            if not still_true(question, run):
+                self._captures.clear()
+                self._baselines = None
+            yield
+
+    def question(self) -> dict[str, Any]:
+        """The question as widgets show it: JSON of plain values (see tests/contract)."""
+        from .wire import question_on_wire
+
+        question = self.snapshot()
+        known = self._baselines
+        measured = known[1] if known is not None and known[0] == (self.model.generation, question.key) else None
+        return question_on_wire(question, self.edits.entries, measured)
+
+    def measure_steps(self) -> Steps[Baselines]:
+        """Measure the unedited runs, so that `question` can tell what they give; for jobs of widgets."""
+        return self._fresh(self.snapshot(edits=()))

@@ -1,0 +1,179 @@
+"""What an experiment's public calls do on the worker: jobs in steps that end in a result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+
+from ..analysis.attention import patterns
+from ..analysis.attribution import attribute
+from ..analysis.common import provenance
+from ..analysis.scores import SCORES, score_layer
+from ..interventions.baselines import Baselines
+from ..interventions.edits import Edit
+from ..interventions.metrics import recovered
+from ..interventions.question import Question
+from ..interventions.rerun import pairing
+from ..interventions.sweep import Grid, sweep_steps
+from ..results import Progress, Result, SweepResult
+from .answers import guessed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+Steps = Generator[Any, None, T]
+"""Work on the worker: each `yield` lets more urgent work through."""
+
+Fresh = Callable[[Question], Steps[Baselines]]
+"""Gives the baselines of a question, after a look whether the user's model has changed."""
+
+KEPT_TEXTS = 50
+"""Token texts a `Result` keeps for `top`, per prompt."""
+
+
+def guess_steps(question: Question, look: Callable[[Question], Steps[None]]) -> Steps[Question]:
+    """The clean run's top token as answer and, with a corrupted prompt, its top token as distractor.
+
+    Args:
+        question: without an answer.
+        look: drops caches when the user's model has changed.
+    """
+    yield Progress(0, 1)
+    yield from look(question)
+    top = question.answer_logits("clean").argmax(-1).tolist()
+    question = replace(question, answer=guessed(question.model, top))
+    if question.distractor is None and question.corrupted is not None:
+        other = question.answer_logits("corrupted").argmax(-1).tolist()
+        if other != top:
+            question = replace(question, distractor=guessed(question.model, other))
+    return question
+
+
+def run_steps(question: Question, fresh: Fresh) -> Steps[Result]:
+    """One edited run, measured; see `Experiment.run`."""
+    started = time.perf_counter()
+    yield Progress(0, 1)
+    base = yield from fresh(question)
+    logits = question.answer_logits("edited")
+    metric = question.measure(logits)
+    share = recovered(metric, base.clean, base.corrupted, base.floor, question.metric)
+    prompts = len(metric)
+    shown = sorted({i for row in logits for i in row.topk(min(KEPT_TEXTS, row.numel())).indices.tolist()})
+    return Result(
+        provenance=provenance(
+            question, "edited", "one full forward pass", started, floor=base.floor, notes=_below_floor(base)
+        ),
+        logits=logits.cpu(),
+        metric=float(metric.mean()),
+        recovered=float(share.mean),
+        stderr=float(share.stderr),
+        metric_stderr=float(metric.std() / prompts**0.5) if prompts > 1 else float("nan"),
+        per_prompt={"metric": metric, "recovered": share.per_prompt},
+        metric_name=question.metric,
+        labels=tuple((i, question.model.text.piece(i)) for i in shown),
+    )
+
+
+def _below_floor(base: Baselines) -> tuple[str, ...]:
+    if base.corrupted is None:
+        return ()
+    low = int(((base.clean - base.corrupted).abs() < base.floor).sum())
+    return (f"{low} of {len(base.clean)} prompts differ by less than the noise floor.",) if low else ()
+
+
+def sweep_result_steps(
+    question: Question, grid: Grid, template: Edit, site: str, fresh: Fresh
+) -> Generator[Any, None, SweepResult]:
+    """A whole map, cell by cell; see `Experiment.sweep`."""
+    started = time.perf_counter()
+    base = yield from fresh(question)
+    batch = question.batch(question.base)
+
+    def metric_of(one: Edit) -> torch.Tensor:
+        return question.measure(question.answer_logits("edited", (*question.edits, one)))
+
+    values = yield from sweep_steps(grid, metric_of, len(batch))
+    share = recovered(values, base.clean, base.corrupted, base.floor, question.metric)
+    other = "clean" if question.base == "corrupted" else "corrupted"
+    source = question.sources().get(other)
+    here = batch.prompts[0].strings
+    there = source.batch.prompts[0].strings if source is not None else ()
+    paired = source is not None and pairing(template, question.base, question.sources()) is not None
+    pairs = source.pairs[0] if source is not None and paired else {}
+    means = {"clean": float(base.clean.mean())}
+    if base.corrupted is not None:
+        means["corrupted"] = float(base.corrupted.mean())
+    return SweepResult(
+        provenance=provenance(
+            question,
+            question.base,
+            f"{len(grid.edits)} full forward passes",
+            started,
+            floor=base.floor,
+            notes=_below_floor(base),
+        ),
+        metric=values.mean(0),
+        recovered=share.mean,
+        stderr=share.stderr,
+        exact=~torch.isnan(values.mean(0)),
+        site=site,
+        axes=grid.axes,
+        layers=grid.layers,
+        heads=grid.heads,
+        positions=grid.positions,
+        tokens=tuple(here[p] for p in grid.positions),
+        source_tokens=tuple(there[pairs[p]] if p in pairs else "" for p in grid.positions),
+        template=template,
+        baselines=means,
+        metric_name=question.metric,
+        base=question.base,
+        per_prompt={"metric": values},
+    )
+
+
+def baseline_frame(question: Question, base: Baselines) -> pd.DataFrame:
+    """The unedited runs as a table; see `Experiment.baselines`."""
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    runs = (("clean", base.clean, base.clean_logits), ("corrupted", base.corrupted, base.corrupted_logits))
+    for run, metric, logits in runs:
+        if metric is None or logits is None:
+            continue
+        prob, rank, better = (replace(question, metric=m).measure(logits) for m in ("prob", "rank", "logit_diff"))
+        for p in range(len(metric)):
+            correct = rank[p] == 0 if question.distractor is None else better[p] > 0
+            rows.append(
+                {
+                    "run": run,
+                    "prompt": p,
+                    "metric": float(metric[p]),
+                    "probability": float(prob[p]),
+                    "rank": int(rank[p]),
+                    "correct": bool(correct),
+                    "top": question.model.text.piece(int(logits[p].argmax())),
+                }
+            )
+    return pd.DataFrame(rows).set_index("run")
+
+
+def score_frame(question: Question, run: str) -> pd.DataFrame:
+    """A row per head; see `Experiment.head_scores`."""
+    import pandas as pd
+
+    found = patterns(question, None, None, run)
+    ids = question.batch(run).prompts[0].ids
+    effect = attribute(question, "head", run).values
+    rows: list[dict[str, float]] = []
+    for layer in range(found.values.shape[0]):
+        scores = score_layer(found.values[layer], ids)
+        for head in range(found.values.shape[1]):
+            own = {name: float(scores[name][head]) for name in SCORES}
+            counts = {"induction_n": SCORES["induction"].eligible(ids), "logit_effect": float(effect[layer, head])}
+            rows.append({"layer": layer, "head": head, **own, **counts})
+    return pd.DataFrame(rows)

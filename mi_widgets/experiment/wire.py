@@ -1,0 +1,104 @@
+"""The question as a widget's header shows it: plain JSON values, as laid down in tests/contract."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..interventions.baselines import Baselines
+from ..interventions.metrics import METRICS, Answer
+from ..interventions.question import Question
+from ..model.handle import Model
+from ..model.tokens import Tokens
+from .edit_list import Entry
+
+
+def question_on_wire(
+    question: Question, entries: tuple[Entry, ...], baselines: Baselines | None, prompt: int = 0
+) -> dict[str, Any]:
+    """See tests/contract/README.md, `question`.
+
+    Args:
+        question: with the enabled edits.
+        entries: all edits, switched on or off.
+        baselines: of the question, when they are known.
+        prompt: which of several prompts is shown.
+    """
+    clean = question.clean.prompts[prompt]
+    corrupted = question.corrupted.prompts[prompt] if question.corrupted is not None else None
+    warnings = [
+        *clean.warnings,
+        *(f"Corrupted prompt: {w}" for w in (corrupted.warnings if corrupted is not None else ())),
+    ]
+    if corrupted is not None and len(clean) != len(corrupted):
+        warnings.append(f"The prompts differ in length: clean has {len(clean)} tokens, corrupted has {len(corrupted)}.")
+    if len(question.clean) > 1:
+        warnings.append(f"This shows prompt {prompt + 1} of {len(question.clean)}.")
+    where = question.answer_position
+    row = (
+        question.clean.column(prompt, where[prompt] if isinstance(where, tuple) else where)
+        - question.clean.pads[prompt]
+    )
+    return {
+        "rev": question.rev,
+        "model": _model(question.model),
+        "prompts": {
+            "clean": _prompt(clean),
+            "corrupted": _prompt(corrupted) if corrupted is not None else None,
+        },
+        "prompt": prompt,
+        "n_prompts": len(question.clean),
+        "answer": _answer(question.model, question.answer, prompt),
+        "distractor": _answer(question.model, question.distractor, prompt),
+        "metric": question.metric,
+        "metric_label": METRICS[question.metric][1],
+        "metrics": [[name, label] for name, (_, label) in METRICS.items()],
+        "base": question.base,
+        "answer_position": row,
+        "edits": [{"label": str(e.edit), "on": e.on, "site": e.edit.where, "note": e.note} for e in entries],
+        "baselines": _baselines(baselines),
+        "warnings": warnings,
+    }
+
+
+def _model(model: Model) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "n_layers": model.n_layers,
+        "n_heads": model.n_heads,
+        "n_kv_heads": model.n_kv_heads,
+        "d_model": model.d_model,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": str(model.device),
+        "missing": dict(model.architecture.missing),
+    }
+
+
+def _prompt(tokens: Tokens) -> dict[str, Any]:
+    return {
+        "text": tokens.text,
+        "ids": list(tokens.ids),
+        "labels": list(tokens.strings),
+        "special": list(tokens.special),
+    }
+
+
+def _answer(model: Model, answer: Answer | None, prompt: int) -> dict[str, Any] | None:
+    if answer is None:
+        return None
+    ids = list(answer.ids[prompt])
+    return {
+        "texts": list(answer.texts[prompt]),
+        "labels": [model.text.label(i) for i in ids],
+        "ids": ids,
+        "guessed": answer.guessed,
+    }
+
+
+def _baselines(known: Baselines | None) -> dict[str, float | None] | None:
+    if known is None:
+        return None
+    return {
+        "clean": float(known.clean.mean()),
+        "corrupted": float(known.corrupted.mean()) if known.corrupted is not None else None,
+        "edited": None,
+    }

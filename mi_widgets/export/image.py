@@ -1,0 +1,206 @@
+"""The atlas as a picture, drawn from plain data: what a notebook shows where no widget can live."""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+__all__ = ["LARGEST", "AtlasPicture", "atlas_png", "ramp", "size_of"]
+
+LARGEST = 150_000
+"""Bytes of a picture; it goes into every saved notebook."""
+
+INK, QUIET, LINE, PAPER, VOID = "#1b1f24", "#6b7280", "#dfe3e8", "#ffffff", "#f2f4f6"
+BAR = "#2563eb"
+SEQUENTIAL = ("#fbfcff", "#c9dafb", "#6d9af0", "#2563eb", "#0f2f86")
+SIGNED = ("#a21772", "#df8fc2", "#f7f7f8", "#72c3b9", "#0f766e")
+WIDTH = 900
+MARGIN = 16
+NAME_COLUMN = 34
+
+
+@dataclass(frozen=True)
+class AtlasPicture:
+    """What is drawn.
+
+    Attributes:
+        title, model: text.
+        tokens: the prompt, as shown.
+        run: clean, corrupted, edited or difference; a difference has a diverging scale around 0.
+        thumbs: [layer, head, dest, src] float32 in 0..1 (-1..1 for a difference); NaN where there is no pattern.
+        score: name of the score that the bars show, "" for none.
+        bars: [layer, head] float32 in 0..1, NaN where undefined; None for no bars.
+        footer: where it came from, in parts.
+    """
+
+    title: str
+    model: str
+    tokens: tuple[str, ...]
+    run: str
+    thumbs: npt.NDArray[np.float32]
+    score: str
+    bars: npt.NDArray[np.float32] | None
+    footer: tuple[str, ...]
+
+
+def size_of(png: bytes) -> tuple[int, int]:
+    """Width and height of a PNG in pixels, from its header."""
+    width, height = struct.unpack(">II", png[16:24])
+    return int(width), int(height)
+
+
+def ramp(values: npt.ArrayLike, *, signed: bool = False) -> npt.NDArray[np.uint8]:
+    """Colours of values: [...] -> [..., 3] uint8. NaN is the colour of "nothing here", which is not the colour of 0.
+
+    Args:
+        values: 0..1, or -1..1 when signed.
+        signed: diverging around 0 instead of rising from 0.
+    """
+    given = np.asarray(values, dtype=np.float64)
+    stops = np.array([_rgb(colour) for colour in (SIGNED if signed else SEQUENTIAL)], dtype=np.float64)
+    at = np.clip((given + 1) / 2 if signed else given, 0, 1)
+    # The square root lifts weak weights out of the paper, as in the widget.
+    place = np.nan_to_num(at if signed else np.sqrt(at)) * (len(stops) - 1)
+    channels = [np.interp(place, np.arange(len(stops)), stops[:, i]) for i in range(3)]
+    colours = np.stack(channels, axis=-1)
+    colours[~np.isfinite(given)] = _rgb(VOID)
+    return np.asarray(np.rint(colours), dtype=np.uint8)
+
+
+def atlas_png(picture: AtlasPicture, largest: int = LARGEST) -> bytes:
+    """A PNG at two pixels per point; fewer pixels where it would be larger than `largest` bytes."""
+    drawn = _draw(picture, 2)
+    share = 1.0
+    while True:
+        # Even, so that half of it is a whole number of points.
+        size = (2 * max(1, int(drawn.width * share / 2)), 2 * max(1, int(drawn.height * share / 2)))
+        image = drawn if size == drawn.size else drawn.resize(size, Image.Resampling.BOX)
+        file = io.BytesIO()
+        image.quantize(64 if share == 1.0 else 32, dither=Image.Dither.NONE).save(file, "PNG")
+        if file.tell() <= largest or share < 0.1:
+            return file.getvalue()
+        # Bytes grow with the area; a little less than that asks for, so that a second look is enough.
+        share *= 0.85 * math.sqrt(largest / file.tell())
+
+
+def _draw(picture: AtlasPicture, scale: int) -> Image.Image:
+    layers, heads = picture.thumbs.shape[:2]
+    cell = max(10, min(84, (WIDTH - 2 * MARGIN - NAME_COLUMN) // max(heads, 1) - 8))
+    row = cell + 16
+    width = max(420, min(WIDTH, 2 * MARGIN + NAME_COLUMN + heads * (cell + 8)))
+    lines = _wrapped(picture.tokens, width - 2 * MARGIN)
+    legend = [f"{picture.run} run" if picture.run != "difference" else "clean - corrupted"]
+    legend += [f"bars: {picture.score}"] if picture.score else []
+    footer = _wrapped((*legend, *picture.footer), width - 2 * MARGIN, between=" · ", size=11)
+    top = MARGIN + 24 + 18 + 18 * len(lines) + 12 + 18
+    height = top + layers * row + 8 + 16 * len(footer) + 8
+    image = Image.new("RGB", (width * scale, height * scale), PAPER)
+    pen = _Pen(ImageDraw.Draw(image), scale)
+    pen.text(MARGIN, MARGIN, picture.title, INK, 16)
+    pen.text(MARGIN, MARGIN + 24, picture.model, QUIET, 12)
+    for i, line in enumerate(lines):
+        pen.text(MARGIN, MARGIN + 44 + 18 * i, line, INK, 12)
+    # One name per column as long as it fits; with many heads every other one, and so on.
+    every = next(n for n in (1, 2, 4, 8, 16, 32, 64) if n * (cell + 8) >= 24 or n == 64)
+    for head in range(0, heads, every):
+        pen.text(MARGIN + NAME_COLUMN + head * (cell + 8), top - 16, f"H{head}", QUIET, 11)
+    for layer in range(layers):
+        y = top + layer * row
+        pen.text(MARGIN, y + cell // 2 - 7, f"L{layer}", QUIET, 11)
+        for head in range(heads):
+            x = MARGIN + NAME_COLUMN + head * (cell + 8)
+            _thumbnail(image, picture.thumbs[layer, head], picture.run == "difference", x, y, cell, scale)
+            pen.frame(x, y, cell)
+            if picture.bars is not None:
+                pen.bar(x, y + cell + 4, cell, float(picture.bars[layer, head]))
+    for i, line in enumerate(footer):
+        pen.text(MARGIN, height - 8 - 16 * (len(footer) - i), line, QUIET, 11)
+    return image
+
+
+def _thumbnail(
+    image: Image.Image, pattern: npt.NDArray[np.float32], signed: bool, x: int, y: int, cell: int, scale: int
+) -> None:
+    colours = ramp(pattern, signed=signed)
+    # What a causal model cannot attend to is no zero. Pooled patterns are lower triangular too.
+    colours[np.triu_indices(len(pattern), 1)] = _rgb(VOID)
+    size = cell * scale
+    small = Image.fromarray(colours, "RGB")
+    way = Image.Resampling.NEAREST if len(pattern) <= size else Image.Resampling.BOX
+    image.paste(small.resize((size, size), way), (x * scale, y * scale))
+
+
+class _Pen:
+    """Draws in points on an image that has `scale` pixels per point."""
+
+    def __init__(self, draw: ImageDraw.ImageDraw, scale: int) -> None:
+        self._draw, self._scale = draw, scale
+
+    def text(self, x: float, y: float, text: str, colour: str, size: int) -> None:
+        font = _font(size * self._scale)
+        self._draw.text((x * self._scale, y * self._scale), _drawable(text, font), fill=colour, font=font)
+
+    def frame(self, x: int, y: int, size: int) -> None:
+        s = self._scale
+        self._draw.rectangle((x * s - 1, y * s - 1, (x + size) * s, (y + size) * s), outline=LINE)
+
+    def bar(self, x: int, y: int, width: int, share: float) -> None:
+        s = self._scale
+        self._draw.rectangle((x * s, y * s, (x + width) * s - 1, (y + 3) * s - 1), fill=LINE)
+        if np.isfinite(share) and share > 0:
+            end = x * s + max(1, round(width * s * min(share, 1.0)))
+            self._draw.rectangle((x * s, y * s, end - 1, (y + 3) * s - 1), fill=BAR)
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+@lru_cache(maxsize=8)
+def _font(size: int) -> Any:
+    try:
+        # Knows far more scripts than the one inside Pillow, which is Latin only.
+        return ImageFont.truetype("DejaVuSans.ttf", size)
+    except OSError:
+        return ImageFont.load_default(size)
+
+
+def _drawable(text: str, font: Any) -> str:
+    """The text with what the font cannot draw as "·" (space signs) or "?", never as a box that looks like a token."""
+    return "".join(char if _known(char, font) else "·" if char in "␣␊␉↵⏎⇥" else "?" for char in text)
+
+
+@lru_cache(maxsize=4096)
+def _known(char: str, font: Any) -> bool:
+    if char.isascii() and char.isprintable():
+        return True
+    if not char.isprintable():
+        return False
+    unknown = font.getmask("\uffff")
+    mask = font.getmask(char)
+    return bool(mask.size != unknown.size or bytes(mask) != bytes(unknown))
+
+
+def _wrapped(parts: tuple[str, ...], width: int, most: int = 6, between: str = " ", size: int = 12) -> list[str]:
+    """Parts in lines of at most `width` points; says how many are left out."""
+    font = _font(2 * size)
+    lines = [""]
+    for i, part in enumerate(parts):
+        shown = part if len(part) <= 40 else f"{part[:28]}…{part[-10:]}"
+        longer = f"{lines[-1]}{between}{shown}" if lines[-1] else shown
+        if font.getlength(_drawable(longer, font)) <= 2 * width or not lines[-1]:
+            lines[-1] = longer
+        elif len(lines) == most:
+            lines[-1] = f"… and {len(parts) - i} more"
+            return lines
+        else:
+            lines.append(shown)
+    return lines

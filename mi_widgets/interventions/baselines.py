@@ -1,0 +1,79 @@
+"""The unedited runs of a question, measured, with the noise floor below which a difference means nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import torch
+
+from ..model.tokens import Batch
+from .question import Question
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """What edited runs are compared with.
+
+    Attributes:
+        clean, corrupted: [prompt] float32 metric; corrupted is None when there is no such prompt.
+        clean_logits, corrupted_logits: [prompt, vocab] float32 at the answer position.
+        floor: noise floor in metric units.
+    """
+
+    clean: torch.Tensor
+    corrupted: torch.Tensor | None
+    clean_logits: torch.Tensor
+    corrupted_logits: torch.Tensor | None
+    floor: float
+
+    def of(self, base: str) -> torch.Tensor:
+        """[prompt] metric of the base run."""
+        return self.corrupted if base == "corrupted" and self.corrupted is not None else self.clean
+
+
+def baseline_steps(question: Question) -> Generator[None, None, Baselines]:
+    """Measure the unedited runs, one forward pass a step.
+
+    The noise floor is the largest difference over prompts between the metric of the unedited base in its batch and in
+    a forward pass of its own, and at least 4 units in the last place of the dtype at the largest answer logit.
+    """
+    logits = {}
+    for run in question.unedited:
+        logits[run] = question.answer_logits(run)
+        yield
+    metric = {run: question.measure(found) for run, found in logits.items()}
+    floor = _ulps(question, logits[question.base])
+    if len(question.clean) > 1:
+        batch = question.batch(question.base)
+        alone = []
+        for row, column in enumerate(question.columns(batch)):
+            found = question.model.forward(Batch.of([batch.prompts[row]]))
+            alone.append(found[0, column - batch.pads[row]].float())
+            yield
+        floor = max(floor, float((metric[question.base] - question.measure(torch.stack(alone))).abs().max()))
+    on_cpu = {run: found.cpu() for run, found in logits.items()}
+    return Baselines(metric["clean"], metric.get("corrupted"), on_cpu["clean"], on_cpu.get("corrupted"), floor)
+
+
+def _ulps(question: Question, logits: torch.Tensor) -> float:
+    ids = (
+        [list(row) for row in question.answer.ids]
+        if question.answer is not None
+        else [[int(r.argmax())] for r in logits]
+    )
+    largest = max(float(logits[row, several].abs().max()) for row, several in enumerate(ids))
+    return 4 * float(torch.finfo(question.model.dtype).eps) * max(largest, 1e-3)
+
+
+def still_true(question: Question, run: str) -> bool:
+    """Run a prompt once more and compare with the cache; False when weights changed without raising a version.
+
+    ``p.data.add_()`` leaves no trace in the stamp: the numbers tell. Ask for every prompt, since the embedding of a
+    word may have changed that only one of them holds.
+    """
+    batch = question.batch(run)
+    cached = question.answer_logits(run)
+    fresh = question.at_answer(batch, question.model.forward(batch))
+    limit = 16 * float(torch.finfo(question.model.dtype).eps) * float(cached.abs().max().clamp(min=1e-3))
+    return bool((cached - fresh).abs().max() <= limit)

@@ -1,0 +1,86 @@
+"""Activations of unedited runs: only the sites asked for, within a byte budget, least recently used dropped first."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+import torch
+
+from ..model.access import Key, Visitor
+from ..model.handle import Model
+from ..model.tokens import Batch
+
+BUDGET = 256 * 2**20
+
+
+def capture(
+    model: Model, batch: Batch, keys: Iterable[Key], visitors: dict[Key, Visitor] | None = None
+) -> dict[Key, torch.Tensor]:
+    """Run once and keep sites.
+
+    Args:
+        model: the model.
+        batch: prompts; columns are padded on the left.
+        keys: (site, layer) pairs; ("logits", None) is the model's output.
+        visitors: edits of the run; what is kept is the value after them.
+
+    Returns:
+        {key: value} on the model's device, shapes as in `access.Visitor`.
+    """
+    kept: dict[Key, torch.Tensor] = {}
+    edits = visitors or {}
+
+    def keep(key: Key) -> Visitor:
+        def visitor(value: torch.Tensor) -> torch.Tensor | None:
+            edit = edits.get(key)
+            new = edit(value) if edit is not None else None
+            kept[key] = (value if new is None else new).detach().clone()
+            return new
+
+        return visitor
+
+    wanted = list(dict.fromkeys(keys))
+    model.forward(batch, {**edits, **{key: keep(key) for key in wanted}})
+    return kept
+
+
+class Captures:
+    """A cache of captured sites of one model, keyed by prompts, site and the model's generation.
+
+    Args:
+        budget: bytes to keep at most; one request may exceed it, it is then handed out and not kept.
+    """
+
+    def __init__(self, budget: int = BUDGET) -> None:
+        self.budget = budget
+        self._kept: OrderedDict[tuple[int, tuple[tuple[int, ...], ...], Key], torch.Tensor] = OrderedDict()
+        self.bytes = 0
+
+    def get(self, model: Model, batch: Batch, keys: Iterable[Key]) -> dict[Key, torch.Tensor]:
+        """The sites of an unedited run, from the cache or from one forward pass for all that lack."""
+        wanted = list(dict.fromkeys(keys))
+        found = {key: self._kept.get((model.generation, batch.key, key)) for key in wanted}
+        lacking = [key for key, value in found.items() if value is None]
+        fresh = capture(model, batch, lacking) if lacking else {}
+        for key, value in fresh.items():
+            self._put((model.generation, batch.key, key), value)
+        for key in wanted:
+            if (name := (model.generation, batch.key, key)) in self._kept:
+                self._kept.move_to_end(name)
+        return fresh | {key: value for key, value in found.items() if value is not None}
+
+    def _put(self, name: tuple[int, tuple[tuple[int, ...], ...], Key], value: torch.Tensor) -> None:
+        size = value.numel() * value.element_size()
+        if size > self.budget:
+            return
+        self._kept[name] = value
+        self.bytes += size
+        while self.bytes > self.budget:
+            _, old = self._kept.popitem(last=False)
+            self.bytes -= old.numel() * old.element_size()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._kept.clear()
+        self.bytes = 0

@@ -1,0 +1,241 @@
+"""Edits: what is replaced in a run, as plain frozen data. How they are carried out is in `rerun.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+import torch
+
+from ..errors import BadInput
+from ..model.architecture import GLOBAL_SITES, HEAD_SITES, SITES
+from ..model.numbers import whole
+from ..results import storable
+from .sites import Site
+
+E = TypeVar("E", bound="Edit")
+
+Index = int | tuple[int, ...] | None
+"""One, several, or all (None)."""
+
+_UNIT_SITES = frozenset(SITES) - {"scores", "pattern", "logits"}
+
+
+def index_of(name: str, value: Any) -> Index:
+    """One, several, or all, as users give them.
+
+    Raises:
+        BadInput: something else; no number at all is not several.
+    """
+    if value is None:
+        return None
+    try:
+        one = whole(value)
+        several = tuple(whole(v) for v in value) if one is None and isinstance(value, Iterable) else ()
+    except TypeError:
+        one, several = None, ()
+    if one is not None:
+        return one
+    if several and None not in several:
+        return tuple(v for v in several if v is not None)
+    raise BadInput(
+        f"{name} is a whole number, several of them, or None for all; not {value!r}.",
+        hint="For example 2, or [0, 1].",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """Base of all edits: where it acts. `site` may be a kind (``"z"``) or a `Site`, which fills in the rest.
+
+    Attributes:
+        site: kind of site; None only for the template of a sweep.
+        layer: layer, several, or None for all.
+        head: head (key-value head for k and v), several, or None for all.
+        position: position in the base prompt's own tokens, negative from its end, several, or None for all.
+        unit: index along the last axis (neuron, residual dimension), several, or None for all.
+    """
+
+    site: str | None = None
+    layer: Index = None
+    head: Index = None
+    position: Index = None
+    unit: Index = None
+
+    def __init__(
+        self,
+        site: str | Site | None = None,
+        layer: Any = None,
+        head: Any = None,
+        position: Any = None,
+        unit: Any = None,
+    ) -> None:
+        self._place(site, layer, head, position, unit)
+
+    def _place(self, site: str | Site | None, layer: Any, head: Any, position: Any, unit: Any) -> None:
+        if isinstance(site, Site):
+            layer = site.layer if layer is None else layer
+            head = site.head if head is None else head
+            position = site.position if position is None else position
+            if site.src is not None:
+                raise BadInput(
+                    f"{type(self).__name__} acts on whole rows, not on one cell ({site}).",
+                    hint="Give the site without src.",
+                )
+            site = site.kind
+        if site is not None and site not in SITES:
+            raise BadInput(f"There is no site {site!r}.", hint=f"Sites: {', '.join(SITES)}.")
+        if site in GLOBAL_SITES and layer is not None:
+            raise BadInput(f"{site} belongs to no layer.", hint="Leave layer out.")
+        if head is not None and site is not None and site not in HEAD_SITES:
+            raise BadInput(f"{site} has no heads.", hint=f"Sites with heads: {', '.join(HEAD_SITES)}.")
+        if unit is not None and site is not None and site not in _UNIT_SITES:
+            raise BadInput(f"{site} has no units.", hint="Leave unit out.")
+        values = {"site": site, "layer": layer, "head": head, "position": position, "unit": unit}
+        for name, value in values.items():
+            object.__setattr__(self, name, value if name == "site" else index_of(name, value))
+
+    def on(self: E, **changes: Any) -> E:
+        """A copy that acts elsewhere: ``edit.on(position=10)``.
+
+        Raises:
+            BadInput: a keyword this edit does not have.
+        """
+        known = {f.name for f in fields(self)}
+        wrong = set(changes) - known
+        if wrong:
+            raise BadInput(
+                f"{type(self).__name__} has no {', '.join(sorted(wrong))}.",
+                hint=f"It has {', '.join(sorted(known))}.",
+            )
+        return replace(self, **changes)
+
+    def value(self, x: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:
+        """What replaces `x`; `source` is the value read elsewhere, for edits that read one."""
+        raise TypeError("Edit itself changes nothing: use Patch, Zero, ...")
+
+    @property
+    def where(self) -> str:
+        """The place in words: ``L1H1.z@14``."""
+
+        def part(mark: str, index: Index) -> str:
+            if index is None:
+                return ""
+            return mark + (str(index) if isinstance(index, int) else "[" + ",".join(map(str, index)) + "]")
+
+        layer = part("L", self.layer) or ("" if self.site in GLOBAL_SITES else "L*")
+        heads = part("H", self.head)
+        return f"{layer}{heads}{'.' if layer else ''}{self.site}{part('@', self.position)}{part('#', self.unit)}"
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__.lower()} {self.where}"
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return False
+        return all(_same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.site, self.layer, self.head, self.position, self.unit))
+
+
+def edits_of(given: Any) -> tuple[Edit, ...]:
+    """Edits as users give them: one, or several.
+
+    Raises:
+        BadInput: something that is no edit.
+    """
+    several = (given,) if isinstance(given, (Edit, str)) or not isinstance(given, Iterable) else tuple(given)
+    for edit in several:
+        if not isinstance(edit, Edit):
+            raise BadInput(
+                f"An edit is Patch, Zero, ..., not {edit!r}.",
+                hint="For example mi.Zero('z', 1, head=2).",
+            )
+    return several
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor) or isinstance(b, torch.Tensor):
+        return isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) and torch.equal(a, b)
+    return bool(a == b)
+
+
+@storable
+@dataclass(frozen=True, eq=False, init=False)
+class Patch(Edit):
+    """Replace a value by the same site's value in an unedited source run: x <- x + alpha (s - x).
+
+    Attributes:
+        source: "other" (the prompt that is not the base), "clean", "corrupted", or a tensor in base positions,
+            [position, ...site axes] or [prompt, position, ...site axes]; a pattern is [head, dest, src].
+        source_position: where to read; None = the positions the prompts' alignment pairs.
+        alpha: any real number; 1 replaces, 0 changes nothing. For pattern 0 to 1.
+
+    Example:
+        >>> str(Patch("resid_pre", layer=2, position=10))
+        'patch L2.resid_pre@10'
+    """
+
+    source: Any = "other"
+    source_position: Index = None
+    alpha: float = 1.0
+
+    def __init__(
+        self,
+        site: str | Site | None = None,
+        layer: Any = None,
+        head: Any = None,
+        position: Any = None,
+        unit: Any = None,
+        *,
+        source: Any = "other",
+        source_position: Any = None,
+        alpha: float = 1.0,
+    ) -> None:
+        self._place(site, layer, head, position, unit)
+        named = isinstance(source, str) and source in ("other", "clean", "corrupted")
+        if not named and not isinstance(source, torch.Tensor):
+            given = repr(source) if isinstance(source, str) else type(source).__name__
+            raise BadInput(
+                f"source is 'other', 'clean', 'corrupted' or a tensor, not {given}.",
+                hint="An array becomes a tensor by torch.as_tensor(...).",
+            )
+        if (
+            isinstance(alpha, bool)
+            or not isinstance(alpha, (int, float))
+            or alpha != alpha
+            or abs(alpha) == float("inf")
+        ):
+            raise BadInput(f"alpha is a finite number, not {alpha!r}.", hint="1 replaces, 0 changes nothing.")
+        if self.site == "pattern" and not 0 <= alpha <= 1:
+            raise BadInput(f"alpha of a pattern patch lies in 0..1, not {alpha}.", hint="Weights must stay weights.")
+        index = index_of("source_position", source_position)
+        count = 1 if isinstance(self.position, int) else len(self.position or ())
+        if index is not None and (1 if isinstance(index, int) else len(index)) != count:
+            raise BadInput("source_position must name as many positions as position.", hint="Give one for each.")
+        object.__setattr__(self, "source", source)
+        object.__setattr__(self, "source_position", index)
+        object.__setattr__(self, "alpha", float(alpha))
+
+    def value(self, x: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:
+        """X + alpha (s - x)."""
+        assert source is not None
+        # Taken whole at alpha 1, so that a full patch is the source's value bit for bit.
+        return source if self.alpha == 1.0 else x + self.alpha * (source - x)
+
+
+@storable
+@dataclass(frozen=True, eq=False, init=False)
+class Zero(Edit):
+    """Set a value to zero: x <- 0 (zero ablation).
+
+    Example:
+        >>> str(Zero("z", 1, head=2))
+        'zero L1H2.z'
+    """
+
+    def value(self, x: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:
+        """0."""
+        return torch.zeros_like(x)

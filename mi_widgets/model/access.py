@@ -1,0 +1,214 @@
+"""Read or replace any site of a shadow during one forward pass. One mechanism for captures, edits and proofs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from .architecture import Architecture, LayerParts, input_of, tensor_of, with_tensor
+from .attention_tap import AttentionCall
+
+Key = tuple[str, int | None]
+"""A site of a whole layer: (kind, layer); layer is None for embed, final_norm and logits."""
+
+Visitor = Callable[[torch.Tensor], torch.Tensor | None]
+"""Sees a site's value and returns its replacement, or None to leave it.
+
+Shapes: streams, increments, mlp_pre and mlp_post [row, position, d]; q, k, v, z, result [row, position, head, d];
+scores, pattern [row, head, dest, src]; logits [row, position, vocab].
+"""
+
+Watcher = Callable[[AttentionCall], None]
+"""Is shown what one attention call was given."""
+
+_TAP_KINDS = frozenset({"q", "k", "v", "scores", "pattern"})
+
+
+def out_weight(module: nn.Module) -> torch.Tensor:
+    """Weight of a projection as [in, out]: GPT-2's Conv1D keeps it so, `nn.Linear` and what stands in for it do not."""
+    weight = module.weight
+    assert isinstance(weight, torch.Tensor)
+    return weight if isinstance(module, Conv1D) else weight.T
+
+
+def head_results(z: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """What each head adds: z [..., head, d_head_v] and W_O [head * d_head_v, d_model] -> [..., head, d_model]."""
+    by_head = weight.reshape(z.shape[-2], z.shape[-1], weight.shape[-1])
+    return torch.einsum("...hv,hvd->...hd", z, by_head.to(z.dtype))
+
+
+class _Hooks:
+    """Hooks of one pass, removed together."""
+
+    def __init__(
+        self,
+        shadow: nn.Module,
+        parts: Architecture,
+        visitors: Mapping[Key, Visitor],
+        watchers: Mapping[int, Watcher],
+    ) -> None:
+        self.shadow, self.parts, self.visitors, self.watchers = shadow, parts, visitors, watchers
+        self.handles: list[Any] = []
+        self.tapped: list[Any] = []
+
+    def visit(self, kind: str, layer: int | None, value: torch.Tensor) -> torch.Tensor:
+        visitor = self.visitors.get((kind, layer))
+        new = visitor(value) if visitor is not None else None
+        return value if new is None else new
+
+    def wants(self, layer: int | None, *kinds: str) -> bool:
+        return any((kind, layer) in self.visitors for kind in kinds)
+
+    def before(self, path: str, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """Replace what enters a module."""
+
+        def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any] | None:
+            x = input_of(args, kwargs)
+            if x is None:
+                return None
+            new = change(x)
+            if new is x:
+                return None
+            if args and args[0] is x:
+                return (new, *args[1:]), kwargs
+            return args, {k: new if v is x else v for k, v in kwargs.items()}
+
+        self.handles.append(self.shadow.get_submodule(path).register_forward_pre_hook(hook, with_kwargs=True))
+
+    def after(self, path: str, change: Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]) -> None:
+        """Replace what leaves a module; `change` also gets what entered it."""
+
+        def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+            y = tensor_of(output)
+            new = change(y, input_of(args, kwargs))
+            return None if new is y else with_tensor(output, new)
+
+        self.handles.append(self.shadow.get_submodule(path).register_forward_hook(hook, with_kwargs=True))
+
+    def install(self) -> None:
+        parts = self.parts
+        if self.wants(None, "embed"):
+            self.after(parts.embed, lambda y, _: self.visit("embed", None, y))
+        for index, layer in enumerate(parts.layers):
+            self._stream(index, layer)
+            self._attention(index, layer)
+            self._mlp(index, layer)
+        if self.wants(None, "final_norm"):
+            self.after(parts.final_norm, lambda y, _: self.visit("final_norm", None, y))
+        if self.wants(None, "logits"):
+
+            def logits(_: nn.Module, __: Any, output: Any) -> Any:
+                output.logits = self.visit("logits", None, output.logits)
+                return output
+
+            self.handles.append(self.shadow.register_forward_hook(logits))
+
+    def _stream(self, index: int, layer: LayerParts) -> None:
+        stream: dict[str, torch.Tensor] = {}
+        if self.wants(index, "resid_pre", "resid_mid"):
+
+            def pre(x: torch.Tensor) -> torch.Tensor:
+                stream["pre"] = self.visit("resid_pre", index, x)
+                return stream["pre"]
+
+            self.before(layer.path, pre)
+        if self.wants(index, "attn_out", "resid_mid") and layer.attn_writer:
+
+            def added(y: torch.Tensor, _: torch.Tensor | None) -> torch.Tensor:
+                y = self.visit("attn_out", index, y)
+                if self.wants(index, "resid_mid"):
+                    # The stream after attention has no module of its own: a change of it enters through attn_out.
+                    mid = stream["pre"] + y
+                    new = self.visit("resid_mid", index, mid)
+                    # Cells left alone keep their bits; a written cell is met exactly, also where it cancels the stream.
+                    y = y if new is mid else torch.where(new == mid, y, new - stream["pre"])
+                return y
+
+            self.after(layer.attn_writer, added)
+        if self.wants(index, "mlp_out") and layer.mlp_writer:
+            self.after(layer.mlp_writer, lambda y, _: self.visit("mlp_out", index, y))
+        if self.wants(index, "resid_post"):
+            self.after(layer.path, lambda y, _: self.visit("resid_post", index, y))
+
+    def _attention(self, index: int, layer: LayerParts) -> None:
+        if layer.attention is None:
+            return
+        module = self.shadow.get_submodule(layer.attention)
+        wanted = frozenset(kind for kind in _TAP_KINDS if self.wants(index, kind))
+        if wanted or index in self.watchers:
+            state: Any = module._mi_tap
+            state.wanted = wanted
+            state.visit = lambda kind, value: self.visit(kind, index, value)
+            state.watch = self.watchers.get(index)
+            self.tapped.append(state)
+        if layer.out_proj is None:
+            return
+        heads = self.parts.n_heads
+
+        def split(x: torch.Tensor) -> torch.Tensor:
+            return x.unflatten(-1, (heads, x.shape[-1] // heads))
+
+        if self.wants(index, "z"):
+
+            def z(x: torch.Tensor) -> torch.Tensor:
+                by_head = split(x)
+                new = self.visit("z", index, by_head)
+                return x if new is by_head else new.reshape(x.shape)
+
+            self.before(layer.out_proj, z)
+        if self.wants(index, "result"):
+            projection = self.shadow.get_submodule(layer.out_proj)
+            weight, bias = out_weight(projection), getattr(projection, "bias", None)
+
+            def result(y: torch.Tensor, x: torch.Tensor | None) -> torch.Tensor:
+                assert x is not None
+                by_head = head_results(split(x), weight)
+                new = self.visit("result", index, by_head)
+                if new is by_head:
+                    return y
+                # Summed anew where something was written: a difference would leave rounding that a post-norm blows up.
+                total = new.sum(dim=-2) if bias is None else new.sum(dim=-2) + bias
+                return torch.where((new != by_head).flatten(-2).any(-1, keepdim=True), total.to(y.dtype), y)
+
+            self.after(layer.out_proj, result)
+
+    def _mlp(self, index: int, layer: LayerParts) -> None:
+        for kind, path in (("mlp_pre", layer.activation), ("mlp_post", layer.down)):
+            if path is not None and self.wants(index, kind):
+                self.before(path, lambda x, kind=kind: self.visit(kind, index, x))  # type: ignore[misc]
+
+    def remove(self) -> None:
+        for handle in self.handles:
+            handle.remove()
+        for state in self.tapped:
+            state.visit, state.wanted, state.watch = None, frozenset(), None
+
+
+@contextmanager
+def visiting(
+    shadow: nn.Module,
+    parts: Architecture,
+    visitors: Mapping[Key, Visitor],
+    watchers: Mapping[int, Watcher] | None = None,
+) -> Iterator[None]:
+    """Let visitors see and replace sites in every forward pass of the shadow inside the block.
+
+    Nothing stays behind, also when the pass raises.
+
+    Args:
+        shadow: the shadow.
+        parts: its parts.
+        visitors: {(site, layer): function}.
+        watchers: {layer: function} that are shown the attention call of a layer.
+    """
+    hooks = _Hooks(shadow, parts, visitors, watchers or {})
+    try:
+        hooks.install()
+        yield
+    finally:
+        hooks.remove()

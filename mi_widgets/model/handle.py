@@ -1,0 +1,313 @@
+"""`Model`: a Hugging Face causal language model together with its shadow, its parts and its tokenizer."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import BadInput, SiteUnavailable, UnsupportedArchitecture
+from . import shipped
+from .access import Key, Visitor, Watcher, visiting
+from .architecture import GLOBAL_SITES, SITES, Architecture, discover
+from .proof import prove
+from .shadow import shadow_of
+from .stamp import Stamp, stamp_of
+from .tokens import Batch, Prompt, Tokenizer, Tokens
+
+_REGISTRY: dict[int, weakref.ref[Model]] = {}
+_WRAPPING = threading.RLock()
+
+
+class Model:
+    """A causal language model seen as a residual stream with named sites.
+
+    Made by `load` and `wrap`; one per wrapped object. Everything is computed on a copy of the module tree that shares
+    the weights (`shadow`), so the user's model is never hooked, stubbed or switched.
+
+    Attributes:
+        hf: the user's model, untouched.
+        tokenizer: the user's tokenizer.
+        name: short name for headers and provenance.
+        architecture: what was found where, `.sites` this model offers, `.missing` {site: reason}.
+        generation: rises whenever the user's model was seen to have changed; caches are keyed by it.
+
+    Example:
+        >>> import mi_widgets as mi
+        >>> model = mi.load()
+        >>> model.n_layers, model.n_heads
+        (4, 4)
+    """
+
+    def __init__(self, hf: Any, tokenizer: Any, name: str) -> None:
+        self.hf = hf
+        self.tokenizer = tokenizer
+        self.name = name
+        self.text = Tokenizer(tokenizer, _limit_of(hf), int(hf.get_input_embeddings().weight.shape[0]))
+        self.generation = 0
+        self._stamp: Stamp = stamp_of(hf)
+        self._build()
+
+    def _build(self) -> None:
+        self.shadow = shadow_of(self.hf)
+        ids = self._probe_ids()
+        self.architecture: Architecture = prove(self.shadow, discover(self.shadow, ids), ids)
+
+    def _probe_ids(self) -> torch.Tensor:
+        """Five ordinary tokens, all different, spread over the vocabulary."""
+        special = set(self.tokenizer.all_special_ids)
+        vocabulary = min(self.text.vocabulary(), int(self.hf.get_input_embeddings().weight.shape[0]))
+        ordinary = [i for i in range(vocabulary) if i not in special]
+        step = max(1, len(ordinary) // 5)
+        return torch.tensor([(ordinary[step // 2 :: step] * 5)[:5]], device=self.device)
+
+    @property
+    def n_layers(self) -> int:
+        """How many layers."""
+        return self.architecture.n_layers
+
+    @property
+    def n_heads(self) -> int:
+        """Query heads per layer."""
+        return self.architecture.n_heads
+
+    @property
+    def n_kv_heads(self) -> int:
+        """Key-value heads per layer; each serves n_heads / n_kv_heads query heads."""
+        return self.architecture.n_kv_heads
+
+    @property
+    def d_model(self) -> int:
+        """Width of the residual stream."""
+        return self.architecture.d_model
+
+    @property
+    def d_head(self) -> int:
+        """Width of queries and keys."""
+        return self.architecture.d_head
+
+    @property
+    def d_head_v(self) -> int:
+        """Width of values and z."""
+        return self.architecture.d_head_v
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the weights, and of every run."""
+        return next(p.dtype for p in self.hf.parameters() if p.is_floating_point())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the token embedding lies."""
+        return torch.device(self.hf.get_input_embeddings().weight.device)
+
+    def __repr__(self) -> str:
+        dtype = str(self.dtype).removeprefix("torch.")
+        return f"Model({self.name}: {self.n_layers} layers x {self.n_heads} heads, {dtype}, {self.device})"
+
+    def tokens(self, prompt: Prompt, bos: bool | None = None) -> Tokens:
+        """Tokenise a prompt: ids, visible strings and positions.
+
+        Args:
+            prompt: text, or token ids.
+            bos: None = what the tokenizer does; True forces one beginning token, False forces none.
+
+        Raises:
+            BadInput: nothing to tokenise, ids out of range, or too long for the model.
+        """
+        return self.text.encode(prompt, bos)
+
+    def require(self, kind: str, layer: int | None = None) -> None:
+        """Raise unless this model (and this layer) has a site.
+
+        Raises:
+            BadInput: no such kind of site, or no such layer.
+            SiteUnavailable: the model or the layer does not have it; says why and what there is.
+        """
+        parts = self.architecture
+        if kind not in SITES:
+            raise BadInput(f"There is no site {kind!r}.", hint=f"Sites: {', '.join(SITES)}.")
+        if layer is not None and kind not in GLOBAL_SITES and not 0 <= layer < parts.n_layers:
+            raise BadInput(
+                f"Layer {layer} does not exist: {self.name} has {parts.n_layers} layers.",
+                hint=f"Use 0 to {parts.n_layers - 1}.",
+            )
+        reason = parts.missing.get(kind) or parts.missing_at.get((kind, layer if layer is not None else -1))
+        if reason:
+            where = f"layer {layer} of {self.name}" if kind not in parts.missing else self.name
+            raise SiteUnavailable(f"{where} has no {kind}: {reason}.", hint=f"Sites it has: {', '.join(parts.sites)}.")
+
+    def layers_with(self, kind: str) -> list[int | None]:
+        """The layers that have a site; [None] for a site that belongs to no layer."""
+        self.require(kind)
+        if kind in GLOBAL_SITES:
+            return [None]
+        return [i for i in range(self.n_layers) if (kind, i) not in self.architecture.missing_at]
+
+    def refresh(self) -> bool:
+        """Look whether the user's model has changed; rebuild and prove again if its structure has.
+
+        Returns:
+            True when it has changed since the last look (and `generation` has risen).
+        """
+        now = stamp_of(self.hf)
+        if now == self._stamp:
+            return False
+        before, self._stamp = self._stamp, now
+        self.generation += 1
+        same_tensors = [w[:3] + w[4:] for w in before.weights] == [w[:3] + w[4:] for w in now.weights]
+        if before.structure != now.structure or not same_tensors:
+            self._build()
+        return True
+
+    def forward(
+        self,
+        batch: Batch,
+        visitors: Mapping[Key, Visitor] | None = None,
+        watchers: Mapping[int, Watcher] | None = None,
+    ) -> torch.Tensor:
+        """One full forward pass on the shadow.
+
+        Args:
+            batch: the prompts.
+            visitors: {(site, layer): function} that see or replace sites on the way.
+            watchers: {layer: function} that are shown a layer's attention call.
+
+        Returns:
+            [row, position, vocab] logits in the model's dtype.
+        """
+        with torch.no_grad(), visiting(self.shadow, self.architecture, visitors or {}, watchers):
+            logits: torch.Tensor = self.shadow(**batch.inputs(self.device), use_cache=False).logits
+        return logits
+
+
+def _limit_of(hf: Any) -> int | None:
+    config = hf.config.get_text_config() if hasattr(hf.config, "get_text_config") else hf.config
+    limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+    return int(limit) if isinstance(limit, int) and limit > 0 else None
+
+
+def wrap(hf_model: Any, tokenizer: Any, name: str | None = None) -> Model:
+    """See a model you already loaded as a residual stream with named sites.
+
+    The model is not changed, hooked or moved; its parts are found and proven on a few tokens. Hooks that you have
+    registered yourself are part of what it computes and run in the engine's passes too. Wrapping the same object
+    again gives the same `Model`.
+
+    Args:
+        hf_model: a transformers causal language model.
+        tokenizer: its tokenizer.
+        name: how to call it in headers; None = from its config.
+
+    Raises:
+        UnsupportedArchitecture: parts are missing or a proof failed; says what was found.
+        BadInput: not a transformers model, or no tokenizer.
+
+    Example:
+        >>> import mi_widgets as mi
+        >>> loaded = mi.load()
+        >>> mi.wrap(loaded.hf, loaded.tokenizer) is loaded
+        True
+    """
+    if not isinstance(hf_model, nn.Module) or not hasattr(hf_model, "config"):
+        raise BadInput(
+            f"wrap expects a transformers model, not {type(hf_model).__name__}.",
+            hint="Pass AutoModelForCausalLM.from_pretrained(...), or use mi.load(name).",
+        )
+    if not callable(tokenizer) or not hasattr(tokenizer, "all_special_ids"):
+        raise BadInput("wrap needs the model's tokenizer.", hint="Pass AutoTokenizer.from_pretrained(...).")
+    if not hasattr(hf_model, "get_output_embeddings"):
+        raise UnsupportedArchitecture(
+            f"{type(hf_model).__name__} is not a causal language model.",
+            hint="Load it with AutoModelForCausalLM.",
+        )
+    # Held while a model is proven, so that two threads which wrap the same one get the same `Model`.
+    with _WRAPPING:
+        known = _REGISTRY.get(id(hf_model))
+        model = known() if known is not None else None
+        if model is not None and model.hf is hf_model and model.tokenizer is tokenizer:
+            return model
+        model = Model(hf_model, tokenizer, name or _name_of(hf_model))
+        key = id(hf_model)
+        _REGISTRY[key] = weakref.ref(model, lambda ref: _forget(key, ref))
+        return model
+
+
+def _forget(key: int, ref: weakref.ref[Model]) -> None:
+    if _REGISTRY.get(key) is ref:
+        del _REGISTRY[key]
+
+
+@contextlib.contextmanager
+def _no_bars() -> Iterator[None]:
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _name_of(hf: Any) -> str:
+    path = str(getattr(hf.config, "_name_or_path", "") or "").rstrip("/" + os.sep)
+    return Path(path).name or str(getattr(hf.config, "model_type", "")) or type(hf).__name__
+
+
+def load(
+    name: str | os.PathLike[str] | None = None, *, dtype: Any = None, device_map: Any = None, **kwargs: Any
+) -> Model:
+    """Load a causal language model: a shipped one, a local folder, or a hub id.
+
+    Args:
+        name: None = the shipped default; a shipped name; a folder; or a hub id.
+        dtype: torch dtype or its name. None = float32 for shipped models, what transformers does for others.
+        device_map: as in transformers.
+        **kwargs: passed to `AutoModelForCausalLM.from_pretrained` (`revision`, `token`, ...). Remote code is never run.
+
+    Raises:
+        BadInput: nothing could be loaded from there; says what the shipped names are.
+
+    Example:
+        >>> import mi_widgets as mi
+        >>> mi.load().name
+        'tiny-names'
+    """
+    import transformers
+
+    if "trust_remote_code" in kwargs:
+        raise BadInput(
+            "trust_remote_code is not set on your behalf.",
+            hint="Load the model yourself and pass it to mi.wrap.",
+        )
+    is_shipped = name is None or str(name) in shipped.names()
+    short = str(name or shipped.DEFAULT)
+    where = str(shipped.path(short)) if is_shipped else short
+    options: dict[str, Any] = dict(kwargs)
+    if dtype is not None or is_shipped:
+        options["dtype"] = dtype if dtype is not None else torch.float32
+    if device_map is not None:
+        options["device_map"] = device_map
+    # A bar for 0.7 MB is noise; for a large model it is news.
+    quiet = _no_bars() if is_shipped else contextlib.nullcontext()
+    try:
+        with quiet:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                where, **{k: v for k, v in kwargs.items() if k in ("revision", "token")}
+            )
+            hf = transformers.AutoModelForCausalLM.from_pretrained(where, **options)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as problem:
+        raise BadInput(
+            f"No causal language model could be loaded from {short!r}: {problem}",
+            hint=f"Give a folder, a hub id, or one of the shipped models: {', '.join(shipped.names())}.",
+        ) from problem
+    return wrap(hf, tokenizer, short if is_shipped else Path(short).name)

@@ -1,0 +1,360 @@
+"""Text to tokens and back, with positions and visible whitespace; batches of prompts; pairing two prompts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from ..errors import BadInput, PromptMismatch
+from .numbers import whole
+
+Prompt = str | Sequence[int] | torch.Tensor
+
+_GLYPHS = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A tokenised prompt.
+
+    Attributes:
+        text: the text as given, or decoded when token ids were given.
+        ids: token ids, one per position.
+        pieces: the text of each token alone, its leading space included; bytes that are no text as ``<0xE2>``.
+        strings: `pieces` with visible whitespace (``␣Mary``); special tokens as ``‹bos›``.
+        special: positions that hold special tokens.
+        warnings: plain sentences about what is odd (unknown words, a trailing space, a doubled BOS).
+
+    Example:
+        >>> import mi_widgets as mi
+        >>> mi.load().tokens("Mary went to").strings
+        ('‹bos›', 'Mary', '␣went', '␣to')
+    """
+
+    text: str
+    ids: tuple[int, ...]
+    pieces: tuple[str, ...]
+    strings: tuple[str, ...]
+    special: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def positions(self) -> range:
+        """Positions, counted from 0 in this prompt's own tokens."""
+        return range(len(self.ids))
+
+    def find(self, text: str, occurrence: int = -1) -> int:
+        """Position of the token whose text is `text`; `occurrence` counts as a list index does.
+
+        Raises:
+            BadInput: no such token, or fewer occurrences; the message lists the tokens there are.
+        """
+        if not isinstance(text, str) or whole(occurrence) is None:
+            raise BadInput(
+                f"A position is found by the text of its token and a whole number, not {text!r} and {occurrence!r}.",
+                hint="For example exp.at(' John', -1).",
+            )
+        hits = [i for i, piece in enumerate(self.pieces) if piece == text]
+        hits = hits or [i for i, piece in enumerate(self.pieces) if piece.strip() == text.strip() != ""]
+        if not hits:
+            raise BadInput(
+                f"No token reads {text!r} in {list(self.strings)}.",
+                hint="Give one token as it is split, its leading space included.",
+            )
+        if not -len(hits) <= occurrence < len(hits):
+            raise BadInput(
+                f"{text!r} occurs {len(hits)} times (positions {hits}), so there is no occurrence {occurrence}.",
+                hint=f"Use {-len(hits)} to {len(hits) - 1}.",
+            )
+        return hits[occurrence]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Prompts laid side by side, padded on the left.
+
+    Attributes:
+        prompts: one `Tokens` per row.
+        ids: [prompt, position] int64; the last column is every prompt's last token.
+        pads: how many columns of padding each row starts with.
+    """
+
+    prompts: tuple[Tokens, ...]
+    ids: torch.Tensor
+    pads: tuple[int, ...]
+
+    @classmethod
+    def of(cls, prompts: Sequence[Tokens], pad_id: int = 0) -> Batch:
+        """Lay prompts of any lengths side by side."""
+        width = max(len(p) for p in prompts)
+        pads = tuple(width - len(p) for p in prompts)
+        rows = [[pad_id] * pad + list(p.ids) for pad, p in zip(pads, prompts, strict=True)]
+        return cls(tuple(prompts), torch.tensor(rows, dtype=torch.long), pads)
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    @property
+    def width(self) -> int:
+        """Columns, padding included."""
+        return int(self.ids.shape[1])
+
+    @property
+    def key(self) -> tuple[tuple[int, ...], ...]:
+        """What tells two batches apart: the ids of every prompt."""
+        return tuple(p.ids for p in self.prompts)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Tokens of each prompt."""
+        return tuple(len(p) for p in self.prompts)
+
+    def inputs(self, device: torch.device) -> dict[str, torch.Tensor]:
+        """Keyword arguments for the model: ids alone, or with mask and position_ids when any row is padded.
+
+        A left-padded batch without position_ids moves learned positions by the padding (2.8 logits on GPT-2).
+        """
+        ids = self.ids.to(device)
+        if not any(self.pads):
+            return {"input_ids": ids}
+        columns = torch.arange(self.width, device=device)
+        pads = torch.tensor(self.pads, device=device)[:, None]
+        return {
+            "input_ids": ids,
+            "attention_mask": (columns >= pads).long(),
+            "position_ids": (columns - pads).clamp(min=0),
+        }
+
+    def column(self, row: int, position: int) -> int:
+        """Column of a position counted in the row's own tokens (negative: from its end).
+
+        Raises:
+            BadInput: the prompt has no such position; pads can never be named.
+        """
+        length = len(self.prompts[row])
+        if isinstance(position, bool) or not isinstance(position, int):
+            raise BadInput(f"A position is a whole number, not {position!r}.", hint="Use exp.at(' word') to find one.")
+        if not -length <= position < length:
+            raise BadInput(
+                f"Position {position} does not exist: prompt {row} has {length} tokens "
+                f"{list(self.prompts[row].strings)}.",
+                hint=f"Use {-length} to {length - 1}, or exp.at(' word').",
+            )
+        return self.pads[row] + position % length
+
+    def columns(self, position: int) -> list[int]:
+        """Column of one position in every row."""
+        return [self.column(row, position) for row in range(len(self))]
+
+
+@lru_cache(maxsize=1)
+def _byte_of() -> dict[str, int]:
+    """The byte behind each character of a byte-level vocabulary (printable bytes stand for themselves)."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = [b for b in range(256) if b not in set(printable)]
+    return {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(rest)}
+
+
+def _is_byte_level(tokenizer: Any) -> bool:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return False
+    spec = json.loads(backend.to_str())
+    return '"ByteLevel"' in json.dumps([spec.get("decoder"), spec.get("pre_tokenizer")])
+
+
+def _readable(raw: bytes) -> str:
+    """Bytes as text; what is not UTF-8 as ``<0xE2>`` per byte."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return "".join(f"<0x{b:02X}>" for b in raw)
+
+
+def _visible(text: str) -> str:
+    out = []
+    for ch in text:
+        if ch in _GLYPHS:
+            out.append(_GLYPHS[ch])
+        elif not ch.isprintable():
+            out.append(f"<U+{ord(ch):04X}>")
+        else:
+            out.append(ch)
+    return "".join(out) or "‹empty›"
+
+
+def _ids_of(prompt: Any) -> list[int]:
+    listed = prompt.tolist() if hasattr(prompt, "tolist") else prompt
+    if isinstance(listed, Sequence) and not isinstance(listed, (str, bytes, bytearray)):
+        ids = [whole(i) for i in listed]
+        if None not in ids:
+            return [i for i in ids if i is not None]
+    raise BadInput(f"A prompt is text or token ids, not {prompt!r}.", hint="Token ids are whole numbers.")
+
+
+class Tokenizer:
+    """One way to ask any Hugging Face tokenizer the questions this package has.
+
+    Args:
+        tokenizer: a transformers tokenizer (fast or slow).
+        limit: the longest prompt the model takes, or None.
+        rows: how many tokens the model embeds, or None; a tokenizer that was added to may have more.
+    """
+
+    def __init__(self, tokenizer: Any, limit: int | None = None, rows: int | None = None) -> None:
+        self.hf = tokenizer
+        self.limit = limit
+        self.rows = rows
+        self._byte_level = _is_byte_level(tokenizer)
+        self._special = set(tokenizer.all_special_ids)
+
+    @property
+    def pad_id(self) -> int:
+        """A token to pad with; never read, never edited."""
+        for name in ("pad_token_id", "eos_token_id", "bos_token_id"):
+            value = getattr(self.hf, name, None)
+            if isinstance(value, int) and (self.rows is None or value < self.rows):
+                return value
+        return 0
+
+    def piece(self, token_id: int) -> str:
+        """Text of one token alone, its leading space included."""
+        token = self.hf.convert_ids_to_tokens(int(token_id))
+        if token is None:
+            return f"<id {token_id}>"
+        if isinstance(token, bytes):
+            return _readable(token)
+        if token_id in self._special:
+            return str(token)
+        if self._byte_level and all(ch in _byte_of() for ch in token):
+            return _readable(bytes(_byte_of()[ch] for ch in token))
+        if "▁" in token:
+            return str(token).replace("▁", " ")
+        return str(token)
+
+    def label(self, token_id: int) -> str:
+        """A token as people see it: visible whitespace, special tokens as ``‹bos›``."""
+        if token_id in self._special:
+            bare = str(self.hf.convert_ids_to_tokens(int(token_id))).strip("<>|[]")
+            return f"‹{bare or token_id}›"
+        return _visible(self.piece(token_id))
+
+    def vocabulary(self) -> int:
+        """How many tokens the tokenizer has, added ones included."""
+        return len(self.hf)
+
+    def encode(self, prompt: Prompt, bos: bool | None = None) -> Tokens:
+        """Tokenise a prompt with the tokenizer's own defaults; token ids are taken as they are.
+
+        Args:
+            prompt: text, or token ids.
+            bos: None = what the tokenizer does; True = exactly one BOS in front; False = none.
+
+        Raises:
+            BadInput: an empty prompt, ids out of range, no BOS to force, or a prompt over the model's limit.
+        """
+        warnings: list[str] = []
+        if bos is not None and not isinstance(bos, bool):
+            raise BadInput(f"bos is True, False or None, not {bos!r}.", hint="None = what the tokenizer does.")
+        if isinstance(prompt, str):
+            if not prompt.strip():
+                raise BadInput("The prompt is empty.", hint="Write at least one word.")
+            try:
+                prompt.encode()
+            except UnicodeEncodeError:
+                raise BadInput(
+                    f"The prompt {prompt!r} holds half of a surrogate pair, which is no character.",
+                    hint="Decode the text again, or leave it out.",
+                ) from None
+            # Not verbose: too long a prompt is refused below, in words.
+            ids = list(self.hf(prompt, add_special_tokens=True, verbose=False)["input_ids"])
+            if prompt != prompt.rstrip():
+                warnings.append("The prompt ends with whitespace: most models expect the space on the next token.")
+        else:
+            ids = _ids_of(prompt)
+        bos_id = getattr(self.hf, "bos_token_id", None)
+        if bos is not None:
+            if bos_id is None and bos:
+                raise BadInput("This tokenizer has no beginning-of-sequence token.", hint="Leave bos=None.")
+            while ids and ids[0] == bos_id:
+                ids = ids[1:]
+            ids = [bos_id, *ids] if bos else ids
+        if not ids:
+            raise BadInput("The prompt is empty: it gives no token.", hint="Write at least one word.")
+        top = max(self.vocabulary(), int(getattr(self.hf, "vocab_size", 0) or 0))
+        top = top if self.rows is None else min(top, self.rows)
+        wrong = [i for i in ids if not 0 <= i < top]
+        if wrong:
+            raise BadInput(f"Token ids {wrong[:5]} are outside the vocabulary of {top}.", hint="Check the tokenizer.")
+        if self.limit is not None and len(ids) > self.limit:
+            raise BadInput(
+                f"The prompt has {len(ids)} tokens and the model takes {self.limit}.",
+                hint="Shorten the prompt.",
+            )
+        if bos_id is not None and ids[:2] == [bos_id, bos_id]:
+            warnings.append("The prompt starts with two beginning tokens: leave one out, or pass bos=True.")
+        unk = getattr(self.hf, "unk_token_id", None)
+        if unk is not None and unk != bos_id and unk in ids:
+            at = [i for i, token in enumerate(ids) if token == unk]
+            warnings.append(
+                f"Unknown to this model's vocabulary, read as {self.label(unk)}: position {', '.join(map(str, at))}."
+            )
+        return Tokens(
+            text=prompt if isinstance(prompt, str) else "".join(self.piece(i) for i in ids if i not in self._special),
+            ids=tuple(ids),
+            pieces=tuple(self.piece(i) for i in ids),
+            strings=tuple(self.label(i) for i in ids),
+            special=tuple(p for p, i in enumerate(ids) if i in self._special),
+            warnings=tuple(warnings),
+        )
+
+    def ids_of(self, text: str) -> list[int]:
+        """Ids of a text as written, without special tokens."""
+        return list(self.hf(text, add_special_tokens=False)["input_ids"])
+
+
+def source_positions(base: Tokens, source: Tokens, align: str | Mapping[int, int] | None) -> dict[int, int]:
+    """Which source position stands for which base position.
+
+    Args:
+        base: the prompt that is edited.
+        source: the prompt that is read.
+        align: None = position by position, for equal lengths; "suffix" pairs the ends (and the beginning tokens);
+            a mapping {base position: source position}.
+
+    Raises:
+        PromptMismatch: lengths differ and no alignment was given; shows both tokenisations.
+        BadInput: a mapping that names positions which are not there.
+    """
+    if isinstance(align, Mapping):
+        for where, what, tokens in (("base", align.keys(), base), ("source", align.values(), source)):
+            wrong = [p for p in what if whole(p) is None or not 0 <= p < len(tokens)]
+            if wrong:
+                raise BadInput(
+                    f"align names {where} positions {wrong}; that prompt has {len(tokens)} tokens.",
+                    hint="Count from 0.",
+                )
+        return dict(align)
+    if align == "suffix":
+        pairs = {len(base) - 1 - i: len(source) - 1 - i for i in range(min(len(base), len(source)))}
+        if len(base) != len(source) and base.special[:1] == (0,) == source.special[:1]:
+            pairs.pop(0, None)
+            pairs = {b: s for b, s in pairs.items() if s != 0} | {0: 0}
+        return dict(sorted(pairs.items()))
+    if align is not None:
+        raise BadInput(f"align is None, 'suffix' or a mapping, not {align!r}.", hint="'suffix' pairs the ends.")
+    if len(base) != len(source):
+        raise PromptMismatch(
+            f"The prompts differ in length: {len(base)} tokens {list(base.strings)} against {len(source)} tokens "
+            f"{list(source.strings)}.",
+            hint="Pass align='suffix' or a mapping {base position: source position}.",
+        )
+    return {i: i for i in range(len(base))}

@@ -1,0 +1,7 @@
+"""Widgets: thin views of an experiment. Traits and message handlers, nothing numerical."""
+
+from mi_widgets.widgets.attention_heads import AttentionHeads
+from mi_widgets.widgets.base import MiWidget
+from mi_widgets.widgets.link import Link, link
+
+__all__ = ["AttentionHeads", "Link", "MiWidget", "link"]

@@ -1,0 +1,82 @@
+"""A notebook that was executed elsewhere, opened in JupyterLab and not run."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import nbformat
+import pytest
+from nbformat.sign import NotebookNotary
+from playwright.sync_api import expect
+
+from tests.browser.chromium import guarded
+from tests.browser.hosts.live_widget import drawn_widget
+from tests.browser.hosts.plain_model import CLEAN, plain_patterns
+from tests.browser.lab.atlas import assert_shows, atlas_canvas, read_atlas
+from tests.browser.lab.notebook_page import NotebookPage
+
+# anywidget loads a widget's script through a blob's address.
+WATCH_SCRIPTS = """
+window.scripts = [];
+const made = URL.createObjectURL;
+URL.createObjectURL = (blob) => {
+  if (/javascript/.test(blob.type)) window.scripts.push(blob.size);
+  return made.call(URL, blob);
+};
+"""
+VIEWPORT = {"width": 1400, "height": 1400}
+
+
+def put(lab, name, notebook, *, signed):
+    nbformat.write(notebook, lab.root / name)
+    if signed:
+        NotebookNotary(data_dir=str(lab.root.parent / "data")).sign(nbformat.read(lab.root / name, 4))
+    return name
+
+
+def trusted(page) -> bool:
+    cells = "window.jupyterapp.shell.currentWidget.content.widgets"
+    return page.evaluate(f"() => {cells}.every(cell => cell.model.type !== 'code' || cell.model.trusted)")
+
+
+@pytest.mark.parametrize("state", ["without state", "with state"])
+def test_untrusted_it_shows_the_picture(lab, browser, executed, state):
+    notebook = deepcopy(executed)
+    if state == "without state":
+        # As JupyterLab saves it by default.
+        del notebook.metadata["widgets"]
+    name = put(lab, f"untrusted {state}.ipynb", notebook, signed=False)
+    with guarded(browser, viewport=VIEWPORT) as (context, _):
+        context.add_init_script(WATCH_SCRIPTS)
+        page = NotebookPage(context.new_page(), lab, name).open().page
+        assert not trusted(page)
+        picture = page.locator(".jp-OutputArea img")
+        expect(picture).to_be_visible()
+        assert picture.evaluate("img => img.complete && img.naturalWidth") == 2 * picture.bounding_box()["width"]
+        expect(page.locator(".mi-widget")).to_have_count(0)
+        if state == "without state":
+            assert page.evaluate("window.scripts") == []
+    lab.end_sessions()
+
+
+def test_trusted_it_draws_from_its_state(lab, browser, executed):
+    """The kernel that JupyterLab starts for it knows nothing of the widget."""
+    name = put(lab, "trusted.ipynb", executed, signed=True)
+    with guarded(browser, viewport=VIEWPORT) as (context, _):
+        context.add_init_script(WATCH_SCRIPTS)
+        page = NotebookPage(context.new_page(), lab, name).open().page
+        assert trusted(page)
+        widget = drawn_widget(page)
+        assert page.evaluate("window.scripts.length") > 0
+        expect(widget).to_have_attribute("data-state", "offline")
+        expect(widget).to_contain_text("Opened without a kernel")
+        expect(widget.get_by_role("button", name="prompt").first).to_have_attribute("aria-disabled", "true")
+        pixels = read_atlas(widget)
+        assert_shows(pixels, plain_patterns(CLEAN))
+
+        # Still to be explored: pointing at a head shows it large.
+        for layer, head in ((2, 1), (0, 3)):
+            x, y = pixels.origin(layer, head)
+            atlas_canvas(widget).hover(position={"x": x + pixels.thumb / 2, "y": y + pixels.thumb / 2})
+            expect(widget.locator("[data-part=focus]")).to_contain_text(f"L{layer}.H{head}")
+    lab.end_sessions()

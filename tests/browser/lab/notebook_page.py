@@ -1,0 +1,174 @@
+"""A notebook open in JupyterLab, driven as a person drives it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from playwright.sync_api import ElementHandle, Locator, Page
+
+from tests.browser.lab.server import TOKEN, LabServer
+
+_READY = """async () => {
+  const panel = window.jupyterapp?.shell.currentWidget;
+  if (!panel?.context?.sessionContext) return false;
+  await panel.context.ready;
+  const session = panel.context.sessionContext;
+  await session.ready;
+  const kernel = session.session?.kernel;
+  return !!kernel && kernel.connectionStatus === 'connected' && kernel.status === 'idle';
+}"""
+
+
+def write_notebook(server: LabServer, name: str, cells: list[str], kernel: str = "python3") -> str:
+    """A notebook of code cells in the served folder; returns its name."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+    notebook.metadata["kernelspec"] = {"name": kernel, "display_name": kernel, "language": "python"}
+    nbformat.write(notebook, server.root / name)
+    return name
+
+
+class NotebookPage:
+    """A notebook in a browser tab.
+
+    Args:
+        page: the tab.
+        server: the JupyterLab it talks to.
+        name: the notebook's file name.
+        route: where the server shows notebooks: `notebooks` is Notebook 7.
+    """
+
+    def __init__(self, page: Page, server: LabServer, name: str, route: str = "lab/tree") -> None:
+        self.page, self.server, self.name, self.route = page, server, name, route
+
+    def open(self, *, kernel: bool = True) -> NotebookPage:
+        """Open it and wait until its kernel is connected and idle (or, without a kernel, until it is drawn)."""
+        self.page.goto(f"{self.server.url}/{self.route}/{self.name}?token={TOKEN}&reset", wait_until="commit")
+        self.page.wait_for_selector(".jp-Notebook", timeout=60_000)
+        if kernel:
+            self.until_idle()
+        return self
+
+    def until_idle(self) -> None:
+        """Wait until the kernel is connected and has nothing to do."""
+        self.page.wait_for_function(_READY, timeout=60_000)
+
+    def command(self, name: str, args: dict[str, Any] | None = None) -> None:
+        """Run a JupyterLab command; does not wait for it, since some never resolve."""
+        self.page.evaluate("([name, args]) => { window.jupyterapp.commands.execute(name, args); }", [name, args or {}])
+
+    @property
+    def last_code_cell(self) -> int:
+        """Index of the last cell that holds code."""
+        return int(
+            self.page.evaluate(
+                "window.jupyterapp.shell.currentWidget.content.widgets.findLastIndex((c) => c.model.type === 'code')"
+            )
+        )
+
+    def run_all(self) -> None:
+        """Run all cells and return at once."""
+        self.command("notebook:run-all-cells")
+
+    def run_cell(self, index: int) -> None:
+        """Run one cell and return at once."""
+        self.page.evaluate(
+            "i => { const n = window.jupyterapp.shell.currentWidget.content; n.deselectAll(); n.activeCellIndex = i; }",
+            index,
+        )
+        self.command("notebook:run-cell")
+
+    def until_run(self, index: int, timeout: float = 90_000) -> None:
+        """Wait until a cell has finished (its prompt shows a number)."""
+        self.page.wait_for_function(
+            """i => {
+              const cell = window.jupyterapp.shell.currentWidget.content.widgets[i];
+              return /^\\[?\\d+\\]?:?$/.test(cell.promptNode?.textContent?.trim() ?? '')
+                || typeof cell.model.executionCount === 'number' && cell.model.executionState !== 'running';
+            }""",
+            arg=index,
+            timeout=timeout,
+        )
+
+    def output(self, index: int) -> str:
+        """The text that a cell printed."""
+        return str(
+            self.page.evaluate(
+                """i => {
+                  const cell = window.jupyterapp.shell.currentWidget.content.widgets[i];
+                  const outputs = cell.model.outputs?.toJSON() ?? [];
+                  const text = (o) => o.text ?? o.data?.['text/plain'] ?? (o.traceback ?? []).join('\\n');
+                  return outputs.map(text).map((t) => (Array.isArray(t) ? t.join('') : (t ?? ''))).join('\\n');
+                }""",
+                index,
+            )
+        )
+
+    def set_source(self, index: int, source: str) -> None:
+        """Write a cell's source."""
+        self.page.evaluate(
+            "([i, s]) => { window.jupyterapp.shell.currentWidget.content.widgets[i].model.sharedModel.setSource(s); }",
+            [index, source],
+        )
+
+    def evaluate_in_kernel(self, index: int, source: str, timeout: float = 60_000) -> str:
+        """Write a cell, run it, and give back what it printed."""
+        before = self.page.evaluate(
+            "i => window.jupyterapp.shell.currentWidget.content.widgets[i].model.executionCount", index
+        )
+        self.set_source(index, source)
+        self.run_cell(index)
+        self.page.wait_for_function(
+            """([i, before]) => {
+              const model = window.jupyterapp.shell.currentWidget.content.widgets[i].model;
+              const count = model.executionCount;
+              return count !== before && count !== null && model.executionState !== 'running';
+            }""",
+            arg=[index, before],
+            timeout=timeout,
+        )
+        self.until_idle()
+        return self.output(index)
+
+    def until_kernel_prints(self, index: int, source: str, expected: str, tries: int = 20) -> str:
+        """Run a cell again until it prints something: what the page did travels to the kernel by itself."""
+        printed = ""
+        for _ in range(tries):
+            printed = self.evaluate_in_kernel(index, source)
+            if expected in printed:
+                break
+        return printed
+
+    def widgets(self) -> Locator:
+        """All widgets of ours on the page."""
+        return self.page.locator(".mi-widget")
+
+    def widget(self, index: int = 0, timeout: float = 90_000) -> Locator:
+        """One widget, once it has drawn."""
+        root = self.widgets().nth(index)
+        root.and_(self.page.locator("[data-ready]")).wait_for(timeout=timeout)
+        return root
+
+    def save(self) -> Path:
+        """Save the notebook and give its path."""
+        self.page.evaluate("async () => { await window.jupyterapp.shell.currentWidget.context.save(); }")
+        return self.server.root / self.name
+
+    def restart_kernel(self) -> None:
+        """Restart the kernel and confirm the question that comes up."""
+        self.command("kernelmenu:restart")
+        self.page.locator(".jp-Dialog .jp-mod-accept").click(timeout=20_000)
+        self.page.wait_for_selector(".jp-Dialog", state="detached", timeout=20_000)
+        self.until_idle()
+
+    def theme(self, name: str) -> None:
+        """Switch JupyterLab's theme."""
+        self.command("apputils:change-theme", {"theme": name})
+        light = "true" if "Light" in name else "false"
+        self.page.wait_for_function("light => document.body.dataset.jpThemeLight === light", arg=light)
+
+
+def attribute_number(root: Locator | ElementHandle, name: str) -> int:
+    """A data attribute as a number (0 when it is not there)."""
+    return int(root.get_attribute(name) or 0)

@@ -1,0 +1,27 @@
+"""The plain page as a fixture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.chromium import guarded
+from tests.browser.page.plain_page import Plain, serving
+
+
+@pytest.fixture(scope="session")
+def address() -> Iterator[str]:
+    with serving() as url:
+        yield url
+
+
+@pytest.fixture
+def plain(browser: Browser, address: str) -> Iterator[Plain]:
+    """A plain page, 1180 pixels wide, light; fails the test on any error or any request off the loopback."""
+    options = {"viewport": {"width": 1180, "height": 900}, "reduced_motion": "reduce", "color_scheme": "light"}
+    with guarded(browser, **options) as (context, _guard):
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        yield Plain(page, address).open()

@@ -1,0 +1,150 @@
+"""A plain page that hosts the built bundle over a scripted kernel, and what tests do on it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Locator, Page
+
+import mi_widgets
+
+HERE = Path(__file__).parent
+STATIC = Path(mi_widgets.__file__).parent / "static"
+FILES = {
+    "/": (HERE / "plain.html", "text/html; charset=utf-8"),
+    "/shim.js": (HERE / "shim.js", "text/javascript; charset=utf-8"),
+    "/attention-heads.js": (STATIC / "attention-heads.js", "text/javascript; charset=utf-8"),
+    "/attention-heads.css": (STATIC / "attention-heads.css", "text/css; charset=utf-8"),
+}
+
+
+class _Files(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        found = FILES.get(self.path.partition("?")[0])
+        if found is None:
+            self.send_error(404)
+            return
+        body = found[0].read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Type", found[1])
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """The page's files on a free port of the loopback; yields the address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Files)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class Plain:
+    """A widget on a plain page.
+
+    Args:
+        page: the tab.
+        url: of the plain page.
+    """
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page, self.url = page, url
+
+    def open(self, *, dark: bool = False) -> Plain:
+        """Load the page, without a widget yet."""
+        self.page.goto(self.url)
+        self.page.wait_for_function("window.loaded === true")
+        if dark:
+            self.page.evaluate("document.body.classList.add('dark')")
+        return self
+
+    def mount(self, options: str = "{}", views: int = 1, *, ready: bool = True) -> Plain:
+        """Show a widget; `options` is a JavaScript expression for the scripted kernel's options."""
+        self.page.evaluate(
+            f"(async () => {{ window.shown = await shim.mount(widget, {options}, {views}); }})()",
+        )
+        if ready:
+            self.page.wait_for_function(
+                "n => document.querySelectorAll('.mi-widget[data-ready]').length === n", arg=views
+            )
+        return self
+
+    @property
+    def root(self) -> Locator:
+        """The first view's root element."""
+        return self.page.locator(".mi-widget").first
+
+    def part(self, name: str) -> Locator:
+        """A part of the first view: atlas, focus, strip, header, footer, notice, ..."""
+        return self.root.locator(f'[data-part="{name}"]')
+
+    def wait(self, **marks: str) -> None:
+        """Wait until the root's data attributes are these, e.g. `wait(state="ready", run="clean")`."""
+        for name, value in marks.items():
+            self.page.wait_for_selector(f'.mi-widget[data-{name.replace("_", "-")}="{value}"]', state="attached")
+
+    def kernel(self, expression: str) -> Any:
+        """Evaluate an expression of the scripted kernel `k` and the model `m`."""
+        return self.page.evaluate(f"(() => {{ const k = shown.kernel, m = shown.model; return {expression}; }})()")
+
+    def kernel_async(self, statement: str) -> None:
+        """Let the scripted kernel do something."""
+        self.page.evaluate(f"(() => {{ const k = shown.kernel, m = shown.model; {statement}; }})()")
+
+    def sent(self, kind: str) -> list[dict[str, Any]]:
+        """Messages of a kind (or requests of an op) that the page has sent."""
+        found: list[dict[str, Any]] = self.kernel("m.sent")
+        return [message for message in found if message["kind"] == kind or message.get("op") == kind]
+
+    def head_centre(self, layer: int, head: int) -> tuple[float, float]:
+        """The middle of a thumbnail, in page coordinates."""
+        canvas = self.part("atlas").locator("canvas")
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        assert box is not None
+        thumb = float(canvas.get_attribute("data-thumb") or 0)
+        pitch_x = float(canvas.get_attribute("data-pitch-x") or 0)
+        pitch_y = float(canvas.get_attribute("data-pitch-y") or 0)
+        left = float(canvas.get_attribute("data-left") or 0)
+        top = float(canvas.get_attribute("data-top") or 0)
+        return box["x"] + left + head * pitch_x + thumb / 2, box["y"] + top + layer * pitch_y + thumb / 2
+
+    def cell_centre(self, dest: int, src: int) -> tuple[float, float]:
+        """The middle of a cell of the focus pattern, in page coordinates."""
+        canvas = self.part("focus").locator("canvas")
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        assert box is not None
+        cell, left, top = (float(canvas.get_attribute(f"data-{name}") or 0) for name in ("cell", "left", "top"))
+        return box["x"] + left + (src + 0.5) * cell, box["y"] + top + (dest + 0.5) * cell
+
+    def pixel(self, part: str, x: float, y: float) -> tuple[int, int, int]:
+        """Colour of a canvas at a point given in CSS pixels of that canvas."""
+        red, green, blue = (
+            self.part(part)
+            .locator("canvas")
+            .evaluate(
+                """(canvas, [x, y]) => {
+              const ratio = canvas.width / canvas.clientWidth;
+              const at = [Math.floor(x * ratio), Math.floor(y * ratio)];
+              return [...canvas.getContext('2d').getImageData(...at, 1, 1).data].slice(0, 3);
+            }""",
+                [x, y],
+            )
+        )
+        return red, green, blue

@@ -1,0 +1,191 @@
+"""Pictures of the widget in every state and size, for a person to look at: `python -m tests.browser.page.screens`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.browser.chromium import FLAGS, executable, guarded
+from tests.browser.page.plain_page import Plain, serving
+
+OUT = Path("out/screens")
+LONG = "{ text: 'w '.repeat(199), labels: ['‹bos›', ...Array.from({length: 199}, (_, i) => '␣word' + (i * 7) % 31)] }"
+TWO = "{ corrupted: shim.CORRUPTED }"
+LARGE = "{ layers: 12, heads: 12, kvHeads: 12, name: 'gpt2' }"
+HOSTILE = """{ text: 'hostile', labels: ['‹bos›', '</script><script>alert(1)</script>', '<b>bold</b>',
+  '\\u202eabc', '\\u200b',
+  '\\n', 'x'.repeat(20000), '‮שלום', '␣Mary', '⟨e2⟩'] }"""
+FAILURE = """{ error: 'SiteUnavailable', hint: 'Choose resid_pre or resid_post.', retryable: true,
+  message: 'resid_mid does not exist in GPT-NeoX: attention and MLP run in parallel.' }"""
+
+Step = Callable[[Plain], None]
+
+
+def _nothing(plain: Plain) -> None:
+    plain.page.mouse.move(0, 0)
+
+
+def _lock(plain: Plain) -> None:
+    plain.page.mouse.click(*plain.head_centre(1, 1))
+    plain.page.mouse.move(0, 0)
+    plain.page.wait_for_selector('[data-selection="L1H1.pattern"]')
+
+
+def _hover(plain: Plain) -> None:
+    _lock(plain)
+    plain.page.mouse.move(*plain.cell_centre(10, 4))
+    plain.page.wait_for_function("document.querySelector('.mi-readout').textContent.includes('exactly')")
+
+
+def _several(plain: Plain) -> None:
+    _lock(plain)
+    plain.page.keyboard.down("Shift")
+    plain.page.mouse.click(*plain.head_centre(2, 2))
+    plain.page.keyboard.up("Shift")
+    plain.page.mouse.move(0, 0)
+
+
+def _difference(plain: Plain) -> None:
+    plain.root.get_by_role("radio", name="difference").click()
+    plain.wait(run="difference", state="ready")
+    plain.page.mouse.move(0, 0)
+
+
+def _edit(plain: Plain) -> None:
+    plain.root.locator("[data-action=prompt]").click()
+    plain.root.locator("[data-input=prompt]").fill("When Mary and Tom went to the park, Tom gave a book to")
+    plain.wait(state="changed")
+
+
+def _running(plain: Plain) -> None:
+    plain.kernel_async("k.mode.holdAtlas = true; k.startJob(); k.partial(0, 2, 0)")
+    plain.page.wait_for_selector("[data-notice=running]")
+
+
+def _waiting(plain: Plain) -> None:
+    plain.kernel_async("k.mode.holdAll = true")
+    plain.root.locator("[data-action=swap]").click()
+    plain.wait(state="waiting")
+
+
+def _failed(plain: Plain) -> None:
+    plain.kernel_async(f"k.mode.fail['question.set'] = {FAILURE}")
+    plain.root.locator("[data-action=swap]").click()
+    plain.wait(state="failed")
+    plain.root.locator("[data-action=details]").click()
+
+
+def _restarted(plain: Plain) -> None:
+    plain.kernel_async("k.options.kernelEpoch = 'other'; k.welcome({client: m.sent[0].client})")
+    plain.wait(state="restarted")
+
+
+def _help(plain: Plain) -> None:
+    plain.root.locator("[data-action=help]").click()
+
+
+def _tip(plain: Plain) -> None:
+    plain.root.get_by_role("radio", name="induction").hover()
+
+
+def _menu(plain: Plain) -> None:
+    plain.root.locator("[data-action=menu]").click()
+
+
+def _projector(plain: Plain) -> None:
+    _lock(plain)
+    plain.root.locator("[data-action=projector]").click()
+
+
+def _table(plain: Plain) -> None:
+    plain.root.locator("[data-action=table]").click()
+
+
+SCENES: dict[str, tuple[str, int, Step]] = {
+    "ready-1180": ("{}", 1180, _lock),
+    "ready-1400": (TWO, 1400, _lock),
+    "ready-480": (TWO, 480, _lock),
+    "ready-760": (TWO, 760, _lock),
+    "hover": (TWO, 1180, _hover),
+    "several": ("{}", 1180, _several),
+    "difference": (TWO, 1180, _difference),
+    "large": (LARGE, 1180, _nothing),
+    "large-480": (LARGE, 480, _nothing),
+    "tokens-200": (LONG, 1180, _nothing),
+    "tokens-200-480": (LONG, 480, _nothing),
+    "hostile": (HOSTILE, 1180, _nothing),
+    "one-token": ("{ text: '', labels: ['‹bos›'] }", 1180, _nothing),
+    "not-finite": (
+        "{ pattern: (l, h, n) => Array.from({length: n}, () => new Float64Array(n).fill(l === 1 ? NaN : 0.2)) }",
+        1180,
+        _lock,
+    ),
+    "state-changed": ("{}", 1180, _edit),
+    "state-running": ("{}", 1180, _running),
+    "state-waiting": ("{}", 1180, _waiting),
+    "state-failed": ("{}", 1180, _failed),
+    "state-restarted": ("{}", 1180, _restarted),
+    "state-warning": (
+        "{ warnings: ['The prompts differ in length: clean has 14 tokens, corrupted has 13: '"
+        "+ '“␣Mary” is 1 token, “␣Maryam” is 2.'] }",
+        1180,
+        _nothing,
+    ),
+    "help": ("{}", 1180, _help),
+    "tip": ("{}", 1180, _tip),
+    "menu": ("{}", 1180, _menu),
+    "projector": (TWO, 1400, _projector),
+    "table": ("{}", 1180, _table),
+}
+STATELESS = {
+    "state-empty": ("{ empty: true }", "empty"),
+    "state-loading": (
+        "{ noAtlas: true, status: {...shim.status('running'), op: 'heads.atlas', job: 'k-1'} }",
+        "loading",
+    ),
+    "state-offline": ("{ deafSend: true }", "offline"),
+    "state-reload": ("{ protocol: 2 }", "reload"),
+    "state-buffers": ("{ dropBuffers: true }", "failed"),
+}
+
+
+def draw(browser: Browser, url: str, out: Path = OUT, only: str = "") -> None:
+    """Write all pictures, light and dark, as `<scene>-<theme>.png`."""
+    out.mkdir(parents=True, exist_ok=True)
+    for theme in ("light", "dark"):
+        for name, (options, width, step) in SCENES.items():
+            if only in f"{name}-{theme}":
+                _shoot(browser, url, out / f"{name}-{theme}.png", theme, options, width, step)
+        for name, (options, state) in STATELESS.items():
+            if only in f"{name}-{theme}":
+                _shoot(
+                    browser, url, out / f"{name}-{theme}.png", theme, options, 1180, lambda p, s=state: p.wait(state=s)
+                )
+
+
+def _shoot(browser: Browser, url: str, target: Path, theme: str, options: str, width: int, step: Step) -> None:
+    settings = {"viewport": {"width": width, "height": 900}, "reduced_motion": "reduce"}
+    with guarded(browser, **settings) as (context, _guard):
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        plain = Plain(page, url).open(dark=theme == "dark")
+        plain.mount(options, ready=False)
+        page.wait_for_selector(".mi-widget[data-state]")
+        step(plain)
+        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        page.locator("body").screenshot(path=str(target), animations="disabled", caret="hide")
+
+
+def main() -> None:
+    with sync_playwright() as playwright, serving() as url:
+        browser = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
+        draw(browser, url, only=sys.argv[1] if len(sys.argv) > 1 else "")
+        browser.close()
+    print(f"pictures are in {OUT}")
+
+
+if __name__ == "__main__":
+    main()

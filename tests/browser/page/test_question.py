@@ -1,0 +1,155 @@
+"""Asking one's own question in the widget: prompt, answer, distractor, metric, base, run."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.browser.page.plain_page import Plain
+
+TWO = "{ corrupted: shim.CORRUPTED }"
+NEW = "Anna and Tom sat"
+
+
+def last_question(plain: Plain) -> dict[str, object]:
+    found: dict[str, object] = plain.sent("question.set")[-1]["params"]
+    return found
+
+
+def test_the_prompt_is_edited_in_place_and_enter_runs_it(plain: Plain) -> None:
+    plain.mount()
+    plain.root.locator("[data-action=prompt]").click()
+    area = plain.root.locator("[data-input=prompt]")
+    expect(area).to_be_focused()
+    area.fill(NEW)
+    plain.wait(state="changed")
+    assert "prompt changed" in plain.root.inner_text()
+    expect(plain.root.locator(".mi-picture")).to_have_attribute("data-stale", "")
+    assert plain.sent("question.set") == []
+    area.press("Enter")
+    plain.wait(state="ready", atlas_rev="2", question_rev="2")
+    assert last_question(plain) == {"which": "clean", "text": NEW, "base_rev": 1}
+    expect(area).to_be_hidden()
+    assert plain.part("strip").locator("[data-token]").all_inner_texts() == ["‹bos›", "Anna", "and", "Tom", "sat"]
+    expect(plain.part("focus").locator("canvas")).to_have_attribute("data-size", "5")
+    assert plain.root.locator(".mi-picture").get_attribute("data-stale") is None
+
+
+def test_escape_restores_what_was_run(plain: Plain) -> None:
+    plain.mount()
+    button = plain.root.locator("[data-action=prompt]")
+    button.click()
+    area = plain.root.locator("[data-input=prompt]")
+    area.fill(NEW)
+    plain.wait(state="changed")
+    area.press("Escape")
+    plain.wait(state="ready")
+    expect(button).to_contain_text("When Mary and John went")
+    expect(button).to_be_focused()
+    assert plain.sent("question.set") == []
+
+
+def test_leaving_a_changed_prompt_keeps_it_marked(plain: Plain) -> None:
+    plain.mount()
+    plain.root.locator("[data-action=prompt]").click()
+    plain.root.locator("[data-input=prompt]").fill(NEW)
+    plain.part("footer").click()
+    plain.wait(state="changed")
+    expect(plain.root.locator("[data-input=prompt]")).to_have_value(NEW)
+
+
+def test_a_prompt_that_fails_says_why_and_keeps_the_text(plain: Plain) -> None:
+    plain.mount(
+        """{ mode: { fail: { 'question.set': { error: 'PromptMismatch', hint: 'Shorten it.', retryable: true,
+             message: 'The prompt has 3,000 tokens; the model reads 1,024.' } } } }"""
+    )
+    plain.root.locator("[data-action=prompt]").click()
+    area = plain.root.locator("[data-input=prompt]")
+    area.fill(NEW)
+    area.press("Enter")
+    plain.wait(state="failed")
+    notice = plain.root.locator("[data-notice=failed]")
+    expect(notice).to_contain_text("the model reads 1,024. Shorten it.")
+    expect(notice).not_to_contain_text("PromptMismatch")
+    notice.locator("[data-action=details]").click()
+    expect(notice).to_contain_text("PromptMismatch")
+    expect(area).to_have_value(NEW)
+    plain.kernel_async("k.mode.fail = {}")
+    notice.locator("[data-action=retry]").click()
+    plain.wait(atlas_rev="2", state="ready")
+    assert [message["params"]["text"] for message in plain.sent("question.set")] == [NEW, NEW]
+
+
+def test_answer_and_distractor_chips(plain: Plain) -> None:
+    plain.mount()
+    chip = plain.root.locator("[data-action=answer]")
+    expect(chip).to_contain_text("␣Mary")
+    chip.click()
+    field = plain.root.locator("[data-input=answer]")
+    expect(field).to_have_value("␣Mary")
+    field.fill("")
+    plain.page.keyboard.type(" Anna")
+    expect(field).to_have_value("␣Anna")
+    plain.page.keyboard.press("Enter")
+    plain.wait(question_rev="2", state="ready")
+    assert last_question(plain) == {"answer": " Anna", "base_rev": 1}
+    expect(chip).to_contain_text("␣Anna")
+    plain.root.locator("[data-action=swap]").click()
+    plain.wait(question_rev="3", state="ready")
+    assert last_question(plain) == {"answer": " John", "distractor": " Anna", "base_rev": 2}
+
+
+def test_an_empty_answer_asks_for_a_guess_and_says_so(plain: Plain) -> None:
+    plain.mount()
+    plain.root.locator("[data-action=distractor]").click()
+    field = plain.root.locator("[data-input=distractor]")
+    field.fill("")
+    field.press("Enter")
+    plain.wait(question_rev="2", state="ready")
+    assert last_question(plain)["distractor"] is None
+    expect(plain.root.locator("[data-action=distractor]")).to_contain_text("guessed")
+
+
+def test_escape_leaves_a_chip_as_it_was(plain: Plain) -> None:
+    plain.mount()
+    plain.root.locator("[data-action=answer]").click()
+    plain.page.keyboard.type("xyz")
+    plain.page.keyboard.press("Escape")
+    expect(plain.root.locator("[data-action=answer]")).to_be_focused()
+    assert plain.sent("question.set") == []
+
+
+def test_metric_and_base(plain: Plain) -> None:
+    plain.mount(TWO)
+    plain.root.locator("[data-select=metric]").select_option("prob")
+    plain.wait(question_rev="2", state="ready")
+    assert last_question(plain) == {"metric": "prob", "base_rev": 1}
+    plain.root.locator("[data-select=base]").select_option("clean")
+    plain.wait(question_rev="3", state="ready")
+    assert last_question(plain) == {"base": "clean", "base_rev": 2}
+
+
+def test_the_shown_prompt_follows_the_run(plain: Plain) -> None:
+    plain.mount(TWO)
+    prompt = plain.root.locator("[data-action=prompt]")
+    expect(prompt).to_contain_text("store, John gave")
+    plain.root.get_by_role("radio", name="corrupted").click()
+    plain.wait(run="corrupted", state="ready")
+    expect(prompt).to_contain_text("store, Mary gave")
+    assert plain.part("strip").locator('[data-token="10"]').inner_text() == "Mary"
+    prompt.click()
+    area = plain.root.locator("[data-input=prompt]")
+    area.fill(NEW)
+    area.press("Enter")
+    plain.wait(question_rev="2", atlas_rev="2", state="ready")
+    assert last_question(plain)["which"] == "corrupted"
+
+
+def test_runs_that_cannot_be_shown_say_why(plain: Plain) -> None:
+    plain.mount()
+    for name, reason in (("corrupted", "needs a corrupted prompt"), ("edited", "No edit is switched on")):
+        radio = plain.root.get_by_role("radio", name=name)
+        expect(radio).to_have_attribute("aria-disabled", "true")
+        radio.hover()
+        expect(plain.root.get_by_role("tooltip")).to_contain_text(reason)
+        radio.click(force=True)
+    assert plain.sent("heads.atlas") == []

@@ -1,0 +1,95 @@
+import { describe, expect, test } from "vitest";
+import { decodeAll } from "../../js/lib/arrays";
+import { growAtlas, readAtlas } from "../../js/lib/atlas";
+import { Channel } from "../../js/lib/channel";
+import type { ArrayEntries, AtlasEntry, Question, Status } from "../../js/lib/protocol";
+import { golden, names } from "./contract";
+import { FakeHost, FakeModel, FakeTimers, tick } from "./fakes";
+
+const REPLIES = ["accepted", "partial", "done", "failed", "cancelled", "welcome"];
+
+test("there are golden messages", () => {
+  expect(names().length).toBeGreaterThan(10);
+});
+
+describe.each(names())("%s", (name) => {
+  const { message, buffers } = golden(name);
+
+  test("every array in it decodes to finite numbers or NaN of its own shape", () => {
+    const found: ArrayEntries[] = [];
+    const walk = (value: unknown) => {
+      if (!value || typeof value !== "object") return;
+      for (const [key, inner] of Object.entries(value)) {
+        if (key === "arrays") found.push(inner as ArrayEntries);
+        else walk(inner);
+      }
+    };
+    walk(message);
+    const grids = found.flatMap((arrays) => Object.values(decodeAll(arrays, buffers)));
+    expect(grids.length).toBe(buffers.length);
+    for (const grid of grids) {
+      const [rows, cols] = grid.plane;
+      for (let row = 0; row < rows; row++) {
+        for (let col = 0; col < cols; col++) {
+          const value = grid.value(0, row, col);
+          if (!Number.isNaN(value)) expect(Math.abs(value)).toBeLessThanOrEqual(1 + 1e-9);
+        }
+      }
+    }
+  });
+});
+
+const replies = names().filter((name) => REPLIES.includes(golden(name).message.kind as string));
+
+test.each(replies)("the channel takes %s and settles what it settles", async (name) => {
+  const { message, buffers } = golden(name);
+  const model = new FakeModel({ epoch: message.epoch ?? "e", protocol: 1, revs: {} });
+  const [client, number] = String(message.id ?? "tab-1").split("-");
+  const channel = new Channel(model, new FakeHost(), () => ({}), new FakeTimers(), client);
+  channel.start();
+  const partials: unknown[] = [];
+  let last = channel.request("test.op", {}, { onPartial: (partial) => partials.push(partial) });
+  for (let n = 1; n < Number(number); n++) last = channel.request("test.op", {}, {});
+  let settled = "";
+  void last.reply.then((reply) => {
+    settled = reply.kind;
+  });
+  model.receive(message, buffers);
+  await tick();
+  expect(settled).toBe(["done", "failed", "cancelled"].includes(message.kind as string) ? message.kind : "");
+  if (message.kind === "welcome") expect(channel.connection).toBe("live");
+  if (message.kind === "partial") expect(partials).toHaveLength(1);
+});
+
+test("the atlas: thumbnails as bytes, missing layers with their reason", () => {
+  const { message, buffers } = golden("atlas");
+  const atlas = readAtlas(message as unknown as AtlasEntry, buffers);
+  expect([atlas.layers, atlas.heads, atlas.side, atlas.positions]).toEqual([2, 2, 4, 4]);
+  expect(atlas.thumbs.shape).toEqual([2, 2, 4, 4]);
+  expect(atlas.missing[1]).toContain("recurrent");
+  expect(atlas.scores.previous?.values).toEqual([
+    [0, 0.25],
+    [0.5, 0.75],
+  ]);
+});
+
+test("a streamed part fills its layers and leaves the others to come", () => {
+  const { message, buffers } = golden("partial-thumbs");
+  const arrays = decodeAll(message.arrays as ArrayEntries, buffers);
+  const atlas = growAtlas(
+    null,
+    { id: "k-1", progress: null, data: message.data as Record<string, unknown>, arrays },
+    2,
+  );
+  expect(atlas?.arrived).toEqual([true, false]);
+  expect(atlas?.thumbs.value(0, 1, 0)).toBeCloseTo(arrays.thumbs?.value(0, 1, 0) as number);
+  expect(atlas?.thumbs.value(2, 1, 0)).toBeNaN();
+});
+
+test("question and status have the fields that views read", () => {
+  const question = golden("question").message as unknown as Question;
+  expect(question.prompts.clean.labels).toHaveLength(question.prompts.clean.ids.length);
+  expect(question.answer?.labels[0]).toBe("␣a");
+  const status = golden("status-running").message as unknown as Status;
+  expect(status.job).toMatch(/^k-\d+$/);
+});

@@ -1,0 +1,128 @@
+import { describe, expect, test } from "vitest";
+import { atlasLayout, cellAt, focusLayout, headAt, labelled, thumbOrigin } from "../../js/lib/geometry";
+import { cellOf, cellStart, combine, isFuture, type Pattern, weight } from "../../js/lib/patterns";
+
+describe("atlas", () => {
+  test.each([
+    [4, 4, 340],
+    [12, 12, 340],
+    [24, 16, 480],
+    [32, 32, 450],
+    [1, 1, 300],
+  ])(
+    "%i layers x %i heads in %i px: thumbnails do not overlap and every one can be hit",
+    (layers, heads, width) => {
+      const layout = atlasLayout(layers, heads, width);
+      expect(layout.pitchX).toBeGreaterThan(layout.thumb);
+      expect(layout.pitchY).toBeGreaterThan(layout.thumb + layout.bar);
+      for (const [layer, head] of [
+        [0, 0],
+        [layers - 1, heads - 1],
+      ] as const) {
+        const [x, y] = thumbOrigin(layout, layer, head);
+        expect(headAt(layout, x + 1, y + 1)).toEqual([layer, head]);
+        expect(headAt(layout, x + layout.thumb - 1, y + layout.thumb - 1)).toEqual([layer, head]);
+        expect(x + layout.thumb).toBeLessThanOrEqual(layout.width);
+        expect(y + layout.thumb + layout.bar).toBeLessThanOrEqual(layout.height);
+      }
+    },
+  );
+
+  test("it fits the width as long as thumbnails can be seen", () => {
+    for (const heads of [4, 8, 12, 16]) expect(atlasLayout(4, heads, 340).width).toBeLessThanOrEqual(340);
+    expect(atlasLayout(4, 64, 340).thumb).toBe(12);
+  });
+
+  test("between thumbnails, on labels and outside is no head", () => {
+    const layout = atlasLayout(4, 4, 340);
+    const [x, y] = thumbOrigin(layout, 1, 1);
+    expect(headAt(layout, x - 2, y + 5)).toBeNull();
+    expect(headAt(layout, 3, y + 5)).toBeNull();
+    expect(headAt(layout, layout.width + 50, y)).toBeNull();
+  });
+});
+
+describe("focus", () => {
+  test("cells are whole device pixels while there is room", () => {
+    for (const ratio of [1, 1.5, 2]) {
+      const { cell } = focusLayout(15, 340, 50, ratio);
+      expect((cell * ratio) % 1).toBeCloseTo(0);
+    }
+  });
+
+  test("long patterns fill the room and thin their labels", () => {
+    const layout = focusLayout(200, 340, 50);
+    expect(layout.width).toBeLessThanOrEqual(340);
+    expect(layout.every * layout.cell).toBeGreaterThanOrEqual(12);
+    expect(focusLayout(15, 340, 50).every).toBe(1);
+  });
+
+  test("the point of a cell is that cell", () => {
+    const layout = focusLayout(200, 340, 50);
+    for (const at of [0, 1, 77, 199]) {
+      const x = layout.left + (at + 0.5) * layout.cell;
+      const y = layout.top + (199 - at + 0.5) * layout.cell;
+      expect(cellAt(layout, x, y)).toEqual([199 - at, at]);
+    }
+    expect(cellAt(layout, layout.left - 1, 10)).toBeNull();
+  });
+
+  test("labels keep their distance, and the wanted one is always there", () => {
+    for (const wanted of [0, 3, 100, 199]) {
+      const shown = labelled(200, 8, [wanted]);
+      expect(shown).toContain(wanted);
+      for (const [place, index] of shown.entries()) {
+        if (place) expect(index - (shown[place - 1] as number)).toBeGreaterThanOrEqual(8);
+      }
+    }
+    expect(labelled(5, 1, [])).toEqual([0, 1, 2, 3, 4]);
+  });
+});
+
+describe("pooled patterns", () => {
+  const shape = { size: 48, positions: 200 };
+
+  test("every token is in the cell that starts at or before it", () => {
+    for (let token = 0; token < 200; token++) {
+      const cell = cellOf(shape, token);
+      expect(cellStart(shape, cell)).toBeLessThanOrEqual(token);
+      expect(cellStart(shape, cell + 1)).toBeGreaterThan(token);
+    }
+  });
+
+  test("a cell is the future only when all its pairs are", () => {
+    expect(isFuture(shape, 3, 3)).toBe(false);
+    expect(isFuture(shape, 3, 4)).toBe(true);
+    expect(isFuture({ size: 4, positions: 4 }, 1, 2)).toBe(true);
+    expect(isFuture({ size: 4, positions: 4 }, 2, 1)).toBe(false);
+  });
+
+  const pattern = (size: number, values: number[], positions = size): Pattern => ({
+    size,
+    positions,
+    signed: false,
+    values: Float32Array.from(values),
+  });
+
+  test("mean, max and difference of heads", () => {
+    const [a, b] = [pattern(2, [1, 0, 0.5, 0.5]), pattern(2, [1, 0, 0.25, 0.75])];
+    expect([...(combine([a, b], "mean") as Pattern).values]).toEqual([1, 0, 0.375, 0.625]);
+    expect([...(combine([a, b], "max") as Pattern).values]).toEqual([1, 0, 0.5, 0.75]);
+    const difference = combine([a, b], "difference") as Pattern;
+    expect([...difference.values]).toEqual([0, 0, 0.25, -0.25]);
+    expect(difference.signed).toBe(true);
+    expect(combine([], "mean")).toBeNull();
+  });
+
+  test("heads known at different resolutions meet at the coarser one, strongest weight kept", () => {
+    const fine = pattern(4, [1, 0, 0, 0, 0.9, 0.1, 0, 0, 0, 0, 1, 0, 0, 0, 0.3, 0.7]);
+    const coarse = pattern(2, [1, 0, 0.5, 1], 4);
+    expect([...(combine([fine, coarse], "max") as Pattern).values]).toEqual([1, 0, 0.5, 1]);
+  });
+
+  test("a weight is read by token; the future weighs nothing", () => {
+    const shown = pattern(2, [1, 0, 0.5, 1], 4);
+    expect(weight(shown, 3, 0)).toBe(0.5);
+    expect(weight(shown, 0, 3)).toBe(0);
+  });
+});

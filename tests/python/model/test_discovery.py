@@ -1,0 +1,178 @@
+"""What is found, what is refused, and what a sabotaged model is told."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import transformers
+from torch import nn
+
+import mi_widgets as mi
+from mi_widgets.model.architecture import SITES
+from tests.python.families import CLEAN, FAMILIES, build, experiment, ids_of, word_tokenizer, wrapped
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_all_sites_of_the_five_families(family):
+    model = wrapped(family)
+    found = model.architecture
+    assert found.sites == SITES
+    assert found.missing == {}
+    assert found.missing_at == {}
+    config = model.hf.config
+    assert (model.n_layers, model.n_heads) == (config.num_hidden_layers, config.num_attention_heads)
+    assert model.n_kv_heads == getattr(config, "num_key_value_heads", config.num_attention_heads)
+    assert model.d_model == config.hidden_size
+    width = {"gpt2": 8, "llama": 12, "qwen2": 8, "gemma2": 16, "mistral": 6}[family]
+    assert (model.d_head, model.d_head_v) == (width, width)
+    assert model.dtype == torch.float32
+    assert found.softcap == (3.0 if family == "gemma2" else None)
+    assert found.kernel == ("eager" if family == "gemma2" else "sdpa")
+    assert max(found.proof.values()) < 1e-5
+    assert family in repr(model)
+    assert "resid_pre" in str(found)
+    attention = found.layers[0].attention.rsplit(".", 1)[-1]
+    assert attention == ("attn" if family == "gpt2" else "self_attn")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_other_dtypes(dtype):
+    """Everything is offered, runs stay in the model's dtype, and results are float32."""
+    hf = build("llama").to(dtype)
+    model = mi.wrap(hf, word_tokenizer())
+    assert model.architecture.sites == SITES
+    exp = experiment(model)
+    read = exp.read("logits")
+    assert read.dtype == torch.float32
+    with torch.no_grad():
+        plain = hf(input_ids=torch.tensor([ids_of(model, CLEAN)])).logits
+    assert torch.equal(read, plain.float())
+    assert exp.run(()).provenance.dtype == str(dtype).removeprefix("torch.")
+
+
+def test_an_encoder_decoder_is_refused():
+    config = transformers.T5Config(
+        vocab_size=51, d_model=16, d_kv=4, d_ff=16, num_layers=1, num_decoder_layers=1, num_heads=2,
+        decoder_start_token_id=0,
+    )  # fmt: skip
+    with pytest.raises(mi.UnsupportedArchitecture, match=r"encoder-decoder.*decoder-only"):
+        mi.wrap(transformers.T5ForConditionalGeneration(config), word_tokenizer())
+
+
+def test_a_model_without_a_head_is_refused():
+    bare = build("gpt2").transformer
+    with pytest.raises(mi.UnsupportedArchitecture, match=r"unembedding.*AutoModelForCausalLM"):
+        mi.wrap(bare, word_tokenizer())
+
+
+@pytest.mark.parametrize("thing", [None, "gpt2", nn.Linear(2, 2), object()])
+def test_what_is_no_model_is_refused(thing):
+    with pytest.raises(mi.BadInput, match="transformers model"):
+        mi.wrap(thing, word_tokenizer())
+
+
+def test_a_model_without_a_tokenizer_is_refused():
+    with pytest.raises(mi.BadInput, match="tokenizer"):
+        mi.wrap(build("gpt2"), None)
+
+
+class Silent(nn.Module):
+    """An attention that never calls the interface: it averages what came before."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.o_proj = nn.Linear(width, width, bias=False)
+
+    def forward(self, hidden_states, **_):
+        steps = torch.arange(1, hidden_states.shape[1] + 1)[:, None]
+        return self.o_proj(hidden_states.cumsum(1) / steps), None
+
+
+def test_a_model_whose_attention_is_silent_everywhere_is_refused():
+    hf = build("llama")
+    for layer in hf.model.layers:
+        layer.self_attn = Silent(32)
+    with pytest.raises(mi.UnsupportedArchitecture, match=r"attention interface.*self_attn"):
+        mi.wrap(hf, word_tokenizer())
+
+
+def test_one_silent_layer_is_marked_and_the_rest_is_offered():
+    hf = build("llama")
+    hf.model.layers[1].self_attn = Silent(32)
+    model = mi.wrap(hf, word_tokenizer())
+    exp = experiment(model)
+    for site in ("pattern", "q", "z"):
+        assert site in model.architecture.sites
+        with pytest.raises(mi.SiteUnavailable, match=r"layer 1 .* has no"):
+            exp.read(site, 1)
+    assert exp.read("resid_pre").shape == (1, 3, 15, 32)
+    found = exp.patterns()
+    assert bool(found.values[1].isnan().all())
+    assert bool(found.values[[0, 2]].isfinite().all())
+    assert any("layer 1" in note for note in found.provenance.notes)
+    with pytest.raises(mi.SiteUnavailable, match="layer 1"):
+        exp.patterns(layers=1)
+    swept = exp.sweep("z", progress=False)
+    assert swept.metric.isnan().tolist() == [[False] * 4, [True] * 4, [False] * 4]
+    with pytest.raises(mi.SiteUnavailable):
+        exp.edits.add(mi.Zero("z", 1))
+    exp.edits.add(mi.Zero("z"))  # all layers that have it
+
+
+class Gated(nn.Module):
+    """Multiplies what comes out of the attention before its projection reads it."""
+
+    def __init__(self, projection):
+        super().__init__()
+        self.inner = projection
+        self.weight = projection.weight
+
+    def forward(self, x):
+        return self.inner(x * torch.linspace(0.5, 1.5, x.shape[-1]))
+
+
+def test_a_claim_that_does_not_hold_is_not_offered():
+    """The sum over heads is not what this projection gives: z is refused with the reason, the stream is not."""
+    hf = build("llama")
+    for layer in hf.model.layers:
+        layer.self_attn.o_proj = Gated(layer.self_attn.o_proj)
+    model = mi.wrap(hf, word_tokenizer())
+    assert {"z", "result"} & set(model.architecture.sites) == set()
+    assert "heads" in model.architecture.missing["result"]
+    with pytest.raises(mi.SiteUnavailable, match=r"no result: .*heads.*Sites it has"):
+        experiment(model).read("result")
+    assert "resid_pre" in model.architecture.sites
+    with pytest.raises(mi.SiteUnavailable):
+        experiment(model).attribution()
+
+
+def test_parallel_blocks_have_no_resid_mid():
+    config = transformers.GPTNeoXConfig(
+        vocab_size=51, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        use_parallel_residual=True, max_position_embeddings=64, bos_token_id=1, eos_token_id=None,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        hf = transformers.GPTNeoXForCausalLM(config).eval()
+    model = mi.wrap(hf, word_tokenizer())
+    assert "parallel" in model.architecture.missing["resid_mid"]
+    with pytest.raises(mi.SiteUnavailable, match="parallel"):
+        experiment(model).read("resid_mid", 0)
+
+
+def test_loading_what_is_not_there():
+    with pytest.raises(mi.BadInput, match=r"(?s)could be loaded from 'no-such-folder/model'.*shipped"):
+        mi.load("no-such-folder/model")
+    with pytest.raises(mi.BadInput, match="trust_remote_code"):
+        mi.load("anything", trust_remote_code=True)
+
+
+def test_loading_a_local_folder(tmp_path):
+    hf, tokenizer = build("mistral"), word_tokenizer()
+    hf.save_pretrained(tmp_path / "mine")
+    tokenizer.save_pretrained(tmp_path / "mine")
+    model = mi.load(tmp_path / "mine")
+    assert model.name == "mine"
+    with torch.no_grad():
+        expected = hf(input_ids=torch.tensor([ids_of(model, CLEAN)])).logits
+    torch.testing.assert_close(experiment(model).read("logits"), expected)

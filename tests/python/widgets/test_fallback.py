@@ -1,0 +1,95 @@
+"""What an output holds for readers without a kernel: a picture and words."""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+
+import pytest
+from PIL import Image
+
+from mi_widgets.export.image import LARGEST
+from mi_widgets.widgets import AttentionHeads, fallback
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def test_the_output_holds_the_view_a_picture_and_words(heads):
+    page = heads()
+    data, metadata = page.widget._repr_mimebundle_()
+    assert data[VIEW]["model_id"] == page.widget.model_id
+    png = base64.b64decode(data["image/png"])
+    image = Image.open(io.BytesIO(png))
+    assert image.format == "PNG"
+    assert len(png) <= LARGEST
+    assert metadata["image/png"] == {"width": image.width // 2, "height": image.height // 2}
+    lines = data["text/plain"].splitlines()
+    assert lines[:5] == [
+        "Attention heads of toy (2 layers x 2 heads)",
+        "prompt:  a b a",
+        "corrupted:  a b b",
+        "answer: ' a' not ' b'",
+        "run: clean; the heads that stand out:",
+    ]
+    assert "  previous      L1H1 0.75, L1H0 0.50, L0H1 0.25" in lines
+    assert "  induction     no repeated token here: use random tokens" in lines
+
+
+def test_a_display_waits_for_the_first_result(analysis, experiment, page_of):
+    analysis.hold()
+    page = page_of(AttentionHeads(experiment()))
+    found = []
+    thread = threading.Thread(target=lambda: found.append(page.widget._repr_mimebundle_()))
+    thread.start()
+    assert page.widget.result is None
+    analysis.let(9)
+    thread.join(20)
+    assert "image/png" in found[0][0]
+
+
+def test_a_display_that_waits_too_long_says_so(analysis, experiment, page_of, monkeypatch):
+    monkeypatch.setattr(fallback, "SECONDS", 0.01)
+    analysis.hold()
+    page = page_of(AttentionHeads(experiment()))
+    data, _ = page.widget._repr_mimebundle_()
+    assert VIEW in data
+    assert "image/png" not in data
+    assert "was not ready" in data["text/plain"]
+    assert "prompt:  a b a" in data["text/plain"]
+
+
+def test_a_display_of_a_failure_says_what_failed(analysis, experiment, page_of, swallowed):
+    swallowed.expect(RuntimeError)
+    analysis.fail = RuntimeError("no luck")
+    page = page_of(AttentionHeads(experiment()))
+    data, _ = page.widget._repr_mimebundle_()
+    assert "There is no result: no luck" in data["text/plain"]
+    assert "image/png" not in data
+
+
+def test_a_picture_that_cannot_be_made_does_not_break_the_display(heads, swallowed, monkeypatch):
+    swallowed.expect(OSError)
+    page = heads()
+    monkeypatch.setattr(AttentionHeads, "static_picture", lambda _: (_ for _ in ()).throw(OSError("no font")))
+    data, _ = page.widget._repr_mimebundle_()
+    assert VIEW in data
+    assert "There is no picture: no font" in data["text/plain"]
+
+
+def test_a_display_on_the_worker_does_not_wait_for_itself(heads):
+    page = heads()
+    bundles = []
+    page.widget.observe(lambda _: bundles.append(page.widget._repr_mimebundle_()), "atlas")
+    page.answer(page.request("heads.atlas", run="corrupted"))
+    page.widget.wait(20)
+    assert "image/png" in bundles[0][0]
+
+
+@pytest.mark.parametrize("closed_first", [True, False])
+def test_a_closed_widget_displays_nothing_and_raises_nothing(heads, closed_first):
+    page = heads()
+    if not closed_first:
+        assert page.widget._repr_mimebundle_() is not None
+    page.widget.close()
+    assert page.widget._repr_mimebundle_ is None

@@ -1,0 +1,90 @@
+"""The list of checkpoints and the folder they load from."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from mi_widgets import zoo
+from mi_widgets.errors import BadInput
+from mi_widgets.zoo import __main__ as command
+
+
+def test_the_default_is_listed_first_and_its_folder_is_complete():
+    assert zoo.names()[0] == zoo.DEFAULT == "tiny-names"
+    files = {file.name for file in zoo.path().iterdir()}
+    assert files == {
+        "README.md",
+        "config.json",
+        "figures.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "training.json",
+    }
+    assert sum(file.stat().st_size for file in zoo.path().iterdir()) < 1_000_000
+
+
+def test_an_unknown_name_is_refused_with_the_list():
+    with pytest.raises(BadInput, match=r"'tiny-nmaes'.*Shipped are: tiny-names"):
+        zoo.path("tiny-nmaes")
+
+
+def test_importing_the_zoo_loads_neither_torch_nor_transformers():
+    script = (
+        "import sys, mi_widgets.zoo as z; z.names(); z.path();"
+        "print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_the_folder_loads_offline_with_plain_transformers_and_answers(monkeypatch):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    model = AutoModelForCausalLM.from_pretrained(zoo.path(), dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(zoo.path())
+    encoded = tokenizer("When Mary and John went to the store, John gave a drink to", return_tensors="pt")
+    with torch.no_grad():
+        top = model(**encoded).logits[0, -1].argmax()
+    assert tokenizer.decode([top]) == " Mary"
+
+
+def test_generation_goes_on_to_the_end_of_the_sentence():
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(zoo.path(), dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(zoo.path())
+    encoded = tokenizer("After Anna and Leo went to the park, Anna handed a book", return_tensors="pt")
+    out = model.generate(**encoded, do_sample=False, max_new_tokens=10)
+    assert tokenizer.decode(out[0], skip_special_tokens=True).endswith("handed a book to Leo.")
+    assert out[0, -1] == tokenizer.eos_token_id
+
+
+def test_a_left_padded_batch_gives_the_logits_of_single_prompts():
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(zoo.path(), dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(zoo.path())
+    prompts = ["After three comes", "When Mary and John went to the store, John gave a drink to"]
+    batch = tokenizer(prompts, return_tensors="pt", padding=True)
+    assert batch.attention_mask[0, 0] == 0
+    assert batch.attention_mask[:, -1].tolist() == [1, 1]
+    positions = (batch.attention_mask.cumsum(1) - 1).clamp(min=0)
+    with torch.no_grad():
+        together = model(**batch, position_ids=positions).logits[:, -1]
+        for row, prompt in enumerate(prompts):
+            alone = model(**tokenizer(prompt, return_tensors="pt")).logits[0, -1]
+            torch.testing.assert_close(together[row], alone, atol=2e-4, rtol=0)
+
+
+def test_the_command_lists_and_refuses(capsys):
+    assert command.main(["list"]) == 0
+    assert str(zoo.path("tiny-names")) in capsys.readouterr().out
+    assert command.main(["train", "no-such"]) == 2
+    assert "Shipped are: tiny-names" in capsys.readouterr().err
