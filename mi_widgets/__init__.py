@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from .experiment import Experiment
     from .interventions.edits import Edit, Patch, Zero
     from .interventions.sites import Site
-    from .model.handle import Model, load, wrap
+    from .model.handle import Model, wrap
+    from .model.loading import load
     from .model.tokens import Tokens
     from .results import AttributionResult, PatternResult, Provenance, Result, SweepResult
     from .widgets import AttentionHeads, link
@@ -39,7 +40,8 @@ _HOMES = {
     "experiment": ("Experiment",),
     "interventions.edits": ("Edit", "Patch", "Zero"),
     "interventions.sites": ("Site",),
-    "model.handle": ("Model", "load", "wrap"),
+    "model.handle": ("Model", "wrap"),
+    "model.loading": ("load",),
     "model.tokens": ("Tokens",),
     "results": ("AttributionResult", "PatternResult", "Provenance", "Result", "SweepResult"),
     "widgets": ("AttentionHeads", "link"),

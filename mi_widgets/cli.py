@@ -52,7 +52,7 @@ def run_doctor(name: str | None) -> None:
     import transformers
 
     from . import __version__
-    from .model.handle import load
+    from .model.loading import load
 
     model = load(name)
     print(model)

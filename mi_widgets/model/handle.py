@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import torch
 from torch import nn
 
 from ..errors import BadInput, SiteUnavailable, UnsupportedArchitecture
-from . import shipped
 from .access import Key, Visitor, Watcher, visiting
 from .architecture import GLOBAL_SITES, SITES, Architecture, discover
 from .proof import prove
@@ -245,69 +243,6 @@ def _forget(key: int, ref: weakref.ref[Model]) -> None:
         del _REGISTRY[key]
 
 
-@contextlib.contextmanager
-def _no_bars() -> Iterator[None]:
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-
-
 def _name_of(hf: Any) -> str:
     path = str(getattr(hf.config, "_name_or_path", "") or "").rstrip("/" + os.sep)
     return Path(path).name or str(getattr(hf.config, "model_type", "")) or type(hf).__name__
-
-
-def load(
-    name: str | os.PathLike[str] | None = None, *, dtype: Any = None, device_map: Any = None, **kwargs: Any
-) -> Model:
-    """Load a causal language model: a shipped one, a local folder, or a hub id.
-
-    Args:
-        name: None = the shipped default; a shipped name; a folder; or a hub id.
-        dtype: torch dtype or its name. None = float32 for shipped models, what transformers does for others.
-        device_map: as in transformers.
-        **kwargs: passed to `AutoModelForCausalLM.from_pretrained` (`revision`, `token`, ...). Remote code is never run.
-
-    Raises:
-        BadInput: nothing could be loaded from there; says what the shipped names are.
-
-    Example:
-        >>> import mi_widgets as mi
-        >>> mi.load().name
-        'tiny-names'
-    """
-    import transformers
-
-    if "trust_remote_code" in kwargs:
-        raise BadInput(
-            "trust_remote_code is not set on your behalf.",
-            hint="Load the model yourself and pass it to mi.wrap.",
-        )
-    is_shipped = name is None or str(name) in shipped.names()
-    short = str(name or shipped.DEFAULT)
-    where = str(shipped.path(short)) if is_shipped else short
-    options: dict[str, Any] = dict(kwargs)
-    if dtype is not None or is_shipped:
-        options["dtype"] = dtype if dtype is not None else torch.float32
-    if device_map is not None:
-        options["device_map"] = device_map
-    # A bar for 0.7 MB is noise; for a large model it is news.
-    quiet = _no_bars() if is_shipped else contextlib.nullcontext()
-    try:
-        with quiet:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(
-                where, **{k: v for k, v in kwargs.items() if k in ("revision", "token")}
-            )
-            hf = transformers.AutoModelForCausalLM.from_pretrained(where, **options)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as problem:
-        raise BadInput(
-            f"No causal language model could be loaded from {short!r}: {problem}",
-            hint=f"Give a folder, a hub id, or one of the shipped models: {', '.join(shipped.names())}.",
-        ) from problem
-    return wrap(hf, tokenizer, short if is_shipped else Path(short).name)

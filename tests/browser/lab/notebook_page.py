@@ -163,10 +163,16 @@ class NotebookPage:
         self.until_idle()
 
     def theme(self, name: str) -> None:
-        """Switch JupyterLab's theme."""
+        """Switch JupyterLab's theme, and wait until its splash has left the page.
+
+        JupyterLab takes the splash out 200 ms after a switch and throws when a second switch falls into that time.
+        """
         self.command("apputils:change-theme", {"theme": name})
         light = "true" if "Light" in name else "false"
-        self.page.wait_for_function("light => document.body.dataset.jpThemeLight === light", arg=light)
+        self.page.wait_for_function(
+            "light => document.body.dataset.jpThemeLight === light && !document.getElementById('jupyterlab-splash')",
+            arg=light,
+        )
 
 
 def attribute_number(root: Locator | ElementHandle, name: str) -> int:
