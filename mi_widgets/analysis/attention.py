@@ -13,7 +13,7 @@ from ..errors import BadInput, MiWidgetsError, PromptMismatch
 from ..interventions.question import Question
 from ..interventions.rerun import visitors_of
 from ..model.access import Key, Visitor
-from ..model.attention_tap import AttentionCall
+from ..model.attention_tap import Weights
 from ..results import PatternResult, Progress, Provenance
 from .attribution import attribute
 from .common import provenance
@@ -72,7 +72,7 @@ def _one_run(question: Question, run: str) -> dict[int, PatternOf]:
     """
     model, batch = question.model, question.batch(run)
     model.require("pattern")
-    calls: dict[int, AttentionCall] = {}
+    calls: dict[int, Weights] = {}
     kept: dict[int, torch.Tensor] = {}
     layers = [layer for layer in model.layers_with("pattern") if layer is not None]
     visitors: dict[Key, Visitor] = {}
@@ -80,8 +80,8 @@ def _one_run(question: Question, run: str) -> dict[int, PatternOf]:
         visitors, _ = visitors_of(model, batch, question.edits, question.base, question.sources())
     rewritten = {layer for kind, layer in visitors if kind in ("scores", "pattern") and layer is not None}
 
-    def watcher(layer: int) -> Callable[[AttentionCall], None]:
-        def watch(call: AttentionCall) -> None:
+    def watcher(layer: int) -> Callable[[Weights], None]:
+        def watch(call: Weights) -> None:
             calls[layer] = call
 
         return watch

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
-from ..errors import BadInput
+from ..errors import BadInput, SiteUnavailable
 from ..interventions.metrics import Rows, measure
 from ..interventions.question import Question
-from ..model.access import Key, head_results, out_weight
+from ..model.access import Key, head_results, projection_of
+from ..model.handle import Model
 from ..model.norms import Norm, read_norm
 from ..results import AttributionResult
 from .common import provenance
@@ -65,9 +66,10 @@ def attribute(
 
     A component c contributes ((c - mean(c) if the norm centres) / s) * gain . u * logit_scale, with u the answer
     direction. Components: embedding and positions, every head, every attention bias, every MLP, the norm's bias, the
-    unembedding's bias; in an edited run also what edits write into the stream itself. They add up to the pre-softcap
-    logit difference. After a post-norm the post-norm's scale is frozen too. (TransformerLens: `apply_ln_to_stack`,
-    `logit_attrs`.)
+    unembedding's bias; a layer without heads (state space, linear attention) or with an MLP that could not be told
+    apart has one more component for what else it adds; in an edited run also what edits write into the stream itself.
+    They add up to the pre-softcap logit difference. After a post-norm the post-norm's scale is frozen too.
+    (TransformerLens: `apply_ln_to_stack`, `logit_attrs`.)
 
     Args:
         question: what is asked.
@@ -77,7 +79,8 @@ def attribute(
 
     Raises:
         BadInput: no answer, or an unknown `by`.
-        SiteUnavailable: the model lacks z, attn_out or mlp_out.
+        SiteUnavailable: the model lacks z or a final norm, or its logits are no linear map of the norm's output;
+            by source also where a gate stands between pattern @ v and z.
     """
     if by not in ("component", "head", "source"):
         raise BadInput(f"by is 'component', 'head' or 'source', not {by!r}.", hint="Leave it out for 'component'.")
@@ -87,8 +90,18 @@ def attribute(
     model, batch = question.model, question.batch(run)
     if by == "source" and len(set(batch.lengths)) > 1:
         raise BadInput("Attribution by source needs prompts of one length.", hint="Give prompt=0, 1, ...")
-    for kind in ("z", "attn_out", "mlp_out"):
+    for kind in ("z", "final_norm"):
         model.require(kind)
+    if model.architecture.odd_logits is not None:
+        raise SiteUnavailable(
+            f"Direct attribution is not defined for {model.name}: {model.architecture.odd_logits}.",
+            hint="Measure by patching instead: exp.sweep('z').",
+        )
+    if by == "source" and any(layer.gated for layer in model.architecture.layers):
+        raise SiteUnavailable(
+            f"{model.name} gates what attention gave, so a source's share of z is not pattern times v.",
+            hint="Use by='head'.",
+        )
     values = _captured(question, run, with_pattern=by == "source")
     direction, bias_terms, total = _direction(question, values)
 
@@ -102,16 +115,26 @@ def attribute(
     add("embed", direction.of(values["embed", None]))
     add("positions", direction.of(_positions(question, run, values)))
     per_head, per_source = [], []
+    nothing = torch.full((len(batch), model.n_heads), float("nan"))
     for layer in range(model.n_layers):
-        heads, sources, bias = _layer(question, layer, values, direction, by == "source")
+        known = []
+        if ("z", layer) in values:
+            heads, sources, bias = _layer(question, layer, values, direction, by == "source")
+            for head in range(heads.shape[1]):
+                add(f"L{layer}H{head}", heads[:, head], layer, head)
+            add(f"L{layer} attention bias", bias, layer)
+            known += [heads.sum(1), bias]
+        else:
+            heads, sources = nothing, nothing[..., None].expand(-1, -1, batch.width) if by == "source" else None
         per_head.append(heads.mean(0).cpu())
-        for head in range(heads.shape[1]):
-            add(f"L{layer}H{head}", heads[:, head], layer, head)
         if sources is not None:
-            pad = batch.pads[0]
-            per_source.append(sources.mean(0)[:, pad:].cpu())
-        add(f"L{layer} attention bias", bias, layer)
-        add(f"L{layer} MLP", direction.of(values["mlp_out", layer]), layer)
+            per_source.append(sources.mean(0)[:, batch.pads[0] :].cpu())
+        if ("mlp_out", layer) in values:
+            known.append(direction.of(values["mlp_out", layer]))
+            add(f"L{layer} MLP", known[-1], layer)
+        if ("resid_post", layer) in values and ("resid_pre", layer) in values and _has_more(model, layer):
+            step = values["resid_post", layer].float() - values["resid_pre", layer].float()
+            add(f"L{layer} rest", direction.of(step) - sum(known, torch.zeros(len(batch))), layer)
     for name, share in bias_terms.items():
         add(name, share)
     total_mean = float(total.mean())
@@ -164,6 +187,14 @@ def _notes(question: Question) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def _has_more(model: Model, layer: int) -> bool:
+    """A layer adds something that neither its heads nor its MLP account for."""
+    parts = model.architecture
+    missing = {kind for kind in ("z", "mlp_out") if kind in parts.missing or (kind, layer) in parts.missing_at}
+    # A layer that adds once, by its attention, lacks nothing.
+    return "z" in missing or ("mlp_out" in missing and not parts.structural("mlp_out", layer))
+
+
 def _captured(question: Question, run: str, with_pattern: bool) -> dict[Key, torch.Tensor]:
     """The answer position of every site that is needed: [prompt, ...]; whole runs only for v and positions."""
     model, batch = question.model, question.batch(run)
@@ -175,14 +206,22 @@ def _captured(question: Question, run: str, with_pattern: bool) -> dict[Key, tor
         ("final_norm", None),
         ("logits", None),
     ]
-    keys += [(kind, layer) for layer in layers for kind in ("z", "attn_out", "mlp_out")]
+    missing = model.architecture.missing_at
+    keys += [("z", layer) for layer in layers if ("z", layer) not in missing]
+    if "mlp_out" in model.architecture.sites:
+        keys += [("mlp_out", layer) for layer in layers if ("mlp_out", layer) not in missing]
+    keys += [(kind, layer) for layer in layers if _has_more(model, layer) for kind in ("resid_pre", "resid_post")]
+    keys = list(dict.fromkeys(keys))
     values = question.values(run, keys)
     rows, columns = torch.arange(len(batch)), question.columns(batch)
     at_answer = {key: value[rows, columns] for key, value in values.items()}
     if with_pattern:
         model.require("pattern")
-        more = question.values(run, [(kind, layer) for layer in layers for kind in ("pattern", "v")])
-        for layer in layers:
+        heads = [layer for kind, layer in keys if kind == "z" and layer is not None]
+        for layer in heads:
+            model.require("pattern", layer)
+        more = question.values(run, [(kind, layer) for layer in heads for kind in ("pattern", "v")])
+        for layer in heads:
             at_answer["pattern", layer] = more["pattern", layer][rows, :, columns]
             at_answer["v", layer] = more["v", layer]
     return at_answer
@@ -194,7 +233,7 @@ def _direction(
     """The map from written to logits, the terms of the biases, and the pre-softcap logit difference: all [prompt]."""
     model = question.model
     parts = model.architecture
-    module = model.shadow.get_submodule(parts.final_norm)
+    module = model.shadow.get_submodule(str(parts.final_norm))
     norm = read_norm(module, model.d_model)
     normed = values["final_norm", None].float()
     last = values["resid_post", model.n_layers - 1]
@@ -219,10 +258,10 @@ def _layer(
     model = question.model
     parts = model.architecture.layers[layer]
     projection = model.shadow.get_submodule(str(parts.out_proj))
-    weight = out_weight(projection).detach().float()
     z = values["z", layer].float()
+    weight, bias = projection_of(projection, z.shape[-2] * z.shape[-1])
+    weight = weight.detach().float()
     written = head_results(z, weight)
-    bias = getattr(projection, "bias", None)
     bias = torch.zeros(model.d_model, device=z.device) if bias is None else bias.detach().float()
     through, extra = _post_norm(question, layer, (written.sum(1) + bias).to(values["z", layer].dtype))
     heads = direction.of(through(written))
@@ -238,10 +277,14 @@ def _layer(
 
 
 def _post_norm(question: Question, layer: int, before: torch.Tensor):  # type: ignore[no-untyped-def]
-    """The linear map of a layer's post-norm at its frozen scale, and what its bias adds; the identity without one."""
-    path = question.model.architecture.layers[layer].attn_post_norm
+    """The linear map from what heads write to the stream, and what its bias adds.
+
+    A family's factor, or a post-norm at its frozen scale; the identity in most.
+    """
+    parts = question.model.architecture.layers[layer]
+    path, factor = parts.attn_post_norm, parts.attn_scale
     if path is None:
-        return (lambda written: written), torch.zeros_like(before)
+        return (lambda written: written if factor == 1.0 else written * factor), torch.zeros_like(before)
     module = question.model.shadow.get_submodule(path)
     norm = read_norm(module, question.model.d_model)
     with torch.no_grad():
@@ -249,6 +292,6 @@ def _post_norm(question: Question, layer: int, before: torch.Tensor):  # type: i
 
     def through(written: torch.Tensor) -> torch.Tensor:
         extra_axes = written.ndim - s.ndim
-        return norm.shape(written) / s.reshape(s.shape[0], *(1,) * extra_axes, 1)
+        return factor * norm.shape(written) / s.reshape(s.shape[0], *(1,) * extra_axes, 1)
 
-    return through, norm.bias.expand_as(before)
+    return through, factor * norm.bias.expand_as(before)

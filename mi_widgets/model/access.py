@@ -10,8 +10,9 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from .architecture import Architecture, LayerParts, input_of, tensor_of, with_tensor
-from .attention_tap import AttentionCall
+from .architecture import Architecture, LayerParts
+from .attention_tap import TAP_KINDS, Weights
+from .watch import input_of, tensor_of, with_tensor
 
 Key = tuple[str, int | None]
 """A site of a whole layer: (kind, layer); layer is None for embed, final_norm and logits."""
@@ -23,17 +24,31 @@ Shapes: streams, increments, mlp_pre and mlp_post [row, position, d]; q, k, v, z
 scores, pattern [row, head, dest, src]; logits [row, position, vocab].
 """
 
-Watcher = Callable[[AttentionCall], None]
-"""Is shown what one attention call was given."""
-
-_TAP_KINDS = frozenset({"q", "k", "v", "scores", "pattern"})
+Watcher = Callable[[Weights], None]
+"""Is shown something that can tell a layer's attention weights."""
 
 
-def out_weight(module: nn.Module) -> torch.Tensor:
-    """Weight of a projection as [in, out]: GPT-2's Conv1D keeps it so, `nn.Linear` and what stands in for it do not."""
-    weight = module.weight
-    assert isinstance(weight, torch.Tensor)
-    return weight if isinstance(module, Conv1D) else weight.T
+def projection_of(module: nn.Module, width: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """An output projection as numbers: y = z @ weight + bias.
+
+    Args:
+        module: GPT-2's Conv1D, an `nn.Linear`, or whatever stands in for them (an adapter around one, packed weights),
+            which is asked for its map.
+        width: of what enters it.
+
+    Returns:
+        weight [width, d_model] and bias [d_model] or None.
+    """
+    weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+    plain = isinstance(weight, torch.Tensor) and weight.ndim == 2 and weight.is_floating_point() and not weight.is_meta
+    if plain and isinstance(module, Conv1D) and weight.shape[0] == width:
+        return weight, bias
+    if plain and isinstance(module, nn.Linear) and weight.shape[1] == width:
+        return weight.T, bias
+    like = next(p for p in module.parameters() if p.is_floating_point())
+    with torch.no_grad():
+        rest = module(torch.zeros(1, width, dtype=like.dtype, device=like.device))
+        return module(torch.eye(width, dtype=like.dtype, device=like.device)) - rest, rest[0]
 
 
 def head_results(z: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -55,11 +70,20 @@ class _Hooks:
         self.shadow, self.parts, self.visitors, self.watchers = shadow, parts, visitors, watchers
         self.handles: list[Any] = []
         self.tapped: list[Any] = []
+        self.rows: torch.Size | None = None
 
-    def visit(self, kind: str, layer: int | None, value: torch.Tensor) -> torch.Tensor:
+    def visit(self, kind: str, layer: int | None, value: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
+        """Show a value, in the layout of its site and times a family's factor, and give back what replaces it."""
         visitor = self.visitors.get((kind, layer))
-        new = visitor(value) if visitor is not None else None
-        return value if new is None else new
+        if visitor is None:
+            return value
+        shown = value if scale == 1.0 else value * scale
+        # Some families lay all positions end to end between their norms.
+        shown = shown.unflatten(0, self.rows) if shown.ndim == 2 and self.rows is not None else shown
+        new = visitor(shown)
+        if new is None or new is shown:
+            return value
+        return (new if scale == 1.0 else new / scale).reshape(value.shape)
 
     def wants(self, layer: int | None, *kinds: str) -> bool:
         return any((kind, layer) in self.visitors for kind in kinds)
@@ -92,13 +116,20 @@ class _Hooks:
 
     def install(self) -> None:
         parts = self.parts
+
+        def shape(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            x = input_of(args, kwargs)
+            self.rows = None if x is None else x.shape[:2]
+
+        first = self.shadow.get_submodule(parts.layers[0].path)
+        self.handles.append(first.register_forward_pre_hook(shape, with_kwargs=True))
         if self.wants(None, "embed"):
-            self.after(parts.embed, lambda y, _: self.visit("embed", None, y))
+            self.after(parts.embed, lambda y, _: self.visit("embed", None, y, parts.embed_scale))
         for index, layer in enumerate(parts.layers):
             self._stream(index, layer)
             self._attention(index, layer)
             self._mlp(index, layer)
-        if self.wants(None, "final_norm"):
+        if self.wants(None, "final_norm") and parts.final_norm is not None:
             self.after(parts.final_norm, lambda y, _: self.visit("final_norm", None, y))
         if self.wants(None, "logits"):
 
@@ -120,18 +151,22 @@ class _Hooks:
         if self.wants(index, "attn_out", "resid_mid") and layer.attn_writer:
 
             def added(y: torch.Tensor, _: torch.Tensor | None) -> torch.Tensor:
-                y = self.visit("attn_out", index, y)
+                y = self.visit("attn_out", index, y, layer.attn_scale)
                 if self.wants(index, "resid_mid"):
                     # The stream after attention has no module of its own: a change of it enters through attn_out.
-                    mid = stream["pre"] + y
+                    mid = stream["pre"] + (y if layer.attn_scale == 1.0 else y * layer.attn_scale).reshape(
+                        stream["pre"].shape
+                    )
                     new = self.visit("resid_mid", index, mid)
                     # Cells left alone keep their bits; a written cell is met exactly, also where it cancels the stream.
-                    y = y if new is mid else torch.where(new == mid, y, new - stream["pre"])
+                    if new is not mid:
+                        step = ((new - stream["pre"]) / layer.attn_scale).reshape(y.shape)
+                        y = torch.where((new == mid).reshape(y.shape), y, step.to(y.dtype))
                 return y
 
             self.after(layer.attn_writer, added)
         if self.wants(index, "mlp_out") and layer.mlp_writer:
-            self.after(layer.mlp_writer, lambda y, _: self.visit("mlp_out", index, y))
+            self.after(layer.mlp_writer, lambda y, _: self.visit("mlp_out", index, y, layer.mlp_scale))
         if self.wants(index, "resid_post"):
             self.after(layer.path, lambda y, _: self.visit("resid_post", index, y))
 
@@ -139,7 +174,7 @@ class _Hooks:
         if layer.attention is None:
             return
         module = self.shadow.get_submodule(layer.attention)
-        wanted = frozenset(kind for kind in _TAP_KINDS if self.wants(index, kind))
+        wanted = frozenset(kind for kind in TAP_KINDS if self.wants(index, kind))
         if wanted or index in self.watchers:
             state: Any = module._mi_tap
             state.wanted = wanted
@@ -162,8 +197,7 @@ class _Hooks:
 
             self.before(layer.out_proj, z)
         if self.wants(index, "result"):
-            projection = self.shadow.get_submodule(layer.out_proj)
-            weight, bias = out_weight(projection), getattr(projection, "bias", None)
+            weight, bias = projection_of(self.shadow.get_submodule(layer.out_proj), heads * self.parts.d_head_v)
 
             def result(y: torch.Tensor, x: torch.Tensor | None) -> torch.Tensor:
                 assert x is not None

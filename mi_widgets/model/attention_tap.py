@@ -1,28 +1,43 @@
-"""One attention function, registered with transformers, that sees q, k, v, scores and pattern of every family.
+"""One tap that sees q, k, v, scores and pattern of every family, and lets visitors replace them.
 
-transformers hands every attention call to a function that it looks up by name. A shadow's config names ours; ours calls
-the kernel that the user's model would have used and lets visitors read or replace what passes by. The user's own model
-keeps its own name and never comes here.
+transformers hands most attention calls to a function that it looks up by name. A shadow's config names ours; ours calls
+the kernel that the user's model would have used. Families that compute attention by themselves are tapped one level
+lower (`attention_ops`), at the softmax and at the two matrix products beside it; what visitors see is the same.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
 
+from .attention_math import Terms, mix, pattern_of, scores_of
+
 Visit = Callable[[str, torch.Tensor], torch.Tensor]
 """`visit(kind, value) -> value`: shows a value to whoever wants it and gives back what shall be used."""
+
+TAP_KINDS = frozenset({"q", "k", "v", "scores", "pattern", "attended"})
+"""What a tap shows. "attended" is no site: what the kernel gave, [row, position, head, d_head_v], z before any gate."""
 
 # transformers refuses names that contain "sdpa" for families with softcap or sinks.
 _NAMES = {"sdpa": "mi_fused", "eager": "mi_eager"}
 _KERNELS: dict[str, str] = {}
+
+
+class Weights(Protocol):
+    """Something that can tell attention weights once the call is over."""
+
+    def pattern(self, heads: Sequence[int] | None = None, row: int = 0) -> torch.Tensor:
+        """Attention weights of some heads of one row: [head, dest, src] float32."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +47,12 @@ class AttentionCall:
     Attributes:
         query: [row, head, dest, d_head], after rotary and norms.
         key: [row, kv head, src, d_head].
-        mask, scaling, softcap: as the family passed them.
+        terms: mask, scaling and what else the family passed.
     """
 
     query: torch.Tensor
     key: torch.Tensor
-    mask: torch.Tensor | None
-    scaling: float | None
-    softcap: float | None
+    terms: Terms
 
     def pattern(self, heads: Sequence[int] | None = None, row: int = 0) -> torch.Tensor:
         """Attention weights of some heads of one row: [head, dest, src] float32."""
@@ -47,103 +60,133 @@ class AttentionCall:
         chosen = list(range(self.query.shape[1])) if heads is None else list(heads)
         query = self.query[row : row + 1, chosen]
         key = self.key[row : row + 1, [h // groups for h in chosen]]
-        mask = self.mask
-        if mask is not None:
-            mask = mask if mask.shape[0] == 1 else mask[row : row + 1]
-            mask = mask if mask.shape[1] == 1 else mask[:, chosen]
-        return pattern_of(scores_of(query, key, mask, self.scaling, self.softcap))[0].float()
+        terms = self.terms.of(row, chosen)
+        return pattern_of(scores_of(query, key, terms), terms.sinks)[0].float()
+
+
+@dataclass(frozen=True)
+class Attended:
+    """One attention call as it was seen while the parts of a model are looked for.
+
+    Attributes:
+        module: the module that made it.
+        query, key, value: shapes [row, head, position, d].
+        out: [row, position, head * d_head_v], what the kernel gave.
+    """
+
+    module: nn.Module
+    query: torch.Size
+    key: torch.Size
+    value: torch.Size
+    out: torch.Tensor
+
+
+_NOTEBOOK: ContextVar[list[Attended] | None] = ContextVar("mi_widgets_attention_calls", default=None)
+
+
+@contextmanager
+def noting_calls() -> Iterator[list[Attended]]:
+    """Write down every call of the attention interface inside the block."""
+    calls: list[Attended] = []
+    token = _NOTEBOOK.set(calls)
+    try:
+        yield calls
+    finally:
+        _NOTEBOOK.reset(token)
 
 
 class TapState:
-    """What the tap needs on one attention module of a shadow.
+    """What a tap needs on one attention module of a shadow.
 
     Attributes:
-        kernel: name of the attention implementation the user's model runs.
         visit: called for every kind in `wanted`, or None when nobody is looking.
-        wanted: kinds among q, k, v, scores, pattern that somebody wants in this forward.
+        wanted: kinds among `TAP_KINDS` that somebody wants in this forward.
         watch: is shown every call as it is after edits of q and k, or None.
-        calls: how often the module called the interface since the tap was installed.
-        shapes: of q, k, v in the last call.
+        undo: takes the tap off the module again, where that is more than forgetting this state.
     """
 
-    def __init__(self, kernel: str) -> None:
-        self.kernel = kernel
+    def __init__(self, undo: Callable[[], None] | None = None) -> None:
+        self.undo = undo
         self.visit: Visit | None = None
         self.wanted: frozenset[str] = frozenset()
-        self.watch: Callable[[AttentionCall], None] | None = None
-        self.calls = 0
-        self.shapes: tuple[torch.Size, torch.Size, torch.Size] | None = None
+        self.watch: Callable[[Weights], None] | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Nobody is looking."""
+        return not self.wanted and self.watch is None
+
+    def see(self, kind: str, value: torch.Tensor) -> torch.Tensor:
+        """Show a value to whoever wants it."""
+        return self.visit(kind, value) if self.visit is not None and kind in self.wanted else value
 
 
-def install(shadow: Any, attentions: list[nn.Module]) -> str:
-    """Point a shadow at the tap and give each attention module its state; returns the kernel's name."""
+def install(shadow: Any) -> str:
+    """Point a shadow at the tap; returns the name of the kernel its attention runs. Harmless when done twice.
+
+    Raises:
+        ValueError: the model does not let its attention implementation be chosen.
+    """
     kernel = str(getattr(shadow.config, "_attn_implementation", None) or "eager")
-    # Installed a second time, the config names the tap already: the kernel is the one behind it.
-    kernel = _KERNELS.get(kernel, kernel)
+    if kernel in _KERNELS:  # the config names the tap already: the kernel is the one behind it
+        return _KERNELS[kernel]
     name = _NAMES.get(kernel, f"mi_{kernel}")
-    _KERNELS[name] = kernel
-    AttentionInterface.register(name, _tap)
+    AttentionInterface.register(name, functools.partial(_tap, kernel))
     # Without a mask function under the same name a model silently runs without a causal mask.
     AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[kernel])
     shadow.set_attn_implementation(name)
-    for module in attentions:
-        module._mi_tap = TapState(kernel)  # type: ignore[assignment]
+    _KERNELS[name] = kernel
     return kernel
 
 
-def scores_of(
+def remove(shadow: Any) -> None:
+    """Undo `install`: the attention implementation is what it was, and nothing stays on the modules."""
+    kernel = _KERNELS.get(str(getattr(shadow.config, "_attn_implementation", None)))
+    if kernel is not None:
+        shadow.set_attn_implementation(kernel)
+    for module in shadow.modules():
+        if "_mi_tap" in vars(module):
+            state: Any = module._mi_tap
+            if state.undo is not None:
+                state.undo()
+            del module._mi_tap
+
+
+def attend(
+    state: TapState,
     query: torch.Tensor,
     key: torch.Tensor,
-    mask: torch.Tensor | None,
-    scaling: float | None,
-    softcap: float | None,
+    value: torch.Tensor,
+    terms: Terms,
+    kernel: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
 ) -> torch.Tensor:
-    """Attention scores after scale, softcap and mask, before softmax.
+    """One attention call with visitors.
 
     Args:
-        query: [batch, head, dest, d_head].
-        key: [batch, kv head, src, d_head].
-        mask: boolean (True = may attend), additive, or None for plain causal; [batch, 1, dest, src].
-        scaling: factor on the dot product; None = d_head ** -0.5.
-        softcap: the cap of ``cap * tanh(s / cap)``, or None.
+        state: who wants to see what.
+        query, key, value: [row, head or kv head, position, d].
+        terms: what the family adds to plain attention.
+        kernel: the family's own kernel: q, k, v -> [row, position, head, d_head_v].
 
     Returns:
-        [batch, head, dest, src] in the query's dtype; masked cells are -inf.
+        [row, position, head, d_head_v].
     """
-    groups = query.shape[1] // key.shape[1]
-    key = key.repeat_interleave(groups, dim=1) if groups > 1 else key
-    factor = query.shape[-1] ** -0.5 if scaling is None else scaling
-    scores = torch.matmul(query, key.transpose(2, 3)) * factor
-    if softcap is not None:
-        scores = torch.tanh(scores / softcap) * softcap
-    dest, src = scores.shape[-2:]
-    if mask is None:
-        allowed = torch.ones(dest, src, dtype=torch.bool, device=scores.device).tril(src - dest)
-    elif mask.dtype == torch.bool:
-        allowed = mask[..., :src]
-    else:
-        mask = mask[..., :src]
-        allowed = mask > torch.finfo(mask.dtype).min / 2
-        scores = scores + mask.masked_fill(~allowed, 0)
-    return scores.masked_fill(~allowed, float("-inf"))
-
-
-def pattern_of(scores: torch.Tensor) -> torch.Tensor:
-    """Softmax over src in float32; a row with no source at all (padding) is all zero."""
-    empty = torch.isneginf(scores).all(dim=-1, keepdim=True)
-    weights = torch.softmax(scores.masked_fill(empty, 0).float(), dim=-1)
-    return weights.masked_fill(empty, 0).to(scores.dtype)
-
-
-def mix(pattern: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """[batch, head, dest, src] and values [batch, kv head, src, d_head_v] -> [batch, dest, head, d_head_v]."""
-    groups = pattern.shape[1] // value.shape[1]
-    value = value.repeat_interleave(groups, dim=1) if groups > 1 else value
-    return torch.matmul(pattern, value).transpose(1, 2)
-
-
-def _leave(kind: str, value: torch.Tensor) -> torch.Tensor:
-    return value
+    query = state.see("q", query.transpose(1, 2)).transpose(1, 2)
+    key = state.see("k", key.transpose(1, 2)).transpose(1, 2)
+    value = state.see("v", value.transpose(1, 2)).transpose(1, 2)
+    if state.watch is not None:
+        state.watch(AttentionCall(query, key, terms))
+    out = kernel(query, key, value)
+    if state.wanted & {"scores", "pattern"}:
+        scores = scores_of(query, key, terms)
+        plain = pattern_of(scores, terms.sinks)
+        seen = state.see("scores", scores)
+        pattern = state.see("pattern", plain if seen is scores else pattern_of(seen, terms.sinks))
+        if pattern is not plain:
+            # Only the heads whose weights changed leave the kernel's own output.
+            changed = (pattern != plain).flatten(2).any(-1).any(0)
+            out = torch.where(changed[None, None, :, None], mix(pattern, value).to(out.dtype), out)
+    return state.see("attended", out)
 
 
 def _kernel(module: nn.Module, name: str) -> Callable[..., Any]:
@@ -160,11 +203,19 @@ def _plain(
     mask: torch.Tensor | None,
     **kw: Any,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    pattern = pattern_of(scores_of(query, key, mask, kw.get("scaling"), kw.get("softcap")))
+    terms = _terms(mask, kw)
+    pattern = pattern_of(scores_of(query, key, terms), terms.sinks)
     return mix(pattern, value), pattern
 
 
+def _terms(mask: torch.Tensor | None, kw: dict[str, Any]) -> Terms:
+    """What a family hands to the attention interface beside q, k and v."""
+    sinks = kw.get("s_aux") if kw.get("s_aux") is not None else kw.get("sinks")
+    return Terms(mask, kw.get("scaling"), kw.get("softcap"), kw.get("position_bias"), sinks)
+
+
 def _tap(
+    kernel: str,
     module: nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -174,28 +225,16 @@ def _tap(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """What transformers calls: [batch, head, position, d_head] in, [batch, position, head, d_head_v] out."""
     state: TapState | None = getattr(module, "_mi_tap", None)
-    if state is None:  # a module that was not found as a layer's attention: run it as the user's model would
-        return _kernel(module, "sdpa")(module, query, key, value, attention_mask, **kwargs)
-    state.calls += 1
-    state.shapes = (query.shape, key.shape, value.shape)
-    visit, wanted = state.visit or _leave, state.wanted
-    if "q" in wanted:
-        query = visit("q", query.transpose(1, 2)).transpose(1, 2)
-    if "k" in wanted:
-        key = visit("k", key.transpose(1, 2)).transpose(1, 2)
-    if "v" in wanted:
-        value = visit("v", value.transpose(1, 2)).transpose(1, 2)
-    if state.watch is not None:
-        state.watch(AttentionCall(query, key, attention_mask, kwargs.get("scaling"), kwargs.get("softcap")))
-    out, weights = _kernel(module, state.kernel)(module, query, key, value, attention_mask, **kwargs)
-    if wanted & {"scores", "pattern"}:
-        scores = scores_of(query, key, attention_mask, kwargs.get("scaling"), kwargs.get("softcap"))
-        plain = pattern_of(scores)
-        seen = visit("scores", scores) if "scores" in wanted else scores
-        pattern = plain if seen is scores else pattern_of(seen)
-        pattern = visit("pattern", pattern) if "pattern" in wanted else pattern
-        if pattern is not plain:
-            # Only the heads whose weights changed leave the kernel's own output.
-            changed = (pattern != plain).flatten(2).any(-1).any(0)
-            out = torch.where(changed[None, None, :, None], mix(pattern, value).to(out.dtype), out)
-    return out, weights
+    weights: list[torch.Tensor | None] = [None]
+
+    def run(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        out, weights[0] = _kernel(module, kernel)(module, q, k, v, attention_mask, **kwargs)
+        return out
+
+    if state is not None and not state.idle:
+        return attend(state, query, key, value, _terms(attention_mask, kwargs), run), weights[0]
+    out = run(query, key, value)
+    notebook = _NOTEBOOK.get()
+    if notebook is not None:
+        notebook.append(Attended(module, query.shape, key.shape, value.shape, out.detach().flatten(2).clone()))
+    return out, weights[0]

@@ -14,7 +14,8 @@ from torch import nn
 
 from ..errors import BadInput, SiteUnavailable, UnsupportedArchitecture
 from .access import Key, Visitor, Watcher, visiting
-from .architecture import GLOBAL_SITES, SITES, Architecture, discover
+from .architecture import GLOBAL_SITES, SITES, Architecture
+from .discovery import discover
 from .proof import prove
 from .shadow import shadow_of
 from .stamp import Stamp, stamp_of

@@ -1,0 +1,377 @@
+"""Finds a model's layers, attention, projections, MLP, norms and unembedding by watching one forward pass.
+
+There is no table of families. What is found here is a claim; `proof.py` tests it before anything is offered.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import NotFinite, UnsupportedArchitecture
+from . import attention_ops, attention_tap
+from .architecture import Architecture, LayerParts
+from .attention_tap import Attended, TapState
+from .sums import Halves, Scales, halves, misfit
+from .watch import Call, Pass, watching
+
+_OUT_PROJECTIONS = ("o_proj", "c_proj", "dense", "out_proj")
+_ATTENTION_SITES = ("q", "k", "v", "scores", "pattern", "z", "result", "attn_out")
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """One pass of a model: its calls, its attention calls by module, its logits, and how attention is tapped."""
+
+    seen: Pass
+    attended: dict[nn.Module, list[Attended]]
+    logits: torch.Tensor
+    kernel: str
+    by_interface: bool
+
+
+def discover(shadow: Any, ids: torch.Tensor) -> Architecture:
+    """Watch one forward pass and name the parts; a second one where the model computes attention by itself.
+
+    Args:
+        shadow: a shadow copy; the attention tap is installed on it here.
+        ids: [1, position] int64, at least 4 tokens.
+
+    Raises:
+        UnsupportedArchitecture: no layers, no attention, or no unembedding; says what was found.
+        NotFinite: the model's logits are not finite; names the first module.
+    """
+    name = type(shadow).__name__
+    if getattr(shadow.config, "is_encoder_decoder", False):
+        raise UnsupportedArchitecture(
+            f"{name} is an encoder-decoder model.", hint="Use a decoder-only causal language model."
+        )
+    unembed, embed = shadow.get_output_embeddings(), shadow.get_input_embeddings()
+    if unembed is None or embed is None:
+        raise UnsupportedArchitecture(
+            f"{name} has no {'unembedding' if unembed is None else 'token embedding'}.",
+            hint="Load it with AutoModelForCausalLM.",
+        )
+    paths = {module: path for path, module in shadow.named_modules()}
+    watched = _watch(shadow, ids)
+    seen = watched.seen
+    config = shadow.config.get_text_config() if hasattr(shadow.config, "get_text_config") else shadow.config
+    floats = [v for v in config.to_dict().values() if isinstance(v, (int, float)) and not isinstance(v, bool) and v]
+    scales = Scales(tuple(float(v) for v in floats))
+    calls = _layers(shadow, seen, int(config.num_hidden_layers))
+    layers = []
+    for call in calls:
+        inside = seen.inside(call)
+        held = {c.path for c in inside}
+        attending = [m for m in watched.attended if paths[m] in held]
+        layers.append(_layer(shadow, seen, call, attending, watched, paths, scales))
+    shapes = [one[0] for m, one in watched.attended.items() for p in layers if p.attention == paths[m]]
+    if not shapes:
+        tops = [part for part, _ in shadow.get_submodule(calls[0].path).named_children()]
+        raise UnsupportedArchitecture(
+            f"No layer of {name} computes attention: none calls the attention interface, and none takes a softmax "
+            f"over positions. Parts of its first layer: {', '.join(tops) or 'none'}.",
+            hint="Models without attention are not supported.",
+        )
+    for part in layers:
+        if part.attention is not None:
+            module = shadow.get_submodule(part.attention)
+            if watched.by_interface:
+                module._mi_tap = TapState()
+            else:
+                attention_ops.attach(module)
+    usual = Counter((s.query[1], s.key[1], s.query[3], s.value[3]) for s in shapes).most_common(1)[0][0]
+    layers = [
+        _same_heads(part, watched.attended[shadow.get_submodule(part.attention)][0], usual) if part.attention else part
+        for part in layers
+    ]
+    unembedding = seen.one(paths[unembed])
+    if unembedding is None:
+        raise UnsupportedArchitecture(
+            f"The unembedding of {name} runs {len(seen.named(paths[unembed]))} times in one pass, not once.",
+            hint="Load it with AutoModelForCausalLM.",
+        )
+    where, times = _embedding(seen, paths[embed], calls[0], scales)
+    parts = Architecture(
+        family=name,
+        layers=tuple(layers),
+        embed=where,
+        embed_scale=times,
+        final_norm=_final_norm(shadow, seen, calls[-1], unembedding),
+        unembed=paths[unembed],
+        n_heads=int(usual[0]),
+        n_kv_heads=int(usual[1]),
+        d_model=int(calls[0].x.shape[-1]),
+        d_head=int(usual[2]),
+        d_head_v=int(usual[3]),
+        d_vocab=int(watched.logits.shape[-1]),
+        kernel=watched.kernel,
+    )
+    return replace(parts, **_after_unembedding(config, scales, unembedding.y, watched.logits))
+
+
+def _watch(shadow: Any, ids: torch.Tensor) -> _Watched:
+    """One pass with the attention interface tapped; another at the level of operations where nothing calls it."""
+    was = str(getattr(shadow.config, "_attn_implementation", None) or "eager")
+    try:
+        kernel, installed = attention_tap.install(shadow), True
+    except (ValueError, KeyError, AttributeError, NotImplementedError):
+        kernel, installed = was, False
+    with torch.no_grad(), watching(shadow) as seen, attention_tap.noting_calls() as attended:
+        logits = shadow(input_ids=ids, use_cache=False).logits
+    by_interface = bool(attended)
+    if not by_interface:
+        if installed:
+            # Such a family reads the name of the kernel by itself: it must be the user's.
+            attention_tap.remove(shadow)
+        with torch.no_grad(), watching(shadow) as seen, attention_ops.noting_operations(shadow, *ids.shape) as attended:
+            logits = shadow(input_ids=ids, use_cache=False).logits
+    if not bool(torch.isfinite(logits).all()):
+        first = next((call.path for call in seen.calls if not bool(torch.isfinite(call.y).all())), "the logits")
+        raise NotFinite(
+            f"{type(shadow).__name__} gives NaN or infinity; the first module that does is {first}.",
+            hint="Check the weights, or load the model in float32.",
+        )
+    by_module: dict[nn.Module, list[Attended]] = {}
+    for one in attended:
+        by_module.setdefault(one.module, []).append(one)
+    return _Watched(seen, by_module, logits.detach(), kernel, by_interface)
+
+
+def _layers(shadow: nn.Module, seen: Pass, n_layers: int) -> list[Call]:
+    """The call of each layer: the outermost list of that many blocks which all ran once on the stream."""
+    found = []
+    for path, module in shadow.named_modules():
+        if isinstance(module, nn.ModuleList):
+            found.append(f"{path} ({len(module)})")
+            if len(module) == n_layers and all(any(True for _ in block.children()) for block in module):
+                calls = [seen.one(f"{path}.{i}") for i in range(n_layers)]
+                runs = [call for call in calls if call is not None and call.x.shape == call.y.shape]
+                if len(runs) == n_layers:
+                    return runs
+    raise UnsupportedArchitecture(
+        f"{type(shadow).__name__} has no list of {n_layers} layers that each run once per pass and keep the shape of "
+        f"the residual stream; lists found: {', '.join(found) or 'none'}.",
+        hint="Decoder-only causal language models are supported.",
+    )
+
+
+def _layer(
+    shadow: nn.Module,
+    seen: Pass,
+    call: Call,
+    attending: list[nn.Module],
+    watched: _Watched,
+    paths: dict[nn.Module, str],
+    scales: Scales,
+) -> LayerParts:
+    """Tell what one layer's modules do from what went in and out of them."""
+    inside = seen.inside(call)
+    parts, reasons, nature = LayerParts(call.path), dict[str, str](), set[str]()
+    mixer = None
+    if len(attending) == 1 and len(watched.attended[attending[0]]) == 1:
+        mixer = seen.one(paths[attending[0]])
+    if mixer is not None:
+        given = watched.attended[attending[0]][0].out
+        projection = _out_projection(shadow, inside, mixer, given)
+        parts = replace(
+            parts,
+            attention=mixer.path,
+            out_proj=projection.path if projection else None,
+            gated=projection is not None and not _same(projection.x, given),
+        )
+    elif attending:
+        times = sum(len(watched.attended[m]) for m in attending)
+        reasons |= dict.fromkeys(_ATTENTION_SITES, f"this layer computes attention {times} times")
+    else:
+        reasons |= dict.fromkeys(_ATTENTION_SITES, "this layer has no attention")
+        nature |= set(_ATTENTION_SITES)
+    sums = halves(call, inside, mixer, scales)
+    if sums is None:
+        why = _why_no_sum(call, inside, mixer)
+        reasons |= {site: why for site in ("attn_out", "resid_mid", "mlp_out") if site not in reasons}
+        nature |= {"attn_out", "resid_mid", "mlp_out"} if why == _POST_NORM else set()
+    else:
+        parts = _with_sums(parts, sums, inside, reasons, nature)
+    parts = _with_mlp(shadow, parts, inside, mixer, sums, reasons, nature)
+    return replace(parts, reasons=reasons, by_nature=frozenset(nature))
+
+
+_POST_NORM = "the block normalises the stream after each addition, so nothing adds up to it"
+
+
+def _why_no_sum(layer: Call, inside: list[Call], mixer: Call | None) -> str:
+    if mixer is not None:
+        wide = [c for c in inside if mixer.end <= c.end and c.y.shape == layer.x.shape]
+        for reader in inside:
+            before = [c for c in wide if c.end < reader.start]
+            normed = reader.y.shape == layer.x.shape and reader.x.shape == layer.x.shape
+            if normed and Scales().term(reader.x, layer.x, before) is not None:
+                return _POST_NORM
+    return "no modules' outputs add up to what this layer writes"
+
+
+def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.numel() == b.numel() and misfit(a, b.reshape(a.shape)) < 4
+
+
+def _projects(module: nn.Module) -> bool:
+    weight = getattr(module, "weight", None)
+    return isinstance(weight, torch.Tensor) and not isinstance(module, nn.Embedding) and weight.ndim == 2
+
+
+def _out_projection(shadow: nn.Module, inside: list[Call], mixer: Call, given: torch.Tensor) -> Call | None:
+    """The projection that reads what attention gave, also behind a gate; by name only where the numbers do not say."""
+    after = [c for c in inside if c.end > mixer.start and c.x.numel() == given.numel()]
+    linear = [c for c in after if any(True for _ in shadow.get_submodule(c.path).parameters())]
+    exact = next((c for c in linear if c.path != mixer.path and _same(c.x, given)), None)
+    named = next((c for c in after if c.path in {f"{mixer.path}.{p}" for p in _OUT_PROJECTIONS}), None)
+    return exact or named
+
+
+def _with_sums(
+    parts: LayerParts, sums: Halves, inside: list[Call], reasons: dict[str, str], nature: set[str]
+) -> LayerParts:
+    first, second = sums.first, sums.second
+    projected = next((c for c in inside if c.path == parts.out_proj), None)
+    if first is not None:
+        is_norm = projected is not None and not _same(first.call.y, projected.y)
+        parts = replace(
+            parts,
+            attn_writer=first.call.path,
+            attn_scale=first.scale,
+            attn_post_norm=first.call.path if is_norm else None,
+        )
+    if second is not None:
+        parts = replace(parts, mlp_writer=second.call.path, mlp_scale=second.scale)
+    if sums.parallel:
+        reasons["resid_mid"] = "attention and MLP run in parallel: choose resid_pre or resid_post"
+    elif first is None or second is None:
+        reasons["resid_mid"] = "this layer adds to the stream once: choose resid_pre or resid_post"
+    if "resid_mid" in reasons:
+        nature.add("resid_mid")
+    if second is None:
+        reasons |= dict.fromkeys(("mlp_pre", "mlp_post", "mlp_out"), "this layer has no MLP")
+        nature |= {"mlp_pre", "mlp_post", "mlp_out"}
+    return replace(parts, parallel=sums.parallel)
+
+
+def _with_mlp(
+    shadow: nn.Module,
+    parts: LayerParts,
+    inside: list[Call],
+    mixer: Call | None,
+    sums: Halves | None,
+    reasons: dict[str, str],
+    nature: set[str],
+) -> LayerParts:
+    """Find the MLP's activation and last projection: the calls that lead to what the MLP adds."""
+    second = sums.second if sums is not None else None
+    if second is None:
+        return parts
+    end = second.call
+    first = sums.first.call if sums is not None and sums.first is not None else None
+    before = [first, mixer]
+
+    def apart(c: Call) -> bool:
+        around = c.start <= end.start and end.end <= c.end
+        return all(o is None or c.end < o.start or o.end < c.start for o in before) and (around or c.end <= end.end)
+
+    own = [c for c in inside if apart(c)]
+    # In a parallel block the MLP may run before or after attention; in sequence it runs after.
+    if first is not None and not parts.parallel:
+        own = [c for c in own if c.start > first.end]
+    top = next((c for c in own if c.path.count(".") == parts.path.count(".") + 1 and _holds(shadow, c, own)), end)
+    linear = [c for c in own if _projects(shadow.get_submodule(c.path))]
+    experts = any("expert" in name for name, _ in shadow.get_submodule(top.path).named_modules())
+    down = next((c for c in reversed(linear) if _same(c.y, end.y) or _same(c.y, end.x)), None)
+    if experts:
+        reasons |= dict.fromkeys(("mlp_pre", "mlp_post"), "a mixture of experts: each token has MLPs of its own")
+        nature |= {"mlp_pre", "mlp_post"}
+        return replace(parts, mlp=top.path)
+    if down is None:
+        reasons |= dict.fromkeys(("mlp_pre", "mlp_post"), "the MLP has no last projection of its own")
+        return replace(parts, mlp=top.path)
+    since = top.start if top.start < down.start else 0
+    acts = [
+        c
+        for c in own
+        if since < c.start
+        and c.end < down.start
+        and c.x.shape == c.y.shape
+        and not any(True for _ in shadow.get_submodule(c.path).parameters())
+        and not isinstance(shadow.get_submodule(c.path), (nn.Dropout, nn.Identity))
+        and c.x.shape[-1] == down.x.shape[-1]
+    ]
+    if len(acts) != 1:
+        reasons["mlp_pre"] = "the MLP has no activation module of its own"
+    return replace(parts, mlp=top.path, down=down.path, activation=acts[0].path if len(acts) == 1 else None)
+
+
+def _holds(shadow: nn.Module, call: Call, own: list[Call]) -> bool:
+    """A module with projections (or fused experts) in it."""
+    module = shadow.get_submodule(call.path)
+    return any(_projects(m) for m in module.modules()) and any(True for _ in module.children())
+
+
+def _same_heads(parts: LayerParts, seen: Attended, usual: tuple[int, int, int, int]) -> LayerParts:
+    """Take the sites off a layer whose heads have another shape than the model's, so that arrays over layers hold."""
+    own = (seen.query[1], seen.key[1], seen.query[3], seen.value[3])
+    if own == usual:
+        return parts
+    why = "its heads are {} ({} for keys and values) of width {} and {}".format(*own)
+    why += ", the model's others {} ({}) of {} and {}".format(*usual)
+    sites = ["q"] * ((own[0], own[2]) != (usual[0], usual[2])) + ["k"] * ((own[1], own[2]) != (usual[1], usual[2]))
+    sites += ["v"] * ((own[1], own[3]) != (usual[1], usual[3])) + ["z"] * ((own[0], own[3]) != (usual[0], usual[3]))
+    sites += ["scores", "pattern", "result"] * (own[0] != usual[0])
+    reasons = dict.fromkeys(sites, why)
+    return replace(parts, reasons=parts.reasons | reasons, by_nature=parts.by_nature | frozenset(reasons))
+
+
+def _embedding(seen: Pass, embed: str, layer: Call, scales: Scales) -> tuple[str, float]:
+    """The module and factor that give the token embedding as it enters the stream, before position embeddings."""
+    early = [c for c in seen.calls if c.end < layer.start]
+    own = next((i for i, c in enumerate(early) if c.path == embed), None)
+    if own is None:
+        return embed, 1.0
+    stream = layer.x
+    chain = [early[own], *(c for c in early[own + 1 :] if c.x.is_floating_point() and c.y.shape == stream.shape)]
+    # Position embeddings read positions or a mask, not the stream.
+    places = [c.y for c in early if c.path != embed and not c.x.is_floating_point() and c.y.is_floating_point()]
+    places = [y.expand_as(stream) for y in places if y.shape[-2:] == stream.shape[-2:]]
+    for call in chain:
+        for position in (torch.zeros_like(stream), *places):
+            term = scales.term(stream, position, [call]) if call.y.numel() == stream.numel() else None
+            if term is not None:
+                return call.path, term.scale
+    return embed, 1.0
+
+
+def _final_norm(shadow: nn.Module, seen: Pass, last: Call, unembedding: Call) -> str | None:
+    """The module that takes the last layer's output to what the unembedding reads."""
+    between = [c for c in seen.calls if last.end < c.start and c.end < unembedding.start]
+    for call in reversed(between):
+        trivial = isinstance(shadow.get_submodule(call.path), (nn.Dropout, nn.Identity))
+        if not trivial and _same(call.x, last.y) and _same(call.y, unembedding.x):
+            return call.path
+    return None
+
+
+def _after_unembedding(config: Any, scales: Scales, raw: torch.Tensor, logits: torch.Tensor) -> dict[str, Any]:
+    """Softcap and scale between the unembedding's output and the model's logits, told from the numbers."""
+    if torch.equal(raw, logits) or misfit(logits, raw) < 1:
+        return {}
+    for scale in scales.of(logits, raw)[1:]:
+        if misfit(logits, raw.double() * scale, raw.double() * scale) < 2:
+            return {"logit_scale": scale}
+    caps = {k: float(v) for k, v in config.to_dict().items() if "softcap" in k and isinstance(v, (int, float)) and v}
+    for cap in caps.values():
+        for scale in (1.0, *scales.known):
+            capped = cap * torch.tanh(raw.double() * scale / cap)
+            if misfit(logits, capped, capped) < 8:
+                return {"logit_scale": scale, "softcap": cap}
+    return {"odd_logits": "the logits are no scaled or softcapped form of what the unembedding gives"}
