@@ -53,7 +53,16 @@ _SHARED: dict[str, Any] = {
     **dict.fromkeys(("n_group", "num_expert_group"), 2),
     "topk_group": 1,
     **dict.fromkeys(("moe_intermediate_size", "expert_ffn_hidden_size"), 20),
-    **dict.fromkeys(("shared_expert_intermediate_size", "shared_intermediate_size"), 28),
+    **dict.fromkeys(
+        (
+            "shared_expert_intermediate_size",
+            "shared_experts_intermediate_size",
+            "shared_intermediate_size",
+            "moe_shared_expert_intermediate_size",
+        ),
+        28,
+    ),
+    "n_shared_experts": 1,
     "first_k_dense_replace": 1,
     # Latent attention.
     "q_lora_rank": 18,
@@ -68,6 +77,26 @@ _SHARED: dict[str, Any] = {
     "linear_value_head_dim": 5,
     "linear_num_heads": 4,
     "linear_head_dim": 6,
+    **dict.fromkeys(("mamba_n_heads", "mamba_num_heads", "n_mamba_heads"), 4),
+    **dict.fromkeys(("mamba_d_head", "mamba_head_dim", "mamba_headdim"), 16),
+    **dict.fromkeys(("n_groups", "mamba_n_groups", "mamba_ngroups"), 2),
+    **dict.fromkeys(("mamba_chunk_size", "chunk_size"), 8),
+    **dict.fromkeys(("lru_width",), 32),
+    "attention_window_size": WINDOW,
+    # Sparse attention: fewer keys than a prompt has.
+    "index_topk": 6,
+    "index_head_dim": 8,
+    "index_n_heads": 4,
+    # Sliding layers of their own shape, and what is added per layer.
+    "swa_num_attention_heads": 4,
+    "swa_num_key_value_heads": 2,
+    "swa_head_dim": 12,
+    "d_rel": 6,
+    "rel_extent": 8,
+    "vocab_size_per_layer_input": VOCABULARY,
+    "hidden_size_per_layer_input": 6,
+    "per_layer_config": None,
+    "num_dense_layers": 1,
     **dict.fromkeys(("mamba_d_state", "state_size", "ssm_state_size"), 7),
     **dict.fromkeys(("mamba_dt_rank", "time_step_rank"), 3),
     # Multipliers that must not be forgotten.
@@ -77,32 +106,122 @@ _SHARED: dict[str, Any] = {
     "attention_multiplier": 0.4,
 }
 
+_ROPE = {"rope_type": "default", "rope_theta": 10000.0}
+
 # What the shared names cannot know, by family.
 CHANGES: dict[str, dict[str, Any]] = {
-    "bloom": {"hidden_size": 32},
     "codegen": {"rotary_dim": 4},
     "cohere": {"logit_scale": 0.7, "use_qk_norm": True},
     "cohere2": {"logit_scale": 0.7},
+    "cohere2_moe": {"logit_scale": 0.7},
+    "cohere_compass_text": {"logit_scale": 0.7, "rope_parameters": {"full_attention": _ROPE}},
+    "cpmant": {"dim_head": 12, "dim_ff": 52, "prompt_types": 5, "prompt_length": 6, "position_bias_num_buckets": 16},
+    "ctrl": {"dff": 52},
+    "dbrx": {
+        "attn_config": {"kv_n_heads": 2, "clip_qkv": 1.5, "rope_theta": 10000.0},
+        "ffn_config": {"hidden_size": 32, "ffn_hidden_size": 20, "moe_num_experts": 6, "moe_top_k": 2},
+    },
+    "deepseek_v4": {
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+        "partial_rotary_factor": 0.25,
+        "rope_parameters": None,
+        "compress_rates": {"compressed_sparse_attention": 2, "heavily_compressed_attention": 3},
+        "o_groups": 2,
+        "o_lora_rank": 10,
+        "index_head_dim": 16,
+    },
+    "dots3_note_text": {
+        "per_layer_config": None,
+        "swa_num_attention_heads": 4,
+        "swa_num_key_value_heads": 4,
+        "swa_q_lora_rank": 18,
+        "swa_kv_lora_rank": 14,
+        "swa_head_dim": 16,
+        "swa_qk_nope_head_dim": 10,
+        "swa_qk_rope_head_dim": 6,
+        "swa_v_head_dim": 11,
+    },
     "falcon": {"multi_query": False, "new_decoder_architecture": True, "bias": True},
+    "falcon_h1": {
+        "mamba_d_ssm": 64,
+        "lm_head_multiplier": 0.8,
+        "key_multiplier": 0.7,
+        "attention_in_multiplier": 1.2,
+        "attention_out_multiplier": 0.9,
+        "mlp_multipliers": [1.2, 0.8],
+        "ssm_multipliers": [0.9, 1.1, 0.8, 1.2, 0.9],
+        "ssm_in_multiplier": 1.1,
+        "ssm_out_multiplier": 0.8,
+    },
     "gemma2": {"query_pre_attn_scalar": 9, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0},
     "gemma3_text": {"query_pre_attn_scalar": 9},
+    "gemma3n_text": {
+        "num_hidden_layers": 4,
+        "intermediate_size": [52] * 4,
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+        "num_kv_shared_layers": 2,
+        "activation_sparsity_pattern": [0.9, 0.0, 0.0, 0.0],
+        "laurel_rank": 6,
+    },
+    # As in the released models, layers of full attention have wider heads.
+    "gemma4_text": {"per_layer_config": {"1": {"head_dim": 16}, "2": {"head_dim": 16}}},
+    "gemma4_unified_text": {"per_layer_config": {"1": {"head_dim": 16}, "2": {"head_dim": 16}}},
     "gpt_neo": {"attention_types": [[["global", "local"], 1], [["global"], 1]]},
     "gptj": {"rotary_dim": 4},
+    "jetmoe": {"kv_channels": 12},
+    "laguna": {"num_attention_heads_per_layer": [4] * LAYERS},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv"]},
     "llama": {"attention_bias": True, "mlp_bias": True},
+    "longcat_flash": {"zero_expert_num": 2},
+    "mamba2": {"head_dim": 16},
+    "minimax": {
+        "block_size": 8,
+        "full_attn_alpha_factor": 1.1,
+        "linear_attn_beta_factor": 0.9,
+        "mlp_alpha_factor": 0.8,
+    },
     "mpt": {"attn_config": {"alibi": True, "clip_qkv": None}, "logit_scale": 0.7},
     "olmo": {"clip_qkv": 1.5},
-    "openai-gpt": {"eos_token_id": 1},
     "phi": {"num_key_value_heads": 4},
     "qwen3_moe": {"mlp_only_layers": [1]},
+    "qwen4_exp_text": {
+        "hc_lowrank": 9,
+        "indexer_n_heads": 4,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": 6,
+        "indexer_budget": 6,
+        "indexer_compress_ratio": 2,
+    },
+    "reformer": {
+        "attn_layers": ["local", "lsh", "local"],
+        "attention_head_size": 12,
+        "axial_pos_embds": False,
+        "feed_forward_size": 52,
+        "local_attn_chunk_length": 4,
+        "lsh_attn_chunk_length": 4,
+        "num_buckets": 4,
+    },
+    "rembert": {"input_embedding_size": 20, "output_embedding_size": 28},
+    "roc_bert": {
+        "pronunciation_embed_dim": 10,
+        "pronunciation_vocab_size": 60,
+        "shape_embed_dim": 14,
+        "shape_vocab_size": 60,
+    },
+    "rwkv": {"context_length": 64, "attention_hidden_size": 32},
     "smollm3": {"no_rope_layers": [1, 0, 1]},
     "stablelm": {"use_qkv_bias": True, "qk_layernorm": True},
+    "xlm": {"emb_dim": 32, "causal": True},
+    "zamba": {"num_hidden_layers": 4, "layers_block_type": ["linear_attention", "hybrid"] * 2},
+    "zaya": {"num_experts_per_tok": 1, "router_hidden_size": 10},
 }
 
 
-def _layer_kinds(default: list[Any]) -> list[Any]:
-    """Layer kinds for a short model: each kind that the default has, then again from the first."""
-    kinds = list(dict.fromkeys(default))
-    return (kinds * LAYERS)[: max(LAYERS, len(kinds))]
+def _by_layer(default: list[Any]) -> list[Any]:
+    """A value per layer for a short model: each kind that the default has, then again from the first."""
+    kinds = list(dict.fromkeys(default)) if isinstance(default[0], str) else default
+    return (kinds * LAYERS)[: max(LAYERS, len(kinds)) if isinstance(default[0], str) else LAYERS]
 
 
 def _rope(default: Any) -> Any:
@@ -128,11 +247,12 @@ def config_of(family: str, **config: Any) -> PretrainedConfig:
     default = kind()
     has = default.to_dict()
     values = {name: value for name, value in _SHARED.items() if name in has}
-    for name in ("layer_types", "mlp_layer_types", "layers_block_type"):
-        if isinstance(has.get(name), list):
-            values[name] = _layer_kinds(has[name])
-            n_layers = max(len(values[name]), values.get("num_hidden_layers", LAYERS))
-            values["num_hidden_layers"] = n_layers
+    depth = getattr(default, "num_hidden_layers", None)
+    for name, value in has.items():
+        if isinstance(value, list) and value and len(value) == depth:
+            values[name] = _by_layer(value)
+            if "num_hidden_layers" in has:
+                values["num_hidden_layers"] = max(len(values[name]), values["num_hidden_layers"])
     if has.get("rope_parameters") is not None:
         values["rope_parameters"] = _rope(has["rope_parameters"])
     if "qk_rope_head_dim" in has:
