@@ -115,7 +115,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "cohere2": {"logit_scale": 0.7},
     "cohere2_moe": {"logit_scale": 0.7},
     "cohere_compass_text": {"logit_scale": 0.7, "rope_parameters": {"full_attention": _ROPE}},
-    "cpmant": {"dim_head": 12, "dim_ff": 52, "prompt_types": 5, "prompt_length": 6, "position_bias_num_buckets": 16},
+    "bamba": {"attn_layer_indices": [1]},
     "ctrl": {"dff": 52},
     "dbrx": {
         "attn_config": {"kv_n_heads": 2, "clip_qkv": 1.5, "rope_theta": 10000.0},
@@ -132,15 +132,11 @@ CHANGES: dict[str, dict[str, Any]] = {
         "index_head_dim": 16,
     },
     "dots3_note_text": {
-        "per_layer_config": None,
-        "swa_num_attention_heads": 4,
-        "swa_num_key_value_heads": 4,
-        "swa_q_lora_rank": 18,
-        "swa_kv_lora_rank": 14,
-        "swa_head_dim": 16,
-        "swa_qk_nope_head_dim": 10,
-        "swa_qk_rope_head_dim": 6,
-        "swa_v_head_dim": 11,
+        # As in the released model, sliding layers have fewer and wider heads.
+        "head_dim": 16,
+        "per_layer_config": {
+            "1": {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 20, "qk_nope_head_dim": 14}
+        },
     },
     "falcon": {"multi_query": False, "new_decoder_architecture": True, "bias": True},
     "falcon_h1": {
@@ -154,6 +150,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "ssm_in_multiplier": 1.1,
         "ssm_out_multiplier": 0.8,
     },
+    "fuyu": {"image_size": 30, "patch_size": 30},
     "gemma2": {"query_pre_attn_scalar": 9, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0},
     "gemma3_text": {"query_pre_attn_scalar": 9},
     "gemma3n_text": {
@@ -169,12 +166,18 @@ CHANGES: dict[str, dict[str, Any]] = {
     "gemma4_unified_text": {"per_layer_config": {"1": {"head_dim": 16}, "2": {"head_dim": 16}}},
     "gpt_neo": {"attention_types": [[["global", "local"], 1], [["global"], 1]]},
     "gptj": {"rotary_dim": 4},
+    "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention", "linear_attention"]},
+    "helium": {"head_dim": 8},
+    "inkling_text": {"logits_mup_width_multiplier": 1.3},
+    "jamba": {"attn_layer_period": 3, "attn_layer_offset": 1},
     "jetmoe": {"kv_channels": 12},
     "laguna": {"num_attention_heads_per_layer": [4] * LAYERS},
+    "lfm2": {"layer_types": ["conv", "full_attention", "conv"]},
     "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv"]},
     "llama": {"attention_bias": True, "mlp_bias": True},
-    "longcat_flash": {"zero_expert_num": 2},
+    "longcat_flash": {"zero_expert_num": 2, "head_dim": 6},
     "mamba2": {"head_dim": 16},
+    "minicpm3": {"scale_emb": 1.7, "dim_model_base": 20},
     "minimax": {
         "block_size": 8,
         "full_attn_alpha_factor": 1.1,
@@ -184,23 +187,33 @@ CHANGES: dict[str, dict[str, Any]] = {
     "mpt": {"attn_config": {"alibi": True, "clip_qkv": None}, "logit_scale": 0.7},
     "olmo": {"clip_qkv": 1.5},
     "phi": {"num_key_value_heads": 4},
+    "phi4_multimodal": {
+        "vision_config": {
+            "hidden_size": 16,
+            "intermediate_size": 20,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "image_size": 28,
+            "crop_size": 28,
+        },
+        "audio_config": {
+            "hidden_size": 16,
+            "intermediate_size": 20,
+            "num_blocks": 1,
+            "num_attention_heads": 2,
+            "ext_pw_out_channel": 16,
+            "depthwise_separable_out_channel": 16,
+            "nemo_conv_channels": 16,
+        },
+    },
     "qwen3_moe": {"mlp_only_layers": [1]},
     "qwen4_exp_text": {
         "hc_lowrank": 9,
         "indexer_n_heads": 4,
         "indexer_kv_heads": 1,
-        "indexer_head_dim": 6,
+        "indexer_head_dim": 12,
         "indexer_budget": 6,
         "indexer_compress_ratio": 2,
-    },
-    "reformer": {
-        "attn_layers": ["local", "lsh", "local"],
-        "attention_head_size": 12,
-        "axial_pos_embds": False,
-        "feed_forward_size": 52,
-        "local_attn_chunk_length": 4,
-        "lsh_attn_chunk_length": 4,
-        "num_buckets": 4,
     },
     "rembert": {"input_embedding_size": 20, "output_embedding_size": 28},
     "roc_bert": {
@@ -213,6 +226,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "smollm3": {"no_rope_layers": [1, 0, 1]},
     "stablelm": {"use_qkv_bias": True, "qk_layernorm": True},
     "xlm": {"emb_dim": 32, "causal": True},
+    "xmod": {"default_language": "en_XX"},
     "zamba": {"num_hidden_layers": 4, "layers_block_type": ["linear_attention", "hybrid"] * 2},
     "zaya": {"num_experts_per_tok": 1, "router_hidden_size": 10},
 }
@@ -225,15 +239,15 @@ def _by_layer(default: list[Any]) -> list[Any]:
 
 
 def _rope(default: Any) -> Any:
-    """The default's rotation, with the stretch of long contexts taken out."""
+    """The default's rotation for a short model; half of a head is rotated where only a part is."""
     if not isinstance(default, dict):
         return default
     if any(isinstance(value, dict) for value in default.values()):
         return {kind: _rope(value) for kind, value in default.items()}
-    kept = {name: default[name] for name in ("rope_theta", "partial_rotary_factor") if name in default}
-    if "partial_rotary_factor" in kept:
-        kept["partial_rotary_factor"] = 0.5
-    return {"rope_type": "default", **kept}
+    short = {"partial_rotary_factor": 0.5, "original_max_position_embeddings": 16, "max_position_embeddings": 64}
+    return {name: short.get(name, value) for name, value in default.items()} | (
+        {"factor": 4.0} if "factor" in default else {}
+    )
 
 
 def config_of(family: str, **config: Any) -> PretrainedConfig:
@@ -259,6 +273,8 @@ def config_of(family: str, **config: Any) -> PretrainedConfig:
         # Latent attention: the width follows from its parts, and every head has its own key and value.
         values.pop("head_dim", None)
         values["num_key_value_heads"] = values["num_attention_heads"]
+    if family == "fuyu":
+        values["text_config"] = config_of("persimmon").to_dict()
     if "is_decoder" in has:
         values["is_decoder"] = True
     return kind(**values | CHANGES.get(family, {}) | config)

@@ -1,4 +1,4 @@
-"""Which model types of the installed transformers are decoder-only causal language models, and why the others are not."""
+"""Which model types of the installed transformers are decoder-only causal language models, and why others are not."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 # What no rule below can tell.
 _NOT_A_DECODER = {
     "blt": "reads bytes through an encoder and a patcher, not tokens",
+    "cpmant": "attends to its whole prompt at once: not causal",
     "gemma4_assistant": "drafts for another model and reads that model's hidden states",
     "gemma4_unified_assistant": "drafts for another model and reads that model's hidden states",
     "git": "captions images: its text attends to the image's tokens",
     "moshi": "speech model: its tokens run beside audio codes",
     "musicgen": "predicts audio codes, several at a time",
     "musicgen_melody": "predicts audio codes, several at a time",
+    "reformer": "which earlier tokens its hashed attention sees depends on later ones: not causal",
     "trocr": "decoder half of an encoder-decoder",
     "xlnet": "permutation language model: its attention is not causal",
 }
