@@ -42,5 +42,5 @@ def provenance(
         recomputed=recomputed,
         milliseconds=1000 * (time.perf_counter() - started),
         noise_floor=floor,
-        notes=tuple(dict.fromkeys((*warned, *notes))),
+        notes=tuple(dict.fromkeys((*warned, *question.warnings, *notes))),
     )

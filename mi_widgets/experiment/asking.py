@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import BadInput
 from ..interventions.capture import Captures
-from ..interventions.metrics import METRICS
+from ..interventions.metrics import METRICS, Answer
 from ..interventions.question import Question
+from ..model import oddities
 from ..model.handle import Model
 from ..model.tokens import Batch, source_positions
-from .answers import answers_of, checked_position, prompts_of
+from .answers import answers_of, checked_position, odd_answer, prompts_of, same_answers
+
+SHOWN = 8
+"""Sentences that `warnings_of` gives; of many prompts that are odd in one way a few tell the rest."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,18 @@ def question_of(
     bos: bool | None,
     rev: int,
     captures: Captures,
+    together: bool = True,
 ) -> Question:
     """Check everything and lay it out; an answer that was not given stays None.
+
+    Args:
+        model: who is asked.
+        asked: what, as written.
+        align, bos: as in `Experiment`.
+        rev: revision of the experiment.
+        captures: cache of unedited runs.
+        together: answer and distractor were written at once, so that they cannot be meant to be the same; whoever
+            exchanges them one by one passes through a question where they are.
 
     Raises:
         BadInput, AnswerNotSingleToken: says what was wrong and what to do.
@@ -64,12 +78,17 @@ def question_of(
             source_positions(here.prompts[row], there.prompts[row], align)
     if corrupted is not None:
         checked_position(corrupted, asked.answer_position)
-    return Question(
+    answer = answers_of(model, asked.answer, len(clean), "answer")
+    distractor = answers_of(model, asked.distractor, len(clean), "distractor")
+    same = same_answers(answer, distractor)
+    if same is not None and together:
+        raise BadInput(same, hint="Give another distractor, or none.")
+    question = Question(
         model=model,
         clean=clean,
         corrupted=corrupted,
-        answer=answers_of(model, asked.answer, len(clean), "answer"),
-        distractor=answers_of(model, asked.distractor, len(clean), "distractor"),
+        answer=answer,
+        distractor=distractor,
         metric=asked.metric,
         base=base,
         align=align,
@@ -78,3 +97,43 @@ def question_of(
         rev=rev,
         captures=captures,
     )
+    return replace(question, warnings=_odd_together(question))
+
+
+def _odd_together(question: Question) -> tuple[str, ...]:
+    """What is odd about how prompts and answers go together; what is odd in one prompt is kept with its tokens."""
+    clean, corrupted = question.clean, question.corrupted
+    found: list[str] = []
+    if corrupted is not None:
+        for one, other in zip(clean.prompts, corrupted.prompts, strict=True):
+            found += oddities.of_pair(one, other)
+    found.append(same_answers(question.answer, question.distractor) or "")
+    columns = question.columns(clean)
+    for name, given in (("answer", question.answer), ("distractor", question.distractor)):
+        for row, (token, text) in _each(given):
+            position = columns[row] - clean.pads[row]
+            found += [odd_answer(question.model, name, token, text, clean.prompts[row], position) or ""]
+    return tuple(dict.fromkeys(sentence for sentence in found if sentence))
+
+
+def _each(answer: Answer | None) -> list[tuple[int, tuple[int, str]]]:
+    if answer is None:
+        return []
+    rows = enumerate(zip(answer.ids, answer.texts, strict=True))
+    return [(row, pair) for row, (ids, texts) in rows for pair in zip(ids, texts, strict=True)]
+
+
+def warnings_of(question: Question) -> tuple[str, ...]:
+    """Everything odd about a question, in plain sentences: of each prompt, and of how they go together."""
+    found: list[str] = []
+    for name, batch in (("", question.clean), ("Corrupted ", question.corrupted)):
+        prompts = batch.prompts if batch is not None else ()
+        for row, prompt in enumerate(prompts):
+            which = f"{name}prompt {row}" if len(prompts) > 1 else f"{name}prompt" if name else ""
+            mark = f"{which[:1].upper()}{which[1:]}: " if which else ""
+            found += [mark + sentence for sentence in prompt.warnings]
+    found += question.warnings
+    left = len(found) - SHOWN
+    if left <= 0:
+        return tuple(found)
+    return (*found[:SHOWN], f"{left} more such sentences stand in the provenance of results.")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import threading
 import uuid
+import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from ..errors import BadInput
 from ..interventions.baselines import Baselines, baseline_steps, still_true
@@ -22,7 +23,7 @@ from ..model.architecture import HEAD_SITES
 from ..model.handle import Model
 from ..model.tokens import Batch
 from ..results import Progress
-from .asking import Asked, question_of
+from .asking import Asked, question_of, warnings_of
 from .edit_list import EditList
 from .observers import Observers
 from .runs import Steps, guess_steps
@@ -90,6 +91,15 @@ class LiveQuestion:
         self._baselines: tuple[tuple[Any, ...], Baselines] | None = None
         self.edits = EditList(self._check_edit, lambda: self._changed("edits"))
         self._question = self._asked(Asked(clean, corrupted, answer, distractor, metric, base, answer_position), rev=1)
+        # Where the user wrote the question. A change from a browser is answered there, in the widget.
+        for sentence in warnings_of(self._question):
+            warnings.warn(sentence, stacklevel=2)
+
+    def __reduce__(self) -> NoReturn:
+        raise BadInput(
+            "An experiment cannot be copied or pickled: it is bound to its model, its worker and its views.",
+            hint="Make another one with the same arguments, and add the same edits.",
+        )
 
     # What is asked
 
@@ -185,6 +195,7 @@ class LiveQuestion:
                     answer_position=now.answer_position,
                 ),
                 rev=now.rev,
+                together=answer is not KEEP and distractor is not KEEP,
             )
             with self._lock:
                 # When another thread has asked meanwhile, this change is laid over what it asked. Edits only count.
@@ -197,8 +208,16 @@ class LiveQuestion:
         self._observers.notify("question")
         return self.rev
 
-    def _asked(self, asked: Asked, rev: int) -> Question:
-        question = question_of(self.model, asked, align=self._align, bos=self._bos, rev=rev, captures=self._captures)
+    def _asked(self, asked: Asked, rev: int, together: bool = True) -> Question:
+        question = question_of(
+            self.model,
+            asked,
+            align=self._align,
+            bos=self._bos,
+            rev=rev,
+            captures=self._captures,
+            together=together,
+        )
         if question.answer is None:
             question = self._work(guess_steps(question, self._look), "question.guess")
         return question

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,19 +39,32 @@ KEPT_TEXTS = 50
 def guess_steps(question: Question, look: Callable[[Question], Steps[None]]) -> Steps[Question]:
     """The clean run's top token as answer and, with a corrupted prompt, its top token as distractor.
 
+    Where both runs agree on some prompts only, the distractor there is the corrupted run's best other token; where they
+    agree on all, there is none. A distractor that was given is never the answer.
+
     Args:
         question: without an answer.
         look: drops caches when the user's model has changed.
     """
     yield Progress(0, 1)
     yield from look(question)
-    top = question.answer_logits("clean").argmax(-1).tolist()
+    clean = question.answer_logits("clean")
+    top = _best(clean, question.distractor.ids if question.distractor is not None else ((),) * len(clean))
     question = replace(question, answer=guessed(question.model, top))
     if question.distractor is None and question.corrupted is not None:
-        other = question.answer_logits("corrupted").argmax(-1).tolist()
-        if other != top:
+        corrupted = question.answer_logits("corrupted")
+        if corrupted.argmax(-1).tolist() != top:
+            other = _best(corrupted, [(answer,) for answer in top])
             question = replace(question, distractor=guessed(question.model, other))
     return question
+
+
+def _best(logits: torch.Tensor, not_these: Sequence[Sequence[int]]) -> list[int]:
+    """The top token of each row that is none of those."""
+    left = logits.clone()
+    for row, ids in enumerate(not_these):
+        left[row, list(ids)] = -torch.inf
+    return [int(best) for best in left.argmax(-1)]
 
 
 def run_steps(question: Question, fresh: Fresh) -> Steps[Result]:
@@ -97,7 +110,8 @@ def sweep_result_steps(
     def metric_of(one: Edit) -> torch.Tensor:
         return question.measure(question.answer_logits("edited", (*question.edits, one)))
 
-    values = yield from sweep_steps(grid, metric_of, len(batch))
+    swept = yield from sweep_steps(grid, metric_of, len(batch))
+    values = swept.metric
     share = recovered(values, base.clean, base.corrupted, base.floor, question.metric)
     other = "clean" if question.base == "corrupted" else "corrupted"
     source = question.sources().get(other)
@@ -115,7 +129,7 @@ def sweep_result_steps(
             f"{len(grid.edits)} full forward passes",
             started,
             floor=base.floor,
-            notes=_below_floor(base),
+            notes=(*_below_floor(base), *swept.notes),
         ),
         metric=values.mean(0),
         recovered=share.mean,

@@ -29,6 +29,7 @@ def question_on_wire(
         *clean.warnings,
         *(f"Corrupted prompt: {w}" for w in (corrupted.warnings if corrupted is not None else ())),
     ]
+    warnings += [sentence for sentence in question.warnings if sentence not in warnings]
     if corrupted is not None and len(clean) != len(corrupted):
         warnings.append(f"The prompts differ in length: clean has {len(clean)} tokens, corrupted has {len(corrupted)}.")
     if len(question.clean) > 1:

@@ -8,15 +8,16 @@ from typing import Any
 
 import torch
 
-from ..errors import BadInput
+from ..errors import BadInput, NotFinite
 from ..model.access import Key
+from ..model.finite import require_finite_values
 from ..model.handle import Model
 from ..model.numbers import whole
 from ..model.tokens import Batch
 from .capture import Captures
 from .edits import Edit
 from .metrics import METRICS, Answer, Rows, measure
-from .rerun import Source, Sources, check_finite, rerun
+from .rerun import Source, Sources, rerun
 
 RUNS = ("clean", "corrupted", "edited")
 
@@ -36,6 +37,7 @@ class Question:
         edits: the enabled edits of the live list.
         rev: revision of the experiment.
         captures: cache of unedited runs.
+        warnings: plain sentences about what is odd in how prompts and answers go together.
     """
 
     model: Model
@@ -50,6 +52,7 @@ class Question:
     edits: tuple[Edit, ...]
     rev: int
     captures: Captures
+    warnings: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -94,14 +97,14 @@ class Question:
         """Sites of a run; the unedited runs come from the cache.
 
         Raises:
-            NotFinite: the run's logits are asked for, or the run is edited, and its logits hold NaN or infinity.
+            NotFinite: its logits, or the sites asked for, hold NaN or infinity.
         """
         batch = self.batch(run)
         if run == "edited" and self.edits:
-            return rerun(self.model, batch, self.edits, self.base, self.sources(), keys)
-        values = self.captures.get(self.model, batch, keys)
-        if ("logits", None) in values:
-            check_finite(self.model, batch, values["logits", None])
+            values = rerun(self.model, batch, self.edits, self.base, self.sources(), keys)
+        else:
+            values = self.captures.get(self.model, batch, keys)
+        require_finite_values(batch, {key: value for key, value in values.items() if key != ("logits", None)})
         return values
 
     def columns(self, batch: Batch) -> list[int]:
@@ -124,6 +127,10 @@ class Question:
 
         Args:
             logits: [prompt, vocab] float32 at the answer position.
+
+        Raises:
+            BadInput: the metric needs an answer.
+            NotFinite: finite logits so far apart that the metric of them is not finite.
         """
         if self.answer is None and self.metric != "kl":
             raise BadInput(
@@ -133,7 +140,13 @@ class Question:
         clean = self.answer_logits("clean") if self.metric == "kl" else None
         ids = self.answer.ids if self.answer is not None else ((),) * len(self.clean)
         rows = Rows(ids, self.distractor.ids if self.distractor is not None else None, clean)
-        return measure(self.metric, logits, rows).cpu()
+        found = measure(self.metric, logits, rows).cpu()
+        if not bool(torch.isfinite(found).all()):
+            raise NotFinite(
+                f"The {self.metric} of these logits is not finite: they reach {float(logits.abs().max()):.3g}.",
+                hint="Look at the edits, or take another metric.",
+            )
+        return found
 
     def one(self, prompt: Any) -> Question:
         """The same question about one of several prompts.

@@ -8,9 +8,9 @@ from functools import cached_property
 
 import torch
 
-from ..errors import BadInput, EditNeverFired, NotFinite, PromptMismatch
+from ..errors import BadInput, EditNeverFired, PromptMismatch
 from ..model.access import Key, Visitor
-from ..model.architecture import GLOBAL_SITES, HEAD_SITES, SITES
+from ..model.architecture import GLOBAL_SITES, HEAD_SITES
 from ..model.handle import Model
 from ..model.tokens import Batch, source_positions
 from .capture import capture
@@ -311,67 +311,11 @@ def rerun(
 
     Raises:
         EditNeverFired: an edit whose site was not reached.
-        NotFinite: the logits hold NaN or infinity; names the first layer where it arises.
+        NotFinite: the logits hold NaN or infinity; names the first site where it arises.
     """
     visitors, counts = visitors_of(model, batch, edits, base, sources)
     kept = capture(model, batch, [*keep, ("logits", None)], visitors)
     for edit, fired in zip(edits, counts, strict=True):
         if fired[0] < len(keys_of(model, edit)):
             raise EditNeverFired(f"{edit} was never reached in the run.", hint="Please report the model's class.")
-    check_finite(model, batch, kept["logits", None], visitors)
     return kept
-
-
-def check_finite(
-    model: Model, batch: Batch, logits: torch.Tensor, visitors: Mapping[Key, Visitor] | None = None
-) -> None:
-    """Raise when a run's logits are not finite at some position of its prompts.
-
-    Args:
-        model: the model.
-        batch: the prompts of the run.
-        logits: [row, position, vocab] of the run.
-        visitors: edits of the run; it is run again to find where it went wrong.
-
-    Raises:
-        NotFinite: the logits hold NaN or infinity; names the first site where it arises.
-    """
-    if _finite("logits", batch, logits):
-        return
-    where = _first_not_finite(model, batch, visitors or {})
-    raise NotFinite(
-        f"The logits are not finite; the first site with NaN or infinity is {where}.",
-        hint="Look at the edits and weights there, or load the model in float32.",
-    )
-
-
-def _finite(kind: str, batch: Batch, value: torch.Tensor) -> bool:
-    """Finite at all positions but the pads; masked scores are -inf by right."""
-    wrong = torch.isnan(value) if kind == "scores" else ~torch.isfinite(value)
-    rows = _rows_first(kind, wrong)
-    return not any(bool(rows[row, pad:].any()) for row, pad in enumerate(batch.pads))
-
-
-def _first_not_finite(model: Model, batch: Batch, visitors: Mapping[Key, Visitor]) -> str:
-    """The first site, in the order of the computation, that holds NaN or infinity after its edits."""
-    found: list[Key] = []
-
-    def look(key: Key) -> Visitor:
-        edit = visitors.get(key)
-
-        def visitor(value: torch.Tensor) -> torch.Tensor | None:
-            new = edit(value) if edit is not None else None
-            if not _finite(key[0], batch, value if new is None else new):
-                found.append(key)
-            return new
-
-        return visitor
-
-    # A head's result says nothing that z does not, and is the largest of all.
-    kinds = [kind for kind in SITES if kind in model.architecture.sites and kind not in ("result", "logits")]
-    looks = {(kind, layer): look((kind, layer)) for kind in kinds for layer in model.layers_with(kind)}
-    model.forward(batch, {**visitors, **looks})
-    if not found:
-        return "logits"
-    kind, layer = found[0]
-    return kind if layer is None else f"L{layer}.{kind}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..errors import BadInput
+from ..errors import BadInput, NotFinite
 from ..model.architecture import HEAD_SITES
 from ..model.handle import Model
 from ..results import Progress
@@ -114,13 +114,35 @@ def grid_of(
 
 @dataclass(frozen=True)
 class Cell:
-    """One finished cell of a sweep: its index and the metric of each prompt, [prompt] float32."""
+    """One finished cell of a sweep: its index and the metric of each prompt, [prompt] float32 (NaN: not finite)."""
 
     index: tuple[int, ...]
     metric: torch.Tensor
 
 
-def sweep_steps(grid: Grid, metric_of: MetricOf, prompts: int) -> Generator[Progress | Cell, None, torch.Tensor]:
+@dataclass(frozen=True)
+class Swept:
+    """All cells of a sweep.
+
+    Attributes:
+        metric: [prompt, layer, ...] float32; NaN where the layer has no such site, and in cells that failed.
+        failed: cells whose run held NaN or infinity, and what was said about it.
+    """
+
+    metric: torch.Tensor
+    failed: tuple[tuple[Edit, NotFinite], ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence about the cells that failed, if any did."""
+        if not self.failed:
+            return ()
+        edit, problem = self.failed[0]
+        count = "1 cell gives" if len(self.failed) == 1 else f"{len(self.failed)} cells give"
+        return (f"{count} NaN or infinity and no number; the first is {edit}. {problem}",)
+
+
+def sweep_steps(grid: Grid, metric_of: MetricOf, prompts: int) -> Generator[Progress | Cell, None, Swept]:
     """Rerun cell by cell; yields after each.
 
     Args:
@@ -128,15 +150,22 @@ def sweep_steps(grid: Grid, metric_of: MetricOf, prompts: int) -> Generator[Prog
         metric_of: runs one edit and gives the metric of each prompt.
         prompts: how many prompts there are.
 
-    Returns:
-        [prompt, layer, ...] float32; NaN where the layer has no such site.
+    Raises:
+        NotFinite: no cell gives a number. A cell that gives none among others is NaN, and said.
     """
     values = torch.full((prompts, *grid.shape), math.nan)
+    failed: list[tuple[Edit, NotFinite]] = []
     started = time.perf_counter()
     for done, (index, edit) in enumerate(grid.edits.items(), start=1):
-        metric = metric_of(edit)
+        try:
+            metric = metric_of(edit)
+        except NotFinite as problem:
+            failed.append((edit, problem))
+            metric = torch.full((prompts,), math.nan)
         values.movedim(0, -1)[index] = metric
         yield Cell(index, metric)
         left = (time.perf_counter() - started) / done * (len(grid.edits) - done)
         yield Progress(done, len(grid.edits), left)
-    return values
+    if failed and len(failed) == len(grid.edits):
+        raise failed[0][1]
+    return Swept(values, tuple(failed))

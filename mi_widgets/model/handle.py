@@ -16,6 +16,8 @@ from ..errors import BadInput, SiteUnavailable, UnsupportedArchitecture
 from .access import Key, Visitor, Watcher, visiting
 from .architecture import GLOBAL_SITES, SITES, Architecture
 from .discovery import discover
+from .finite import require_finite
+from .limits import limits_of
 from .proof import prove
 from .shadow import shadow_of
 from .stamp import Stamp, stamp_of
@@ -49,7 +51,7 @@ class Model:
         self.hf = hf
         self.tokenizer = tokenizer
         self.name = name
-        self.text = Tokenizer(tokenizer, _limit_of(hf), int(hf.get_input_embeddings().weight.shape[0]))
+        self.text = Tokenizer(tokenizer, limits_of(hf), int(hf.get_input_embeddings().weight.shape[0]))
         self.generation = 0
         self._stamp: Stamp = stamp_of(hf)
         self._build()
@@ -181,16 +183,19 @@ class Model:
 
         Returns:
             [row, position, vocab] logits in the model's dtype.
+
+        Raises:
+            NotFinite: the logits hold NaN or infinity; names the first site where it arises.
         """
-        with torch.no_grad(), visiting(self.shadow, self.architecture, visitors or {}, watchers):
-            logits: torch.Tensor = self.shadow(**batch.inputs(self.device), use_cache=False).logits
+
+        def run(asked: Mapping[Key, Visitor]) -> torch.Tensor:
+            with torch.no_grad(), visiting(self.shadow, self.architecture, asked, watchers):
+                logits: torch.Tensor = self.shadow(**batch.inputs(self.device), use_cache=False).logits
+            return logits
+
+        logits = run(visitors or {})
+        require_finite(self, batch, logits, visitors or {}, run)
         return logits
-
-
-def _limit_of(hf: Any) -> int | None:
-    config = hf.config.get_text_config() if hasattr(hf.config, "get_text_config") else hf.config
-    limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
-    return int(limit) if isinstance(limit, int) and limit > 0 else None
 
 
 def wrap(hf_model: Any, tokenizer: Any, name: str | None = None) -> Model:

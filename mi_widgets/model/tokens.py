@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
 
 from ..errors import BadInput, PromptMismatch
+from . import oddities
+from .limits import Limits
 from .numbers import whole
 
 Prompt = str | Sequence[int] | torch.Tensor
-
-_GLYPHS = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Tokens:
         hits = hits or [i for i, piece in enumerate(self.pieces) if piece.strip() == text.strip() != ""]
         if not hits:
             raise BadInput(
-                f"No token reads {text!r} in {list(self.strings)}.",
+                f"No token reads {text!r} in {listed(self.strings)}.",
                 hint="Give one token as it is split, its leading space included.",
             )
         if not -len(hits) <= occurrence < len(hits):
@@ -145,7 +145,7 @@ class Batch:
         if not -length <= position < length:
             raise BadInput(
                 f"Position {position} does not exist: prompt {row} has {length} tokens "
-                f"{list(self.prompts[row].strings)}.",
+                f"{listed(self.prompts[row].strings)}.",
                 hint=f"Use {-length} to {length - 1}, or exp.at(' word').",
             )
         return self.pads[row] + position % length
@@ -179,16 +179,28 @@ def _readable(raw: bytes) -> str:
         return "".join(f"<0x{b:02X}>" for b in raw)
 
 
-def _visible(text: str) -> str:
-    out = []
-    for ch in text:
-        if ch in _GLYPHS:
-            out.append(_GLYPHS[ch])
-        elif not ch.isprintable():
-            out.append(f"<U+{ord(ch):04X}>")
-        else:
-            out.append(ch)
-    return "".join(out) or "‹empty›"
+def listed(strings: Sequence[str]) -> str:
+    """Tokens in a message: all of them, or both ends of many."""
+    if len(strings) <= 40:
+        return str(list(strings))
+    head, tail = (str(list(part))[1:-1] for part in (strings[:10], strings[-10:]))
+    return f"[{head}, ... {len(strings) - 20} more ..., {tail}]"
+
+
+def is_text(text: str, what: str) -> str:
+    """The text itself.
+
+    Raises:
+        BadInput: half of a surrogate pair, which no tokenizer takes.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadInput(
+            f"{what} {text!r} holds half of a surrogate pair, which is no character.",
+            hint="Decode the text again, or leave it out.",
+        ) from None
+    return text
 
 
 def _ids_of(prompt: Any) -> list[int]:
@@ -205,16 +217,20 @@ class Tokenizer:
 
     Args:
         tokenizer: a transformers tokenizer (fast or slow).
-        limit: the longest prompt the model takes, or None.
+        limits: the longest prompts the model takes.
         rows: how many tokens the model embeds, or None; a tokenizer that was added to may have more.
+
+    Attributes:
+        hf: the user's tokenizer.
+        special: ids of its special tokens.
     """
 
-    def __init__(self, tokenizer: Any, limit: int | None = None, rows: int | None = None) -> None:
+    def __init__(self, tokenizer: Any, limits: Limits | None = None, rows: int | None = None) -> None:
         self.hf = tokenizer
-        self.limit = limit
+        self.limits = Limits() if limits is None else limits
         self.rows = rows
         self._byte_level = _is_byte_level(tokenizer)
-        self._special = set(tokenizer.all_special_ids)
+        self.special = frozenset(tokenizer.all_special_ids)
 
     @property
     def pad_id(self) -> int:
@@ -225,6 +241,23 @@ class Tokenizer:
                 return value
         return 0
 
+    @property
+    def bos_id(self) -> int | None:
+        """The beginning token, or None."""
+        value = getattr(self.hf, "bos_token_id", None)
+        return value if isinstance(value, int) else None
+
+    @cached_property
+    def adds_bos(self) -> bool:
+        """Whether text gets a beginning token by default: what the tokenizer does, not what it says."""
+        return self.bos_id is not None and list(self.hf("a")["input_ids"])[:1] == [self.bos_id]
+
+    @cached_property
+    def _doubles_space(self) -> bool:
+        """Whether a space is put in front of every text, also where there is one: then the user's own is that one."""
+        bare, spaced = self._plain_ids("a"), self._plain_ids(" a")
+        return bare != spaced and self.piece(bare[0]).startswith(" ")
+
     def piece(self, token_id: int) -> str:
         """Text of one token alone, its leading space included."""
         token = self.hf.convert_ids_to_tokens(int(token_id))
@@ -232,7 +265,7 @@ class Tokenizer:
             return f"<id {token_id}>"
         if isinstance(token, bytes):
             return _readable(token)
-        if token_id in self._special:
+        if token_id in self.special:
             return str(token)
         if self._byte_level and all(ch in _byte_of() for ch in token):
             return _readable(bytes(_byte_of()[ch] for ch in token))
@@ -242,10 +275,10 @@ class Tokenizer:
 
     def label(self, token_id: int) -> str:
         """A token as people see it: visible whitespace, special tokens as ``‹bos›``."""
-        if token_id in self._special:
+        if token_id in self.special:
             bare = str(self.hf.convert_ids_to_tokens(int(token_id))).strip("<>|[]")
             return f"‹{bare or token_id}›"
-        return _visible(self.piece(token_id))
+        return oddities.visible(self.piece(token_id))
 
     def vocabulary(self) -> int:
         """How many tokens the tokenizer has, added ones included."""
@@ -259,34 +292,43 @@ class Tokenizer:
             bos: None = what the tokenizer does; True = exactly one BOS in front; False = none.
 
         Raises:
-            BadInput: an empty prompt, ids out of range, no BOS to force, or a prompt over the model's limit.
+            BadInput: an empty prompt, ids out of range, no BOS to force, or more tokens than the model has positions.
         """
-        warnings: list[str] = []
         if bos is not None and not isinstance(bos, bool):
             raise BadInput(f"bos is True, False or None, not {bos!r}.", hint="None = what the tokenizer does.")
-        if isinstance(prompt, str):
-            if not prompt.strip():
-                raise BadInput("The prompt is empty.", hint="Write at least one word.")
-            try:
-                prompt.encode()
-            except UnicodeEncodeError:
-                raise BadInput(
-                    f"The prompt {prompt!r} holds half of a surrogate pair, which is no character.",
-                    hint="Decode the text again, or leave it out.",
-                ) from None
-            # Not verbose: too long a prompt is refused below, in words.
-            ids = list(self.hf(prompt, add_special_tokens=True, verbose=False)["input_ids"])
-            if prompt != prompt.rstrip():
-                warnings.append("The prompt ends with whitespace: most models expect the space on the next token.")
-        else:
-            ids = _ids_of(prompt)
-        bos_id = getattr(self.hf, "bos_token_id", None)
-        if bos is not None:
-            if bos_id is None and bos:
+        given = prompt if isinstance(prompt, str) else None
+        ids = self._with_bos(_ids_of(prompt) if given is None else self._ids_of_text(given), bos)
+        self._check(ids)
+        pieces = tuple(self.piece(i) for i in ids)
+        text = self._decoded(ids) if given is None else given
+        # Of ids the last piece tells: decoders strip whitespace, and what follows a special token is no text's end.
+        ending = given if given is not None else "" if ids[-1] in self.special else text.rstrip() + _tail(pieces[-1])
+        return Tokens(
+            text=text,
+            ids=tuple(ids),
+            pieces=pieces,
+            strings=tuple(self.label(i) for i in ids),
+            special=tuple(p for p, i in enumerate(ids) if i in self.special),
+            warnings=(*oddities.of_text(ending), *oddities.of_ids(self, ids, given, bos)),
+        )
+
+    def _ids_of_text(self, prompt: str) -> list[int]:
+        if not prompt.strip():
+            raise BadInput("The prompt is empty.", hint="Write at least one word.")
+        # Not verbose: too long a prompt is refused in words of our own.
+        return list(self.hf(is_text(prompt, "The prompt"), add_special_tokens=True, verbose=False)["input_ids"])
+
+    def _with_bos(self, ids: list[int], bos: bool | None) -> list[int]:
+        if bos is None:
+            return ids
+        if self.bos_id is None:
+            if bos:
                 raise BadInput("This tokenizer has no beginning-of-sequence token.", hint="Leave bos=None.")
-            while ids and ids[0] == bos_id:
-                ids = ids[1:]
-            ids = [bos_id, *ids] if bos else ids
+            return ids
+        start = next((p for p, i in enumerate(ids) if i != self.bos_id), len(ids))
+        return [self.bos_id, *ids[start:]] if bos else ids[start:]
+
+    def _check(self, ids: list[int]) -> None:
         if not ids:
             raise BadInput("The prompt is empty: it gives no token.", hint="Write at least one word.")
         top = max(self.vocabulary(), int(getattr(self.hf, "vocab_size", 0) or 0))
@@ -294,31 +336,31 @@ class Tokenizer:
         wrong = [i for i in ids if not 0 <= i < top]
         if wrong:
             raise BadInput(f"Token ids {wrong[:5]} are outside the vocabulary of {top}.", hint="Check the tokenizer.")
-        if self.limit is not None and len(ids) > self.limit:
+        table = self.limits.table
+        if table is not None and len(ids) > table:
             raise BadInput(
-                f"The prompt has {len(ids)} tokens and the model takes {self.limit}.",
+                f"The prompt has {len(ids)} tokens and the model has {table} positions.",
                 hint="Shorten the prompt.",
             )
-        if bos_id is not None and ids[:2] == [bos_id, bos_id]:
-            warnings.append("The prompt starts with two beginning tokens: leave one out, or pass bos=True.")
-        unk = getattr(self.hf, "unk_token_id", None)
-        if unk is not None and unk != bos_id and unk in ids:
-            at = [i for i, token in enumerate(ids) if token == unk]
-            warnings.append(
-                f"Unknown to this model's vocabulary, read as {self.label(unk)}: position {', '.join(map(str, at))}."
-            )
-        return Tokens(
-            text=prompt if isinstance(prompt, str) else "".join(self.piece(i) for i in ids if i not in self._special),
-            ids=tuple(ids),
-            pieces=tuple(self.piece(i) for i in ids),
-            strings=tuple(self.label(i) for i in ids),
-            special=tuple(p for p, i in enumerate(ids) if i in self._special),
-            warnings=tuple(warnings),
-        )
+
+    def _decoded(self, ids: list[int]) -> str:
+        return str(self.hf.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def _plain_ids(self, text: str) -> list[int]:
+        return list(self.hf(text, add_special_tokens=False)["input_ids"])
 
     def ids_of(self, text: str) -> list[int]:
-        """Ids of a text as written, without special tokens."""
-        return list(self.hf(text, add_special_tokens=False)["input_ids"])
+        """Ids of a text as written, without special tokens; its leading space is the user's.
+
+        Raises:
+            BadInput: half of a surrogate pair.
+        """
+        as_written = text[1:] if text.startswith(" ") and len(text) > 1 and self._doubles_space else text
+        return self._plain_ids(is_text(as_written, "The text"))
+
+
+def _tail(piece: str) -> str:
+    return piece[len(piece.rstrip()) :]
 
 
 def source_positions(base: Tokens, source: Tokens, align: str | Mapping[int, int] | None) -> dict[int, int]:
@@ -353,8 +395,8 @@ def source_positions(base: Tokens, source: Tokens, align: str | Mapping[int, int
         raise BadInput(f"align is None, 'suffix' or a mapping, not {align!r}.", hint="'suffix' pairs the ends.")
     if len(base) != len(source):
         raise PromptMismatch(
-            f"The prompts differ in length: {len(base)} tokens {list(base.strings)} against {len(source)} tokens "
-            f"{list(source.strings)}.",
+            f"The prompts differ in length: {len(base)} tokens {listed(base.strings)} against {len(source)} tokens "
+            f"{listed(source.strings)}.",
             hint="Pass align='suffix' or a mapping {base position: source position}.",
         )
     return {i: i for i in range(len(base))}

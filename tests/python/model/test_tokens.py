@@ -8,8 +8,9 @@ import pytest
 import torch
 
 import mi_widgets as mi
+from mi_widgets.model.oddities import visible
 from mi_widgets.model.tokens import Batch, Tokenizer, source_positions
-from tests.python.families import CLEAN, byte_tokenizer, word_tokenizer, wrapped
+from tests.python.families import CLEAN, byte_tokenizer, ids_of, word_tokenizer, wrapped
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +69,7 @@ def test_bytes_that_are_no_text_are_hex(octets):
      ("</script>", "</script>"), ("", "‹empty›")],
 )  # fmt: skip
 def test_what_cannot_be_seen_is_made_visible(text, shown):
-    from mi_widgets.model.tokens import _visible
-
-    assert _visible(text) == shown
+    assert visible(text) == shown
 
 
 def test_warnings_say_what_is_odd(model):
@@ -90,10 +89,25 @@ def test_an_empty_prompt(model, prompt):
         model.tokens(prompt)
 
 
-def test_a_prompt_too_long_for_the_model(model):
+def test_a_prompt_longer_than_a_table_of_positions():
+    model = wrapped("gpt2")
     assert len(model.tokens("Mary" + " Mary" * 62)) == 64
-    with pytest.raises(mi.BadInput, match=r"65 tokens.*takes 64.*Shorten"):
+    with pytest.raises(mi.BadInput, match=r"65 tokens.*64 positions.*Shorten"):
         model.tokens("Mary" + " Mary" * 63)
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral"])
+def test_computed_positions_have_no_end_but_a_stated_one(family):
+    """Rotary positions run on past what the config speaks of; a sliding window limits nothing."""
+    model = wrapped(family)
+    assert model.tokens("Mary" + " Mary" * 62).warnings == ()
+    long = "Mary" + " Mary" * 63
+    (warning,) = model.tokens(long).warnings
+    assert "65 tokens" in warning
+    assert "speaks of 64" in warning
+    plain = model.hf(torch.tensor([ids_of(model, long)]), use_cache=False).logits[0, -1]
+    found = mi.Experiment(model, long, answer=" Mary").run(()).logits[0]
+    torch.testing.assert_close(found, plain, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("ids", [[1, 51], [-1], [10**9]])
