@@ -25,7 +25,7 @@ def provenance(
         recomputed: what was rerun.
         started: `time.perf_counter()` when the work began.
         floor: noise floor in metric units.
-        notes: sentences for the reader; the prompts' own warnings are added.
+        notes: sentences for the reader; the model's notices and the prompts' own warnings are added.
     """
     model = question.model
     warned = tuple(w for tokens in question.batch(run).prompts for w in tokens.warnings)
@@ -42,5 +42,5 @@ def provenance(
         recomputed=recomputed,
         milliseconds=1000 * (time.perf_counter() - started),
         noise_floor=floor,
-        notes=tuple(dict.fromkeys((*warned, *question.warnings, *notes))),
+        notes=tuple(dict.fromkeys((*model.notices, *warned, *question.warnings, *notes))),
     )

@@ -192,7 +192,10 @@ class Experiment(LiveQuestion):
         steps = sweep_result_steps(question, grid, template, site, self._fresh)
         with Bar(f"{type(template).__name__.lower()} {site}", progress) as bar:
             return self.scheduler.run(
-                steps, priority=Priority.SWEEP, op="sweep.run", on_partial=lambda _, value: bar.see(value)
+                self._news.told(steps),
+                priority=Priority.SWEEP,
+                op="sweep.run",
+                on_partial=lambda _, value: bar.see(value),
             )
 
     def patterns(

@@ -21,10 +21,12 @@ from ..interventions.sites import Site
 from ..jobs import Priority, Scheduler
 from ..model.architecture import HEAD_SITES
 from ..model.handle import Model
+from ..model.stamp import Change
 from ..model.tokens import Batch
 from ..results import Progress
 from .asking import Asked, question_of, warnings_of
 from .edit_list import EditList
+from .news import News
 from .observers import Observers
 from .runs import Steps, guess_steps
 from .worker import scheduler_of
@@ -83,6 +85,7 @@ class LiveQuestion:
         self.id = f"exp-{next(_serial)}-{uuid.uuid4().hex[:8]}"
         self._align, self._bos = align, bos
         self._observers = Observers()
+        self._news = News(model)
         # Held only to count a change: never while the model runs or observers are called.
         self._lock = threading.Lock()
         self._asks = 0
@@ -91,6 +94,7 @@ class LiveQuestion:
         self._baselines: tuple[tuple[Any, ...], Baselines] | None = None
         self.edits = EditList(self._check_edit, lambda: self._changed("edits"))
         self._question = self._asked(Asked(clean, corrupted, answer, distractor, metric, base, answer_position), rev=1)
+        model.observe(self._model_changed)
         # Where the user wrote the question. A change from a browser is answered there, in the widget.
         for sentence in warnings_of(self._question):
             warnings.warn(sentence, stacklevel=2)
@@ -203,6 +207,7 @@ class LiveQuestion:
                 if settled:
                     self._asks += 1
                     self._question = replace(asked, rev=self._question.rev + 1)
+        self._news.forget()
         # Before anybody is told: an edited run of edits that no longer fit would fail.
         self.edits.recheck()
         self._observers.notify("question")
@@ -292,7 +297,7 @@ class LiveQuestion:
     # On the worker
 
     def _work(self, steps: Generator[Any, None, T], op: str, priority: Priority = Priority.RUN) -> T:
-        return self.scheduler.run(steps, priority=priority, op=op)
+        return self.scheduler.run(self._news.told(steps), priority=priority, op=op)
 
     def _fetch(self, find: Callable[[], T], op: str) -> T:
         """One step on the worker, after a look at the user's model."""
@@ -317,13 +322,19 @@ class LiveQuestion:
         return measured
 
     def _look(self, question: Question) -> Steps[None]:
-        """Drop caches when the user's model has changed."""
+        """See whether the user's model has changed; who follows it is told, and caches are dropped."""
         self.model.refresh()
         for run in question.unedited:
             if not still_true(question, run):
-                self._captures.clear()
-                self._baselines = None
+                self.model.edited()
             yield
+
+    def _model_changed(self, change: Change) -> None:
+        """Called by the model, on its worker."""
+        self._captures.clear()
+        self._baselines = None
+        self._news.hear(change)
+        self._changed("question")
 
     def question(self) -> dict[str, Any]:
         """The question as widgets show it: JSON of plain values (see tests/contract)."""
@@ -332,7 +343,7 @@ class LiveQuestion:
         question = self.snapshot()
         known = self._baselines
         measured = known[1] if known is not None and known[0] == (self.model.generation, question.key) else None
-        return question_on_wire(question, self.edits.entries, measured)
+        return question_on_wire(question, self.edits.entries, measured, self._news.notices)
 
     def measure_steps(self) -> Steps[Baselines]:
         """Measure the unedited runs, so that `question` can tell what they give; for jobs of widgets."""

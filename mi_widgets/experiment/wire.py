@@ -13,7 +13,11 @@ from .edit_list import Entry
 
 
 def question_on_wire(
-    question: Question, entries: tuple[Entry, ...], baselines: Baselines | None, prompt: int = 0
+    question: Question,
+    entries: tuple[Entry, ...],
+    baselines: Baselines | None,
+    notices: tuple[str, ...] = (),
+    prompt: int = 0,
 ) -> dict[str, Any]:
     """See tests/contract/README.md, `question`.
 
@@ -21,11 +25,13 @@ def question_on_wire(
         question: with the enabled edits.
         entries: all edits, switched on or off.
         baselines: of the question, when they are known.
+        notices: sentences about the model that come before all warnings.
         prompt: which of several prompts is shown.
     """
     clean = question.clean.prompts[prompt]
     corrupted = question.corrupted.prompts[prompt] if question.corrupted is not None else None
     warnings = [
+        *notices,
         *clean.warnings,
         *(f"Corrupted prompt: {w}" for w in (corrupted.warnings if corrupted is not None else ())),
     ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import MethodType
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
@@ -19,19 +20,25 @@ from .discovery import discover
 from .finite import require_finite
 from .limits import limits_of
 from .proof import prove
-from .shadow import shadow_of
-from .stamp import Stamp, stamp_of
+from .shadow import Shadow
+from .stamp import Change, Stamp, stamp_of, words_of
+from .stand_ins import hooks_of
 from .tokens import Batch, Prompt, Tokenizer, Tokens
+from .unwrap import unwrap
 
 _REGISTRY: dict[int, weakref.ref[Model]] = {}
 _WRAPPING = threading.RLock()
+
+KEPT_CHANGES = 50
+"""Changes of the user's model that a `Model` remembers."""
 
 
 class Model:
     """A causal language model seen as a residual stream with named sites.
 
     Made by `load` and `wrap`; one per wrapped object. Everything is computed on a copy of the module tree that shares
-    the weights (`shadow`), so the user's model is never hooked, stubbed or switched.
+    the weights (`shadow`), so the user's model is never hooked, stubbed or switched. What cannot be copied runs in
+    place and is put back after each pass; `notices` says so.
 
     Attributes:
         hf: the user's model, untouched.
@@ -53,13 +60,30 @@ class Model:
         self.name = name
         self.text = Tokenizer(tokenizer, limits_of(hf), int(hf.get_input_embeddings().weight.shape[0]))
         self.generation = 0
+        self._changes: list[Change] = []
+        self._observers: list[weakref.WeakMethod[Callable[[Change], None]]] = []
         self._stamp: Stamp = stamp_of(hf)
         self._build()
 
     def _build(self) -> None:
-        self.shadow = shadow_of(self.hf)
+        _require_weights(self.hf)
+        running = Shadow(self.hf)
         ids = self._probe_ids()
-        self.architecture: Architecture = prove(self.shadow, discover(self.shadow, ids), ids)
+        with running.running() as module:
+            self.architecture: Architecture = prove(module, discover(module, ids), ids)
+        self._running = running
+
+    @property
+    def shadow(self) -> Any:
+        """The module tree that the engine runs."""
+        return self._running.module
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Plain sentences about how this model is run that a reader of its results must know."""
+        training = any(self._stamp.training.values())
+        mode = "The model is in training mode; runs here are in eval mode, without dropout."
+        return (*self._running.notes, *((mode,) if training else ()))
 
     def _probe_ids(self) -> torch.Tensor:
         """Five ordinary tokens, all different, spread over the vocabulary."""
@@ -106,8 +130,10 @@ class Model:
 
     @property
     def device(self) -> torch.device:
-        """Where the token embedding lies."""
-        return torch.device(self.hf.get_input_embeddings().weight.device)
+        """Where the token embedding lies, or where it is taken to be computed."""
+        embedding = self.hf.get_input_embeddings()
+        offloaded = hooks_of(embedding)
+        return torch.device(offloaded[0].execution_device if offloaded else embedding.weight.device)
 
     def __repr__(self) -> str:
         dtype = str(self.dtype).removeprefix("torch.")
@@ -152,21 +178,60 @@ class Model:
             return [None]
         return [i for i in range(self.n_layers) if (kind, i) not in self.architecture.missing_at]
 
-    def refresh(self) -> bool:
-        """Look whether the user's model has changed; rebuild and prove again if its structure has.
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What was seen to have changed about the user's model, the oldest first."""
+        return tuple(self._changes)
+
+    def changed_since(self, generation: int) -> tuple[str, ...]:
+        """What has changed since a generation, a phrase each; () for nothing."""
+        later = [change for change in self._changes if change.generation > generation]
+        return tuple(dict.fromkeys(word for change in later for word in change.words))
+
+    def observe(self, callback: Callable[[Change], None]) -> None:
+        """Call a bound method, held weakly, with each `Change`; on the thread that has noticed it."""
+        assert isinstance(callback, MethodType)
+        self._observers.append(weakref.WeakMethod(callback))
+
+    def refresh(self) -> Change | None:
+        """Look whether the user's model has changed; rebuild and prove again if more than its numbers have.
 
         Returns:
-            True when it has changed since the last look (and `generation` has risen).
+            What has changed since the last look (and `generation` has risen), or None.
+
+        Raises:
+            UnsupportedArchitecture, NotFinite, BadInput: what it has become cannot be run; the next look says so again.
         """
         now = stamp_of(self.hf)
         if now == self._stamp:
-            return False
-        before, self._stamp = self._stamp, now
-        self.generation += 1
-        same_tensors = [w[:3] + w[4:] for w in before.weights] == [w[:3] + w[4:] for w in now.weights]
-        if before.structure != now.structure or not same_tensors:
+            return None
+        words = words_of(self._stamp, now)
+        if not now.same_shadow(self._stamp):
             self._build()
-        return True
+        self._stamp = now
+        return self._tell(words)
+
+    def edited(self) -> Change:
+        """Count a change that the numbers told of and `refresh` could not see: weights written through `.data`."""
+        return self._tell(("weights were edited through .data",))
+
+    def _tell(self, words: tuple[str, ...]) -> Change:
+        self.generation += 1
+        change = Change(self.generation, words)
+        self._changes.append(change)
+        del self._changes[:-KEPT_CHANGES]
+        self._observers = [ref for ref in self._observers if ref() is not None]
+        for ref in self._observers:
+            callback = ref()
+            if callback is not None:
+                callback(change)
+        return change
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise BadInput(
+            f"A Model ({self.name}) stands for one loaded model and can be neither copied nor pickled.",
+            hint="Copy or save model.hf (save_pretrained), and wrap what you load.",
+        )
 
     def forward(
         self,
@@ -198,21 +263,32 @@ class Model:
         return logits
 
 
-def wrap(hf_model: Any, tokenizer: Any, name: str | None = None) -> Model:
+def _require_weights(hf: nn.Module) -> None:
+    """Raise when some weights are on no device and nothing would fetch them."""
+    empty = [name for name, p in hf.named_parameters() if p.is_meta]
+    if empty and not any(hooks_of(module) for module in hf.modules()):
+        raise BadInput(
+            f"The weights of this model are not loaded: {empty[0]} and {len(empty) - 1} more are on the meta device.",
+            hint="Load it with from_pretrained, or move it to a device with its weights.",
+        )
+
+
+def wrap(hf_model: Any, tokenizer: Any = None, name: str | None = None) -> Model:
     """See a model you already loaded as a residual stream with named sites.
 
     The model is not changed, hooked or moved; its parts are found and proven on a few tokens. Hooks that you have
     registered yourself are part of what it computes and run in the engine's passes too. Wrapping the same object
-    again gives the same `Model`.
+    again gives the same `Model`; a `name` given then renames it.
 
     Args:
-        hf_model: a transformers causal language model.
-        tokenizer: its tokenizer.
+        hf_model: a transformers causal language model; or what holds one: nnsight's models, TransformerLens's
+            `TransformerBridge`, PEFT's models (adapters stay in place), `torch.compile(model)`, `DataParallel`.
+        tokenizer: its tokenizer; None = the one that its holder has.
         name: how to call it in headers; None = from its config.
 
     Raises:
         UnsupportedArchitecture: parts are missing or a proof failed; says what was found.
-        BadInput: not a transformers model, or no tokenizer.
+        BadInput: not a transformers model, its weights are not loaded, or no tokenizer.
 
     Example:
         >>> import mi_widgets as mi
@@ -220,26 +296,28 @@ def wrap(hf_model: Any, tokenizer: Any, name: str | None = None) -> Model:
         >>> mi.wrap(loaded.hf, loaded.tokenizer) is loaded
         True
     """
-    if not isinstance(hf_model, nn.Module) or not hasattr(hf_model, "config"):
+    hf, tokenizer = unwrap(hf_model, tokenizer)
+    if not isinstance(hf, nn.Module) or not hasattr(hf, "config"):
         raise BadInput(
-            f"wrap expects a transformers model, not {type(hf_model).__name__}.",
+            f"wrap expects a transformers model, not {type(hf).__name__}.",
             hint="Pass AutoModelForCausalLM.from_pretrained(...), or use mi.load(name).",
         )
-    if not callable(tokenizer) or not hasattr(tokenizer, "all_special_ids"):
+    if tokenizer is None or not callable(tokenizer) or not hasattr(tokenizer, "all_special_ids"):
         raise BadInput("wrap needs the model's tokenizer.", hint="Pass AutoTokenizer.from_pretrained(...).")
-    if not hasattr(hf_model, "get_output_embeddings"):
+    if not hasattr(hf, "get_output_embeddings"):
         raise UnsupportedArchitecture(
-            f"{type(hf_model).__name__} is not a causal language model.",
+            f"{type(hf).__name__} is not a causal language model.",
             hint="Load it with AutoModelForCausalLM.",
         )
     # Held while a model is proven, so that two threads which wrap the same one get the same `Model`.
     with _WRAPPING:
-        known = _REGISTRY.get(id(hf_model))
+        known = _REGISTRY.get(id(hf))
         model = known() if known is not None else None
-        if model is not None and model.hf is hf_model and model.tokenizer is tokenizer:
+        if model is not None and model.hf is hf and model.tokenizer is tokenizer:
+            model.name = name or model.name
             return model
-        model = Model(hf_model, tokenizer, name or _name_of(hf_model))
-        key = id(hf_model)
+        model = Model(hf, tokenizer, name or _name_of(hf))
+        key = id(hf)
         _REGISTRY[key] = weakref.ref(model, lambda ref: _forget(key, ref))
         return model
 
