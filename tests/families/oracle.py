@@ -30,7 +30,7 @@ Key = tuple[str, int | None]
 class Places:
     """Where a family keeps what its sites are about. The defaults are llama's.
 
-    A layer's paths start at the layer; of several, parted by ``|``, the first that the layer has counts.
+    A layer's paths start at the layer; where a layer has no such module, it has no such site.
 
     Attributes:
         layers, embed, final_norm: from the model. `embed` gives what positions are added to.
@@ -77,6 +77,9 @@ NO_MID = lacking("resid_mid")
 
 EXPERTS = lacking("mlp_pre", "mlp_post")
 """A mixture of experts has no one activation and no one down projection."""
+
+NO_ATTENTION = lacking(*ATTENTION, "attn_out", layers=(0, 2))
+"""Of three layers, those around the middle one are recurrent or convolve: what they add is no attn_out."""
 
 
 def _gpt(body: str = "transformer", **changes: Any) -> Places:
@@ -128,11 +131,11 @@ FAMILIES: dict[str, Places] = {
     "codegen": _gpt(out="attn.out_proj", down="mlp.fc_out", **_PARALLEL),
     "cohere": Places(**_PARALLEL),
     "cohere2": Places(**_PARALLEL),
-    "deepseek_v3": Places(lacks=lacking("mlp_pre", "mlp_post", layers=(1, 2))),
+    "deepseek_v3": Places(config={"num_key_value_heads": 4}, lacks=lacking("mlp_pre", "mlp_post", layers=(1, 2))),
     "falcon": _falcon(),
     "falcon multi-query": _falcon(config={"new_decoder_architecture": False, "multi_query": True}),
     "falcon alibi": _falcon(
-        config={"new_decoder_architecture": False, "alibi": True, "parallel_attn": False},
+        config={"new_decoder_architecture": False, "num_kv_heads": 4, "alibi": True, "parallel_attn": False},
         mid="post_attention_layernorm", lacks={},
     ),
     "gemma": Places(),
@@ -176,9 +179,18 @@ FAMILIES: dict[str, Places] = {
     "starcoder2": Places(activation="mlp.act", down="mlp.c_proj"),
     "xglm": _bart("model"),
     # Layers without attention.
-    "jamba": Places(final_norm="model.final_layernorm", attn_adds="self_attn|mamba", mid="pre_ff_layernorm"),
-    "lfm2": Places(final_norm="model.embedding_norm", out="self_attn.out_proj", attn_adds="self_attn|conv"),
-    "qwen3_next": Places(attn_adds="self_attn|linear_attn", lacks=EXPERTS),
+    "jamba": Places(
+        config={"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 3, "expert_layer_offset": 2},
+        final_norm="model.final_layernorm", mid="pre_ff_layernorm",
+        activation="feed_forward.act_fn", down="feed_forward.down_proj", mlp_adds="feed_forward",
+        lacks=NO_ATTENTION | lacking("mlp_pre", "mlp_post", layers=(2,)),
+    ),
+    "lfm2": Places(
+        config={"layer_types": ["conv", "full_attention", "conv"]}, final_norm="model.embedding_norm",
+        out="self_attn.out_proj", mid="ffn_norm", down="feed_forward.w2", mlp_adds="feed_forward",
+        lacks=NO_ATTENTION | lacking("mlp_pre"),
+    ),
+    "qwen3_next": Places(lacks=NO_ATTENTION | EXPERTS),
     # Norms stand on the stream itself, which therefore nothing adds to.
     "openai-gpt": _gpt(
         embed="transformer.tokens_embed", final_norm=None, attn_adds=None, mid=None, mlp_adds=None,
@@ -192,14 +204,12 @@ def model_of(name: str, seed: int = 0, **config: Any) -> PreTrainedModel:
     return build(name.split()[0], seed, **FAMILIES[name].config, **config)
 
 
-def _find(root: nn.Module, paths: str | None) -> nn.Module | None:
-    """The first of several paths that is there."""
-    for path in paths.split("|") if paths else ():
-        try:
-            return root.get_submodule(path)
-        except AttributeError:
-            continue
-    return None
+def _find(root: nn.Module, path: str | None) -> nn.Module | None:
+    """The module at a path, if it is there."""
+    try:
+        return root.get_submodule(path) if path else None
+    except AttributeError:
+        return None
 
 
 class _Hooks:

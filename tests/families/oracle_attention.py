@@ -1,7 +1,7 @@
 """Attention of every family as one plain function, put in place of the library's own for the length of one pass.
 
-Nothing here comes from the package. Most families look a function of their module up by name, `eager_attention_forward`;
-the eight that do not get the few lines of their own attention written out.
+Nothing here comes from the package. Most families look a function of their module up by its name,
+`eager_attention_forward`; the eight that do not get the few lines of their own attention written out.
 """
 
 from __future__ import annotations
@@ -148,15 +148,16 @@ def _mpt(module: nn.Module, attend: Attend) -> Callable:
 def _falcon(module: nn.Module, attend: Attend) -> Callable:
     """`forward`: three layouts of q, k, v, rotary or ALiBi.
 
-    The mask already holds ALiBi. The library's eager branch adds it a second time, the fused one does not; falcon
-    models run the fused one.
+    The library's fused branch is what counts: no other can be chosen by name. Its mask is boolean, True = may look,
+    or additive with ALiBi inside.
     """
 
     def forward(hidden_states, alibi, attention_mask, position_embeddings=None, **_):
         q, k, v = (x.transpose(1, 2) for x in module._split_heads(module.query_key_value(hidden_states)))
         if alibi is None:
             q, k = apply_rotary_pos_emb(q, k, *position_embeddings)
-        z, pattern = attend(q, k, v, attention_mask, module.head_dim**-0.5)
+        mask = _hiding(attention_mask) if attention_mask.dtype == torch.bool else attention_mask
+        z, pattern = attend(q, k, v, mask, module.head_dim**-0.5)
         return module.dense(z.flatten(2)), pattern
 
     return forward
