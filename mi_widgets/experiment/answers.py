@@ -9,7 +9,7 @@ from ..errors import AnswerNotSingleToken, BadInput
 from ..interventions.metrics import Answer
 from ..model.handle import Model
 from ..model.numbers import whole
-from ..model.tokens import Batch, Tokens, listed
+from ..model.tokens import Batch, Tokens, is_text, listed
 
 
 def prompts_of(model: Model, prompts: Any, bos: bool | None) -> Batch:
@@ -47,11 +47,11 @@ def _token(model: Model, value: Any) -> int:
         )
     if not value:
         raise BadInput("The answer is empty: it gives no token.", hint="Write it with its leading space: ' Mary'.")
-    ids = model.text.ids_of(value)
+    ids = model.text.ids_of(is_text(value, "The answer"))
     if len(ids) != 1:
         split = listed([model.text.label(i) for i in ids])
         first = model.text.piece(ids[0]) if ids else ""
-        head = f" or measure its first token, {first!r}" if ids and first.strip() and _known(model, first) else ""
+        head = f", or measure its first token, {first!r}" if ids and first.strip() and _known(model, first) else ""
         raise AnswerNotSingleToken(
             f"The answer {value!r} is {len(ids)} tokens: {split}.",
             hint=f"Give one token, its leading space included{head}.{_near(model, value)}",

@@ -108,7 +108,10 @@ def require_finite(model: Model, batch: Batch, logits: torch.Tensor, visitors: M
         trouble = Trouble(("logits", None), row, position, head, value)
     message = f"The run gives NaN or infinity: first in {trouble.where(batch)}, which is {trouble.value}."
     if trouble.written:
-        raise NotFinite(f"{message} An edit writes it there.", hint="Look at the edit's source and strength.")
+        raise NotFinite(
+            f"{message} An edit writes it there.",
+            hint=f"Look at the edit's source and strength{_or_wider(model.dtype)}.",
+        )
     if edited and all_finite("logits", batch, run({})):
         raise NotFinite(
             f"{message} The run without edits is finite, so an edit brings it about.",
