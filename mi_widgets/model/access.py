@@ -47,8 +47,9 @@ def projection_of(module: nn.Module, width: int) -> tuple[torch.Tensor, torch.Te
         return weight.T, bias
     like = next(p for p in module.parameters() if p.is_floating_point())
     with torch.no_grad():
-        rest = module(torch.zeros(1, width, dtype=like.dtype, device=like.device))
-        return module(torch.eye(width, dtype=like.dtype, device=like.device)) - rest, rest[0]
+        # Its forward alone: hooks on the module are not asked.
+        rest = module.forward(torch.zeros(1, width, dtype=like.dtype, device=like.device))
+        return module.forward(torch.eye(width, dtype=like.dtype, device=like.device)) - rest, rest[0]
 
 
 def head_results(z: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -141,34 +142,44 @@ class _Hooks:
 
     def _stream(self, index: int, layer: LayerParts) -> None:
         stream: dict[str, torch.Tensor] = {}
-        if self.wants(index, "resid_pre", "resid_mid"):
+        # What no module gives is told from the stream: resid_mid, and mlp_out where the MLP's half is open.
+        open_half = layer.open and self.wants(index, "mlp_out")
+        by_stream = open_half or self.wants(index, "resid_mid")
+        if by_stream or self.wants(index, "resid_pre"):
 
             def pre(x: torch.Tensor) -> torch.Tensor:
                 stream["pre"] = self.visit("resid_pre", index, x)
                 return stream["pre"]
 
             self.before(layer.path, pre)
-        if self.wants(index, "attn_out", "resid_mid") and layer.attn_writer:
+        if (by_stream or self.wants(index, "attn_out")) and layer.attn_writer:
 
             def added(y: torch.Tensor, _: torch.Tensor | None) -> torch.Tensor:
                 y = self.visit("attn_out", index, y, layer.attn_scale)
-                if self.wants(index, "resid_mid"):
-                    # The stream after attention has no module of its own: a change of it enters through attn_out.
-                    mid = stream["pre"] + (y if layer.attn_scale == 1.0 else y * layer.attn_scale).reshape(
-                        stream["pre"].shape
-                    )
-                    new = self.visit("resid_mid", index, mid)
+                if by_stream:
+                    # A change of the stream after attention enters through what attention adds.
+                    step = y if layer.attn_scale == 1.0 else y * layer.attn_scale
+                    mid = stream["pre"] + step.reshape(stream["pre"].shape)
+                    new = stream["mid"] = self.visit("resid_mid", index, mid)
                     # Cells left alone keep their bits; a written cell is met exactly, also where it cancels the stream.
                     if new is not mid:
-                        step = ((new - stream["pre"]) / layer.attn_scale).reshape(y.shape)
-                        y = torch.where((new == mid).reshape(y.shape), y, step.to(y.dtype))
+                        step = ((new - stream["pre"]) / layer.attn_scale).reshape(y.shape).to(y.dtype)
+                        y = torch.where((new == mid).reshape(y.shape), y, step)
                 return y
 
             self.after(layer.attn_writer, added)
         if self.wants(index, "mlp_out") and layer.mlp_writer:
             self.after(layer.mlp_writer, lambda y, _: self.visit("mlp_out", index, y, layer.mlp_scale))
-        if self.wants(index, "resid_post"):
-            self.after(layer.path, lambda y, _: self.visit("resid_post", index, y))
+        if open_half or self.wants(index, "resid_post"):
+
+            def post(y: torch.Tensor, _: torch.Tensor | None) -> torch.Tensor:
+                if open_half:
+                    step = y - stream["mid"]
+                    new = self.visit("mlp_out", index, step)
+                    y = y if new is step else torch.where(new == step, y, stream["mid"] + new)
+                return self.visit("resid_post", index, y)
+
+            self.after(layer.path, post)
 
     def _attention(self, index: int, layer: LayerParts) -> None:
         if layer.attention is None:
@@ -197,10 +208,11 @@ class _Hooks:
 
             self.before(layer.out_proj, z)
         if self.wants(index, "result"):
-            weight, bias = projection_of(self.shadow.get_submodule(layer.out_proj), heads * self.parts.d_head_v)
+            projection = self.shadow.get_submodule(layer.out_proj)
 
             def result(y: torch.Tensor, x: torch.Tensor | None) -> torch.Tensor:
                 assert x is not None
+                weight, bias = projection_of(projection, x.shape[-1])
                 by_head = head_results(split(x), weight)
                 new = self.visit("result", index, by_head)
                 if new is by_head:
@@ -210,11 +222,28 @@ class _Hooks:
                 return torch.where((new != by_head).flatten(-2).any(-1, keepdim=True), total.to(y.dtype), y)
 
             self.after(layer.out_proj, result)
+        if self.wants(index, "projected"):
+            self.after(layer.out_proj, lambda y, _: self.visit("projected", index, y))
 
     def _mlp(self, index: int, layer: LayerParts) -> None:
-        for kind, path in (("mlp_pre", layer.activation), ("mlp_post", layer.down)):
-            if path is not None and self.wants(index, kind):
-                self.before(path, lambda x, kind=kind: self.visit(kind, index, x))  # type: ignore[misc]
+        if layer.down is not None and self.wants(index, "mlp_post"):
+            self.before(layer.down, lambda x: self.visit("mlp_post", index, x))
+        if layer.activation is None or not self.wants(index, "mlp_pre"):
+            return
+        running = [False]
+
+        def entering(x: torch.Tensor) -> torch.Tensor:
+            running[0] = True
+            return x
+
+        def leaving(y: torch.Tensor, _: torch.Tensor | None) -> torch.Tensor:
+            running[0] = False
+            return y
+
+        # Some families share one activation module among all layers: only the call inside this layer counts.
+        self.before(layer.path, entering)
+        self.after(layer.path, leaving)
+        self.before(layer.activation, lambda x: self.visit("mlp_pre", index, x) if running[0] else x)
 
     def remove(self) -> None:
         for handle in self.handles:

@@ -39,6 +39,8 @@ class LayerParts:
         activation: the MLP's activation; mlp_pre is what enters it.
         down: the MLP's last projection; mlp_post is what enters it.
         parallel: attention and MLP read the same input, so there is no resid_mid.
+        norms: in post-norm blocks the norms that the stream passes, one after each addition.
+        open: what the MLP adds is no module's output: it is the layer's output minus the stream after attention.
         reasons: {site: why this layer does not have it}.
         by_nature: the sites among `reasons` that no reading of such a layer could give.
     """
@@ -56,6 +58,8 @@ class LayerParts:
     activation: str | None = None
     down: str | None = None
     parallel: bool = False
+    norms: tuple[str, str] | None = None
+    open: bool = False
     reasons: dict[str, str] = field(default_factory=dict)
     by_nature: frozenset[str] = frozenset()
 
@@ -74,6 +78,7 @@ class Architecture:
         kernel: attention implementation that the user's model runs.
         softcap: cap of the logits' ``cap * tanh(x / cap)``, or None.
         logit_scale: factor on the logits before the cap.
+        by_nature: global sites that such a model cannot have.
         odd_logits: why the logits cannot be told from the last norm's output, or None when they can.
         sites: site kinds this model offers on at least one layer.
         missing: {site: reason} for kinds it offers nowhere.
@@ -101,6 +106,7 @@ class Architecture:
     missing: dict[str, str] = field(default_factory=dict)
     missing_at: dict[tuple[str, int], str] = field(default_factory=dict)
     proof: dict[str, float] = field(default_factory=dict)
+    by_nature: frozenset[str] = frozenset()
 
     @property
     def n_layers(self) -> int:
@@ -115,7 +121,7 @@ class Architecture:
             >>> mi.load().architecture.structural("resid_mid", 0)
             False
         """
-        return site in self.layers[layer].by_nature
+        return site in (self.by_nature if site in GLOBAL_SITES else self.layers[layer].by_nature)
 
     @property
     def unproven(self) -> dict[tuple[str, int], str]:

@@ -17,7 +17,8 @@ class Terms:
         scaling: factor on the dot product; None = d_head ** -0.5.
         softcap: the cap of ``cap * tanh(s / cap)``, or None.
         bias: added to the scores before the mask, [batch or 1, head, dest, src], or None.
-        sinks: one more logit per head that takes its share of the softmax and gives nothing, [head], or None.
+        sinks: one more logit that takes its share of the softmax and gives nothing: [head] or
+            [batch, head, dest, 1]; or None.
         causal: without a mask, forbid src after dest.
     """
 
@@ -37,7 +38,9 @@ class Terms:
             t = t if t.shape[0] == 1 else t[row : row + 1]
             return t if t.shape[1] == 1 else t[:, heads]
 
-        sinks = None if self.sinks is None else self.sinks[heads]
+        sinks = self.sinks
+        if sinks is not None:
+            sinks = sinks[heads] if sinks.ndim == 1 else cut(sinks)
         return replace(self, mask=cut(self.mask), bias=cut(self.bias), sinks=sinks)
 
 
@@ -80,12 +83,14 @@ def pattern_of(scores: torch.Tensor, sinks: torch.Tensor | None = None) -> torch
 
     Args:
         scores: [batch, head, dest, src].
-        sinks: [head]; takes part in the softmax and is left out of the result, whose rows then sum to less than 1.
+        sinks: as in `Terms`; they take part in the softmax and are left out of the result, whose rows then sum to
+            less than 1.
     """
     empty = torch.isneginf(scores).all(dim=-1, keepdim=True)
     logits = scores.masked_fill(empty, 0).float()
     if sinks is not None:
-        column = sinks.float().reshape(1, -1, 1, 1).expand(*logits.shape[:-1], 1)
+        column = sinks.float().reshape(1, -1, 1, 1) if sinks.ndim == 1 else sinks.float()
+        column = column.expand(*logits.shape[:-1], 1)
         weights = torch.softmax(torch.cat([logits, column], dim=-1), dim=-1)[..., :-1]
     else:
         weights = torch.softmax(logits, dim=-1)

@@ -80,6 +80,11 @@ class Attended:
     value: torch.Size
     out: torch.Tensor
 
+    @property
+    def heads(self) -> tuple[int, int, int, int]:
+        """n_heads, n_kv_heads, d_head, d_head_v."""
+        return self.query[1], self.key[1], self.query[3], self.value[3]
+
 
 _NOTEBOOK: ContextVar[list[Attended] | None] = ContextVar("mi_widgets_attention_calls", default=None)
 
@@ -186,7 +191,8 @@ def attend(
             # Only the heads whose weights changed leave the kernel's own output.
             changed = (pattern != plain).flatten(2).any(-1).any(0)
             out = torch.where(changed[None, None, :, None], mix(pattern, value).to(out.dtype), out)
-    return state.see("attended", out)
+    # Families may lay heads side by side with `view`, which needs them in order.
+    return state.see("attended", out).contiguous()
 
 
 def _kernel(module: nn.Module, name: str) -> Callable[..., Any]:

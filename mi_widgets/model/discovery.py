@@ -20,7 +20,7 @@ from .sums import Halves, Scales, halves, misfit
 from .watch import Call, Pass, watching
 
 _OUT_PROJECTIONS = ("o_proj", "c_proj", "dense", "out_proj")
-_ATTENTION_SITES = ("q", "k", "v", "scores", "pattern", "z", "result", "attn_out")
+_HEAD_SITES = ("q", "k", "v", "scores", "pattern", "z", "result")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def discover(shadow: Any, ids: torch.Tensor) -> Architecture:
         ids: [1, position] int64, at least 4 tokens.
 
     Raises:
-        UnsupportedArchitecture: no layers, no attention, or no unembedding; says what was found.
+        UnsupportedArchitecture: no layers, or no unembedding; says what was found.
         NotFinite: the model's logits are not finite; names the first module.
     """
     name = type(shadow).__name__
@@ -56,27 +56,18 @@ def discover(shadow: Any, ids: torch.Tensor) -> Architecture:
             f"{name} has no {'unembedding' if unembed is None else 'token embedding'}.",
             hint="Load it with AutoModelForCausalLM.",
         )
-    paths = {module: path for path, module in shadow.named_modules()}
     watched = _watch(shadow, ids)
     seen = watched.seen
+    paths = {module: path for path, module in shadow.named_modules()}
     config = shadow.config.get_text_config() if hasattr(shadow.config, "get_text_config") else shadow.config
     floats = [v for v in config.to_dict().values() if isinstance(v, (int, float)) and not isinstance(v, bool) and v]
     scales = Scales(tuple(float(v) for v in floats))
     calls = _layers(shadow, seen, int(config.num_hidden_layers))
     layers = []
     for call in calls:
-        inside = seen.inside(call)
-        held = {c.path for c in inside}
-        attending = [m for m in watched.attended if paths[m] in held]
+        held = {c.path for c in seen.inside(call)}
+        attending = [m for m in watched.attended if paths.get(m) in held]
         layers.append(_layer(shadow, seen, call, attending, watched, paths, scales))
-    shapes = [one[0] for m, one in watched.attended.items() for p in layers if p.attention == paths[m]]
-    if not shapes:
-        tops = [part for part, _ in shadow.get_submodule(calls[0].path).named_children()]
-        raise UnsupportedArchitecture(
-            f"No layer of {name} computes attention: none calls the attention interface, and none takes a softmax "
-            f"over positions. Parts of its first layer: {', '.join(tops) or 'none'}.",
-            hint="Models without attention are not supported.",
-        )
     for part in layers:
         if part.attention is not None:
             module = shadow.get_submodule(part.attention)
@@ -84,9 +75,12 @@ def discover(shadow: Any, ids: torch.Tensor) -> Architecture:
                 module._mi_tap = TapState()
             else:
                 attention_ops.attach(module)
-    usual = Counter((s.query[1], s.key[1], s.query[3], s.value[3]) for s in shapes).most_common(1)[0][0]
+    shapes = [watched.attended[shadow.get_submodule(p.attention)][0].heads for p in layers if p.attention]
+    usual = Counter(shapes).most_common(1)[0][0] if shapes else (0, 0, 0, 0)
     layers = [
-        _same_heads(part, watched.attended[shadow.get_submodule(part.attention)][0], usual) if part.attention else part
+        _same_heads(part, watched.attended[shadow.get_submodule(part.attention)][0].heads, usual)
+        if part.attention
+        else part
         for part in layers
     ]
     unembedding = seen.one(paths[unembed])
@@ -96,22 +90,29 @@ def discover(shadow: Any, ids: torch.Tensor) -> Architecture:
             hint="Load it with AutoModelForCausalLM.",
         )
     where, times = _embedding(seen, paths[embed], calls[0], scales)
+    final_norm, factor, headless = _final_norm(shadow, seen, calls[-1], unembedding, scales)
     parts = Architecture(
         family=name,
         layers=tuple(layers),
         embed=where,
         embed_scale=times,
-        final_norm=_final_norm(shadow, seen, calls[-1], unembedding),
+        final_norm=final_norm,
+        by_nature=frozenset({"final_norm"}) if headless else frozenset(),
         unembed=paths[unembed],
-        n_heads=int(usual[0]),
-        n_kv_heads=int(usual[1]),
+        n_heads=usual[0],
+        n_kv_heads=usual[1],
         d_model=int(calls[0].x.shape[-1]),
-        d_head=int(usual[2]),
-        d_head_v=int(usual[3]),
+        d_head=usual[2],
+        d_head_v=usual[3],
         d_vocab=int(watched.logits.shape[-1]),
         kernel=watched.kernel,
     )
-    return replace(parts, **_after_unembedding(config, scales, unembedding.y, watched.logits))
+    after = _after_unembedding(config, scales, unembedding.y, watched.logits)
+    if factor != 1.0 and getattr(unembed, "bias", None) is None:
+        after["logit_scale"] = factor * after.get("logit_scale", 1.0)
+    elif factor != 1.0:
+        after["odd_logits"] = "the last norm's output is scaled before an unembedding with a bias"
+    return replace(parts, **after)
 
 
 def _watch(shadow: Any, ids: torch.Tensor) -> _Watched:
@@ -170,7 +171,9 @@ def _layer(
     scales: Scales,
 ) -> LayerParts:
     """Tell what one layer's modules do from what went in and out of them."""
-    inside = seen.inside(call)
+    counts = Counter(c.path for c in seen.calls)
+    # A hook on a module that runs twice (a shared dropout) would fire in both places.
+    inside = [c for c in seen.inside(call) if counts[c.path] == 1]
     parts, reasons, nature = LayerParts(call.path), dict[str, str](), set[str]()
     mixer = None
     if len(attending) == 1 and len(watched.attended[attending[0]]) == 1:
@@ -186,33 +189,47 @@ def _layer(
         )
     elif attending:
         times = sum(len(watched.attended[m]) for m in attending)
-        reasons |= dict.fromkeys(_ATTENTION_SITES, f"this layer computes attention {times} times")
+        reasons |= dict.fromkeys(_HEAD_SITES, f"this layer computes attention {times} times")
     else:
-        reasons |= dict.fromkeys(_ATTENTION_SITES, "this layer has no attention")
-        nature |= set(_ATTENTION_SITES)
-    sums = halves(call, inside, mixer, scales)
+        reasons |= dict.fromkeys(_HEAD_SITES, _NO_ATTENTION)
+        nature |= set(_HEAD_SITES)
+    norms = {c.path for c in inside if _could_be_norm(shadow.get_submodule(c.path))}
+    sums = halves(call, inside, mixer, norms, scales)
+    if sums is not None and mixer is None and sums.first is None and sums.second is not None:
+        only = sums.second
+        if _mixes_positions(shadow.get_submodule(only.call.path), only.call):
+            sums = Halves(first=only)
     if sums is None:
-        why = _why_no_sum(call, inside, mixer)
-        reasons |= {site: why for site in ("attn_out", "resid_mid", "mlp_out") if site not in reasons}
-        nature |= {"attn_out", "resid_mid", "mlp_out"} if why == _POST_NORM else set()
+        why = "no modules' outputs add up to what this layer writes"
+        reasons |= dict.fromkeys(("attn_out", "resid_mid", "mlp_out"), why)
     else:
         parts = _with_sums(parts, sums, inside, reasons, nature)
-    parts = _with_mlp(shadow, parts, inside, mixer, sums, reasons, nature)
+    # Hooks on an activation tell layers apart, so one that all layers share will do.
+    mine = Counter(c.path for c in seen.inside(call))
+    shared = [c for c in seen.inside(call) if counts[c.path] > 1 == mine[c.path] and _plain(shadow, c.path)]
+    parts = _with_mlp(shadow, parts, sorted((*inside, *shared), key=lambda c: c.end), mixer, sums, reasons, nature)
     return replace(parts, reasons=reasons, by_nature=frozenset(nature))
 
 
-_POST_NORM = "the block normalises the stream after each addition, so nothing adds up to it"
+_NO_ATTENTION = (
+    "this layer has no attention: nothing in it calls the attention interface or takes a softmax over positions"
+)
 
 
-def _why_no_sum(layer: Call, inside: list[Call], mixer: Call | None) -> str:
-    if mixer is not None:
-        wide = [c for c in inside if mixer.end <= c.end and c.y.shape == layer.x.shape]
-        for reader in inside:
-            before = [c for c in wide if c.end < reader.start]
-            normed = reader.y.shape == layer.x.shape and reader.x.shape == layer.x.shape
-            if normed and Scales().term(reader.x, layer.x, before) is not None:
-                return _POST_NORM
-    return "no modules' outputs add up to what this layer writes"
+def _mixes_positions(module: nn.Module, call: Call) -> bool:
+    """The module gives something else at the last position when it sees that position alone."""
+    try:
+        with torch.no_grad():
+            alone = module.forward(call.x[:, -1:])
+    except (TypeError, ValueError, RuntimeError, AttributeError):
+        return True  # it wants masks or a state: no MLP does
+    alone = alone if isinstance(alone, torch.Tensor) else alone[0]
+    return not _same(alone, call.y[:, -1:])
+
+
+def _could_be_norm(module: nn.Module) -> bool:
+    """Without parts, and with vectors for parameters, or none (as OLMo's)."""
+    return not any(True for _ in module.children()) and all(p.ndim == 1 for p in module.parameters())
 
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
@@ -227,7 +244,7 @@ def _projects(module: nn.Module) -> bool:
 def _out_projection(shadow: nn.Module, inside: list[Call], mixer: Call, given: torch.Tensor) -> Call | None:
     """The projection that reads what attention gave, also behind a gate; by name only where the numbers do not say."""
     after = [c for c in inside if c.end > mixer.start and c.x.numel() == given.numel()]
-    linear = [c for c in after if any(True for _ in shadow.get_submodule(c.path).parameters())]
+    linear = [c for c in after if any(p.ndim > 1 for p in shadow.get_submodule(c.path).parameters())]
     exact = next((c for c in linear if c.path != mixer.path and _same(c.x, given)), None)
     named = next((c for c in after if c.path in {f"{mixer.path}.{p}" for p in _OUT_PROJECTIONS}), None)
     return exact or named
@@ -248,16 +265,21 @@ def _with_sums(
         )
     if second is not None:
         parts = replace(parts, mlp_writer=second.call.path, mlp_scale=second.scale)
-    if sums.parallel:
+    if sums.norms is not None:
+        reasons["resid_mid"] = "the block normalises the stream after each addition: choose resid_pre or resid_post"
+    elif sums.parallel:
         reasons["resid_mid"] = "attention and MLP run in parallel: choose resid_pre or resid_post"
-    elif first is None or second is None:
+    elif not sums.open and (first is None or second is None):
         reasons["resid_mid"] = "this layer adds to the stream once: choose resid_pre or resid_post"
     if "resid_mid" in reasons:
         nature.add("resid_mid")
-    if second is None:
+    if first is None:
+        reasons["attn_out"] = "this layer has an MLP only"
+        nature.add("attn_out")
+    if second is None and not sums.open:
         reasons |= dict.fromkeys(("mlp_pre", "mlp_post", "mlp_out"), "this layer has no MLP")
         nature |= {"mlp_pre", "mlp_post", "mlp_out"}
-    return replace(parts, parallel=sums.parallel)
+    return replace(parts, parallel=sums.parallel, norms=sums.norms, open=sums.open)
 
 
 def _with_mlp(
@@ -270,32 +292,34 @@ def _with_mlp(
     nature: set[str],
 ) -> LayerParts:
     """Find the MLP's activation and last projection: the calls that lead to what the MLP adds."""
-    second = sums.second if sums is not None else None
-    if second is None:
+    if sums is None or (sums.second is None and not sums.open):
         return parts
-    end = second.call
-    first = sums.first.call if sums is not None and sums.first is not None else None
-    before = [first, mixer]
+    first = sums.first.call if sums.first is not None else None
+    end = sums.second.call if sums.second is not None else None
 
     def apart(c: Call) -> bool:
-        around = c.start <= end.start and end.end <= c.end
-        return all(o is None or c.end < o.start or o.end < c.start for o in before) and (around or c.end <= end.end)
+        if not all(o is None or c.end < o.start or o.end < c.start for o in (first, mixer)):
+            return False
+        # In sequence the MLP runs after attention; in parallel on either side of it.
+        late = first is None or parts.parallel or c.start > first.end
+        return late and (end is None or c.end <= end.end or (c.start <= end.start and end.end <= c.end))
 
     own = [c for c in inside if apart(c)]
-    # In a parallel block the MLP may run before or after attention; in sequence it runs after.
-    if first is not None and not parts.parallel:
-        own = [c for c in own if c.start > first.end]
-    top = next((c for c in own if c.path.count(".") == parts.path.count(".") + 1 and _holds(shadow, c, own)), end)
-    linear = [c for c in own if _projects(shadow.get_submodule(c.path))]
-    experts = any("expert" in name for name, _ in shadow.get_submodule(top.path).named_modules())
-    down = next((c for c in reversed(linear) if _same(c.y, end.y) or _same(c.y, end.x)), None)
-    if experts:
+    depth = parts.path.count(".") + 1
+    top = next((c for c in own if c.path.count(".") == depth and _holds(shadow.get_submodule(c.path))), end)
+    if top is None:
+        return parts
+    parts = replace(parts, mlp=top.path)
+    if _experts(shadow.get_submodule(top.path)):
         reasons |= dict.fromkeys(("mlp_pre", "mlp_post"), "a mixture of experts: each token has MLPs of its own")
         nature |= {"mlp_pre", "mlp_post"}
-        return replace(parts, mlp=top.path)
+        return parts
+    linear = [c for c in own if _projects(shadow.get_submodule(c.path))]
+    goal = end or top
+    down = next((c for c in reversed(linear) if _same(c.y, goal.y) or (end and _same(c.y, end.x))), None)
     if down is None:
         reasons |= dict.fromkeys(("mlp_pre", "mlp_post"), "the MLP has no last projection of its own")
-        return replace(parts, mlp=top.path)
+        return parts
     since = top.start if top.start < down.start else 0
     acts = [
         c
@@ -303,24 +327,36 @@ def _with_mlp(
         if since < c.start
         and c.end < down.start
         and c.x.shape == c.y.shape
-        and not any(True for _ in shadow.get_submodule(c.path).parameters())
-        and not isinstance(shadow.get_submodule(c.path), (nn.Dropout, nn.Identity))
         and c.x.shape[-1] == down.x.shape[-1]
+        and _activates(shadow.get_submodule(c.path))
     ]
     if len(acts) != 1:
-        reasons["mlp_pre"] = "the MLP has no activation module of its own"
-    return replace(parts, mlp=top.path, down=down.path, activation=acts[0].path if len(acts) == 1 else None)
+        reasons["mlp_pre"] = "the MLP computes its activation without a module of its own"
+    return replace(parts, down=down.path, activation=acts[0].path if len(acts) == 1 else None)
 
 
-def _holds(shadow: nn.Module, call: Call, own: list[Call]) -> bool:
-    """A module with projections (or fused experts) in it."""
-    module = shadow.get_submodule(call.path)
+def _plain(shadow: nn.Module, path: str) -> bool:
+    """A function of its input alone: no parameters, no parts."""
+    module = shadow.get_submodule(path)
+    return _activates(module) and not any(True for _ in (*module.parameters(), *module.children()))
+
+
+def _activates(module: nn.Module) -> bool:
+    return all(p.numel() == 1 for p in module.parameters()) and not isinstance(module, (nn.Dropout, nn.Identity))
+
+
+def _experts(module: nn.Module) -> bool:
+    words = [f"{path} {type(part).__name__}".lower() for path, part in module.named_modules()]
+    return any("expert" in word or "moe" in word for word in words)
+
+
+def _holds(module: nn.Module) -> bool:
+    """Made of parts, projections among them."""
     return any(_projects(m) for m in module.modules()) and any(True for _ in module.children())
 
 
-def _same_heads(parts: LayerParts, seen: Attended, usual: tuple[int, int, int, int]) -> LayerParts:
+def _same_heads(parts: LayerParts, own: tuple[int, int, int, int], usual: tuple[int, int, int, int]) -> LayerParts:
     """Take the sites off a layer whose heads have another shape than the model's, so that arrays over layers hold."""
-    own = (seen.query[1], seen.key[1], seen.query[3], seen.value[3])
     if own == usual:
         return parts
     why = "its heads are {} ({} for keys and values) of width {} and {}".format(*own)
@@ -351,14 +387,29 @@ def _embedding(seen: Pass, embed: str, layer: Call, scales: Scales) -> tuple[str
     return embed, 1.0
 
 
-def _final_norm(shadow: nn.Module, seen: Pass, last: Call, unembedding: Call) -> str | None:
-    """The module that takes the last layer's output to what the unembedding reads."""
+def _final_norm(
+    shadow: nn.Module, seen: Pass, last: Call, unembedding: Call, scales: Scales
+) -> tuple[str | None, float, bool]:
+    """The norm that takes the last layer's output to what the unembedding reads, and a factor behind it.
+
+    Returns:
+        Its path or None; the factor; whether such a model has none by nature: nothing stands there, or a transform.
+    """
     between = [c for c in seen.calls if last.end < c.start and c.end < unembedding.start]
     for call in reversed(between):
-        trivial = isinstance(shadow.get_submodule(call.path), (nn.Dropout, nn.Identity))
-        if not trivial and _same(call.x, last.y) and _same(call.y, unembedding.x):
-            return call.path
-    return None
+        module = shadow.get_submodule(call.path)
+        if (
+            not _could_be_norm(module)
+            or isinstance(module, (nn.Dropout, nn.Identity))
+            or not _same(call.x, last.y)
+            or call.y.numel() != unembedding.x.numel()
+        ):
+            continue
+        term = scales.term(unembedding.x, torch.zeros_like(unembedding.x), [call])
+        if term is not None:
+            return call.path, term.scale, False
+    transforms = any(_projects(shadow.get_submodule(c.path)) for c in between)
+    return None, 1.0, transforms or _same(last.y, unembedding.x)
 
 
 def _after_unembedding(config: Any, scales: Scales, raw: torch.Tensor, logits: torch.Tensor) -> dict[str, Any]:

@@ -23,6 +23,8 @@ _NEEDS = {
     "mlp_pre": ("activation", "the MLP has no activation module of its own"),
     "mlp_post": ("down", "the MLP has no last projection of its own"),
 } | dict.fromkeys(("q", "k", "v", "scores", "pattern"), ("attention", "no module computes attention"))
+_WRITTEN = 2
+"""How many of the last positions are overwritten: under a window or a chunked mask one alone may see only itself."""
 _LAYERED = tuple(kind for kind in SITES if kind not in GLOBAL_SITES)
 
 Missing = dict[tuple[str, int], str]
@@ -74,8 +76,8 @@ def prove(shadow: Any, parts: Architecture, ids: torch.Tensor) -> Architecture:
 def _absent(layer: LayerParts, kind: str) -> str | None:
     """Why a layer cannot have a site, judged by its parts alone."""
     need = _NEEDS.get(kind)
-    lacks = need[1] if need is not None and getattr(layer, need[0]) is None else None
-    return layer.reasons.get(kind) or lacks
+    lacks = need is not None and getattr(layer, need[0]) is None and not (kind == "mlp_out" and layer.open)
+    return layer.reasons.get(kind) or (need[1] if need is not None and lacks else None)
 
 
 def _limit(dtype: torch.dtype) -> float:
@@ -101,9 +103,10 @@ def _write_back(
 
         return visitor
 
-    # "attended" is no site: pattern @ v is compared with it, since a gate may stand between it and z.
-    attended: list[Key] = [("attended", i) for kind, i in keys if kind == "pattern"]
-    with visiting(shadow, parts, {key: own(key) for key in keys + attended}):
+    # No sites, but what pattern @ v (a gate may stand between that and z) and the sum over heads must be.
+    inner: list[Key] = [("attended", i) for kind, i in keys if kind == "pattern"]
+    inner += [("projected", i) for kind, i in keys if kind == "z"]
+    with visiting(shadow, parts, {key: own(key) for key in keys + inner}):
         logits = shadow(input_ids=ids, use_cache=False).logits
     return values, logits
 
@@ -126,46 +129,55 @@ def _arithmetic(
     stream, heads, mixed = 0.0, 0.0, 0.0
     for index, layer in enumerate(parts.layers):
         get = {kind: values.get((kind, index)) for kind in (*SITES, "attended")}
-        pre, mid, post, attn, mlp = (get[k] for k in ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"))
+        pre, post, attn, mlp = (get[k] for k in ("resid_pre", "resid_post", "attn_out", "mlp_out"))
         if index + 1 < parts.n_layers and post is not None:
             error = _relative(values["resid_pre", index + 1], post)
             stream = max(stream, error)
             if error > limit:
                 missing["resid_post", index] = "the next layer reads something else"
-        start = mid if mid is not None else pre + attn if pre is not None and attn is not None else None
-        total = start + mlp if start is not None and mlp is not None else start
-        if total is not None and post is not None and (mlp is not None or layer.mlp_writer is None):
-            error = _relative(total, post)
+        if pre is not None and post is not None:
+            total = pre if attn is None else pre + attn
+            if layer.norms is not None:
+                total = shadow.get_submodule(layer.norms[0])(total)
+            total = total if mlp is None else total + mlp
+            if layer.norms is not None:
+                total = shadow.get_submodule(layer.norms[1])(total)
+            told = (attn is not None or layer.attn_writer is None) and (mlp is not None or layer.mlp_writer is None)
+            error = _relative(total, post) if told and (attn is not None or mlp is not None) else 0.0
             stream = max(stream, error)
             if error > limit:
                 terms = [kind for kind in ("attn_out", "mlp_out", "resid_mid") if get[kind] is not None]
                 missing |= {(kind, index): "attention and MLP do not add up to the layer" for kind in terms}
-        z, result, pattern, v, attended = (get[k] for k in ("z", "result", "pattern", "v", "attended"))
-        if z is not None and result is not None and attn is not None and layer.out_proj is not None:
-            module = shadow.get_submodule(layer.out_proj)
-            weight, bias = projection_of(module, z.shape[-2] * z.shape[-1])
+        z, pattern, v, attended = (get[k] for k in ("z", "pattern", "v", "attended"))
+        projected = values.get(("projected", index))
+        if z is not None and projected is not None and layer.out_proj is not None:
+            weight, bias = projection_of(shadow.get_submodule(layer.out_proj), z.shape[-2] * z.shape[-1])
             summed = head_results(z.float(), weight).sum(-2) + (0 if bias is None else bias.float())
-            if layer.attn_post_norm is not None:
-                summed = shadow.get_submodule(layer.attn_post_norm)(summed.to(z.dtype))
-            error = _relative(summed * layer.attn_scale, attn)
+            error = _relative(summed.reshape(projected.shape), projected)
             heads = max(heads, error)
             if error > 10 * limit:
-                missing |= {(kind, index): "the sum over heads is not attn_out" for kind in ("z", "result")}
+                missing |= {
+                    (kind, index): "the sum over heads is not what the projection gave" for kind in ("z", "result")
+                }
         if pattern is not None and v is not None and attended is not None:
             error = _relative(mix(pattern, v.transpose(1, 2)), attended)
             mixed = max(mixed, error)
             if error > 10 * limit:
                 missing |= {(kind, index): "pattern @ v is not what attention gave" for kind in ("pattern", "scores")}
-    return {"residual adds up": stream, "heads add up to attn_out": heads, "pattern @ v is attention's output": mixed}
+    return {
+        "residual adds up": stream,
+        "heads add up to the projection": heads,
+        "pattern @ v is attention's output": mixed,
+    }
 
 
 def _random_writes(shadow: Any, parts: Architecture, ids: torch.Tensor, keys: list[Key], missing: Missing) -> None:
-    """Each row of a batch overwrites one kind of site at the last position; what the next layer reads there must move.
+    """Each row of a batch overwrites one kind of site at the last positions; what the next layer reads must move.
 
     All rows enter every layer with the values of row 0, so that what one row shows is the work of one site in one
     layer; the next layer's input (after the last layer: the logits) is compared before it is made equal again.
     """
-    keep = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(shadow.forward).parameters else {}
+    keep = {"logits_to_keep": _WRITTEN} if "logits_to_keep" in inspect.signature(shadow.forward).parameters else {}
     generator = torch.Generator().manual_seed(0)
     rows = {kind: row for row, kind in enumerate(dict.fromkeys(kind for kind, _ in keys), start=1)}
     # A written residual stream shows one layer later than what is written inside a layer.
@@ -173,9 +185,9 @@ def _random_writes(shadow: Any, parts: Architecture, ids: torch.Tensor, keys: li
 
     def compare(kinds: Callable[[str], bool], layer: int, after: torch.Tensor) -> None:
         """Note the rows that are still what row 0 is."""
-        last = after[:, -1].float()
-        floor = 32 * torch.finfo(after.dtype).eps * last[0].abs().max()
-        moved = (last - last[0]).abs().flatten(1).amax(-1) > floor
+        late = after[:, -_WRITTEN:].float()
+        floor = 32 * torch.finfo(after.dtype).eps * late[0].abs().amax(-1, keepdim=True)
+        moved = ((late - late[0]).abs() > floor).flatten(1).any(-1)
         for kind, row in rows.items():
             if kinds(kind) and ((kind, layer) in wanted or (kind, None) in wanted) and not bool(moved[row]):
                 missing[kind, layer] = "a random value written there changes nothing after it"
@@ -183,7 +195,7 @@ def _random_writes(shadow: Any, parts: Architecture, ids: torch.Tensor, keys: li
     def write(kind: str, value: torch.Tensor) -> torch.Tensor:
         value = value.clone()
         row = rows[kind]
-        target = value[row, :, -1] if kind in ("scores", "pattern") else value[row, -1]
+        target = value[row, :, -_WRITTEN:] if kind in ("scores", "pattern") else value[row, -_WRITTEN:]
         noise = torch.randn(target.shape, generator=generator).to(value)
         if kind == "pattern":
             target.copy_(torch.softmax(3 * noise, dim=-1))

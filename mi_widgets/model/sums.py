@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 import torch
@@ -73,22 +73,27 @@ class Halves:
 
     Attributes:
         first: what attention (or what stands in its place) adds; None when nothing does.
-        second: what the MLP adds; None when nothing does.
+        second: what the MLP adds; None when nothing does, or when no module's output is what it adds.
         parallel: both read the layer's input.
+        norms: in post-norm blocks the two norms that the stream passes, one after each addition.
+        open: something reads the stream after `first`, and what is added after that is no single module's output.
     """
 
     first: Term | None = None
     second: Term | None = None
     parallel: bool = False
+    norms: tuple[str, str] | None = None
+    open: bool = False
 
 
-def halves(layer: Call, inside: Sequence[Call], mixer: Call | None, scales: Scales) -> Halves | None:
+def halves(layer: Call, inside: Sequence[Call], mixer: Call | None, norms: Set[str], scales: Scales) -> Halves | None:
     """Find the one or two terms that take a layer's input to its output.
 
     Args:
         layer: the layer's call.
-        inside: the calls it made, in the order in which they returned.
+        inside: the calls it made of modules that run once per pass, in the order in which they returned.
         mixer: the attention's call, or None in a layer without attention.
+        norms: paths of modules that could be norms.
         scales: factors the family may use.
 
     Returns:
@@ -98,6 +103,8 @@ def halves(layer: Call, inside: Sequence[Call], mixer: Call | None, scales: Scal
     inside = [c for c in inside if c.x.is_floating_point() and c.y.is_floating_point()]
     wide = [c for c in reversed(inside) if c.y.numel() == before.numel() and c.y.shape[-1] == before.shape[-1]]
     since = 0 if mixer is None else mixer.end
+    last = next((c for c in wide if c.path in norms and misfit(c.y, after) < 1), None)
+    half_open = None
     # In sequence: somebody reads the input plus a first term, and a second term takes that to the output.
     readers = sorted((c for c in inside if c.x.numel() == before.numel() and c.start > since), key=lambda c: c.start)
     for reader in readers:
@@ -107,9 +114,17 @@ def halves(layer: Call, inside: Sequence[Call], mixer: Call | None, scales: Scal
         if first is None and mixer is not None:
             # Families that add the stream inside their attention module: the term is one of its own parts.
             first = scales.term(reader.x, before, (c for c in wide if mixer.start < c.start and c.end < reader.start))
-        second = first and scales.term(after, reader.x, (c for c in wide if c.end > reader.start))
-        if first is not None and second is not None:
+        if first is None:
+            continue
+        rest = [c for c in wide if c.end > reader.start]
+        second = scales.term(after, reader.x, rest)
+        if second is not None:
             return Halves(first, second)
+        if last is not None and reader.path in norms and reader.path != last.path:
+            second = scales.term(last.x, reader.y, (c for c in rest if c.start > reader.end and c.end < last.start))
+            if second is not None:
+                return Halves(first, second, norms=(reader.path, last.path))
+        half_open = half_open or (Halves(first, open=True) if last is None else None)
     if mixer is not None:
         around = [c for c in wide if c.start <= mixer.start and mixer.end <= c.end]
         apart = [c for c in wide if c.end < mixer.start or mixer.end < c.start]
@@ -118,6 +133,6 @@ def halves(layer: Call, inside: Sequence[Call], mixer: Call | None, scales: Scal
             if two is not None:
                 return Halves(Term(one, 1.0), two, parallel=True)
     only = scales.term(after, before, wide)
-    if only is None:
-        return None
-    return Halves(first=only) if mixer is not None else Halves(second=only)
+    if only is not None:
+        return Halves(first=only) if mixer is not None else Halves(second=only)
+    return half_open
