@@ -301,8 +301,9 @@ class Tokenizer:
         self._check(ids)
         pieces = tuple(self.piece(i) for i in ids)
         text = self._decoded(ids) if given is None else given
-        # Of ids the last piece tells: decoders strip whitespace, and what follows a special token is no text's end.
-        ending = given if given is not None else "" if ids[-1] in self.special else text.rstrip() + _tail(pieces[-1])
+        # Decoders may drop whitespace at the end, pieces keep it; a special token there ends no text.
+        tail = "" if ids[-1] in self.special else _tail(text) or _tail("".join(pieces))
+        ending = given if given is not None else text.rstrip() + tail
         return Tokens(
             text=text,
             ids=tuple(ids),
