@@ -26,7 +26,8 @@ def prompts_of(model: Model, prompts: Any, bos: bool | None) -> Batch:
         several = [given] if all(whole(p) is not None for p in given) else list(given)
     else:
         raise BadInput(
-            f"A prompt is text, token ids, or a list of these, not {prompts!r}.", hint="Write at least one word."
+            f"A prompt is text, token ids, or a list of these, not {prompts!r}.",
+            hint="Give its 'input_ids'." if hasattr(given, "keys") else "Write at least one word.",
         )
     return Batch.of([model.tokens(p, bos) for p in several], model.text.pad_id)
 

@@ -44,6 +44,9 @@ class Experiment(LiveQuestion):
         answer_position: where the answer is read, in the prompt's own tokens; one, or one per prompt.
         bos: None = what the tokenizer does; True / False forces one beginning token / none.
 
+    What is odd about prompts and answers (an unknown word, a trailing space, a beginning token too many or too few, an
+    answer without its space) is warned of here, and stands in the provenance of results and in every widget.
+
     Raises:
         BadInput, AnswerNotSingleToken, PromptMismatch: says what was wrong and what to do.
 
@@ -168,6 +171,7 @@ class Experiment(LiveQuestion):
 
         Raises:
             Cancelled: it was cancelled.
+            NotFinite: no cell gives a number. One that gives none among others is NaN, and `provenance.notes` says why.
             SiteUnavailable: the model has no such site.
             PromptMismatch: the prompts do not pair position by position.
             BadInput: numbers out of range, or base prompts of different length in a sweep over positions.

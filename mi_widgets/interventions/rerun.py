@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 
-from ..errors import BadInput, EditNeverFired, PromptMismatch
+from ..errors import BadInput, EditNeverFired, NotFinite, PromptMismatch
 from ..model.access import Key, Visitor
 from ..model.architecture import GLOBAL_SITES, HEAD_SITES
 from ..model.handle import Model
@@ -173,6 +174,8 @@ def visitor_of(model: Model, batch: Batch, edit: Edit, key: Key, source: Source 
         key: the (site, layer) it does it at.
         source: the run it reads, for edits that read one by name.
         fired: a one-element list.
+
+    The function raises `NotFinite` for finite numbers that are too large to be squared.
     """
     kind = key[0]
     heads = _heads(model, edit)
@@ -225,9 +228,28 @@ def visitor_of(model: Model, batch: Batch, edit: Edit, key: Key, source: Source 
                 whole[:, heads] = changed
                 changed = whole
             view[row, place.columns] = changed
+        _require_squares(edit, kind, new)
         return new
 
     return visitor
+
+
+def _require_squares(edit: Edit, kind: str, value: torch.Tensor) -> None:
+    """Raise when an edit writes numbers whose squares overflow: a norm divides by their mean, and would give zeros.
+
+    NaN and infinity themselves are found in the logits, and named there.
+    """
+    if kind in ("scores", "pattern", "logits"):
+        return
+    largest = float(value.abs().max())
+    # Norms reckon in float32 where the model does not.
+    wide = torch.promote_types(value.dtype, torch.float32)
+    if math.isfinite(largest) and largest > (torch.finfo(wide).max / value.shape[-1]) ** 0.5:
+        kept = str(wide).removeprefix("torch.")
+        raise NotFinite(
+            f"{edit} writes {largest:.2g}: the square is past {kept}, and a norm would make zeros of all that is there.",
+            hint="Look at the edit's source and strength.",
+        )
 
 
 def pairing(edit: Edit, base: str, sources: Sources) -> frozenset[int] | None:

@@ -150,6 +150,23 @@ def test_an_edit_that_brings_it_about_further_on():
     assert "float32" in message
 
 
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_finite_numbers_too_large_to_be_squared(family):
+    """A norm gives zeros for them: logits that are finite, and those of no direction that was patched in."""
+    exp = experiment(wrapped(family))
+
+    def patched(alpha):
+        return exp.run(mi.Patch("resid_pre", 1, position=10, alpha=alpha))
+
+    # Far out only the direction is left, so that further out changes nothing ...
+    torch.testing.assert_close(patched(1e8).logits, patched(1e15).logits, atol=1e-3, rtol=1e-3)
+    # ... until the squares overflow.
+    message = said(lambda: patched(1e25))
+    assert "patch L1.resid_pre@10 writes" in message
+    assert "the square is past float32" in message
+    assert "L1.resid_pre at position 10" in said(lambda: patched(1e38))
+
+
 def test_an_edit_is_not_blamed_for_what_was_there():
     exp = experiment(hot(torch.float16))
     exp_model = exp.model
