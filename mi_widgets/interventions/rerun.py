@@ -247,7 +247,7 @@ def _require_squares(edit: Edit, kind: str, value: torch.Tensor) -> None:
     if math.isfinite(largest) and largest > (torch.finfo(wide).max / value.shape[-1]) ** 0.5:
         kept = str(wide).removeprefix("torch.")
         raise NotFinite(
-            f"{edit} writes {largest:.2g}: the square is past {kept}, and a norm would make zeros of all that is there.",
+            f"{edit} writes {largest:.2g}: the square is past {kept}, and a norm would make zeros of all there is.",
             hint="Look at the edit's source and strength.",
         )
 
