@@ -39,12 +39,13 @@ def projection_of(module: nn.Module, width: int) -> tuple[torch.Tensor, torch.Te
     Returns:
         weight [width, d_model] and bias [d_model] or None.
     """
-    weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
-    plain = isinstance(weight, torch.Tensor) and weight.ndim == 2 and weight.is_floating_point() and not weight.is_meta
-    if plain and isinstance(module, Conv1D) and weight.shape[0] == width:
-        return weight, bias
-    if plain and isinstance(module, nn.Linear) and weight.shape[1] == width:
-        return weight.T, bias
+    weight: Any = getattr(module, "weight", None)
+    bias: torch.Tensor | None = getattr(module, "bias", None)
+    if isinstance(weight, torch.Tensor) and weight.ndim == 2 and weight.is_floating_point() and not weight.is_meta:
+        if isinstance(module, Conv1D) and weight.shape[0] == width:
+            return weight, bias
+        if isinstance(module, nn.Linear) and weight.shape[1] == width:
+            return weight.T, bias
     like = next(p for p in module.parameters() if p.is_floating_point())
     with torch.no_grad():
         # Its forward alone: hooks on the module are not asked.

@@ -132,7 +132,8 @@ class _Trace:
         terms = Terms(given.get("attn_mask"), given.get("scale"), causal=bool(given.get("is_causal")))
 
         def run(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-            return func(q, k, v, **given).transpose(1, 2)  # type: ignore[no-any-return]
+            out: torch.Tensor = func(q, k, v, **given)
+            return out.transpose(1, 2)
 
         out = attend(self.state, query, key, value, terms, run)
         if self.note is not None:

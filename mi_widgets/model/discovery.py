@@ -42,7 +42,7 @@ def discover(shadow: Any, ids: torch.Tensor) -> Architecture:
         ids: [1, position] int64, at least 4 tokens.
 
     Raises:
-        UnsupportedArchitecture: no layers, or no unembedding; says what was found.
+        UnsupportedArchitecture: no layers, several streams, or no unembedding; says what was found.
         NotFinite: the model's logits are not finite; names the first module.
     """
     name = type(shadow).__name__
@@ -62,7 +62,7 @@ def discover(shadow: Any, ids: torch.Tensor) -> Architecture:
     config = shadow.config.get_text_config() if hasattr(shadow.config, "get_text_config") else shadow.config
     floats = [v for v in config.to_dict().values() if isinstance(v, (int, float)) and not isinstance(v, bool) and v]
     scales = Scales(tuple(float(v) for v in floats))
-    calls = _layers(shadow, seen, int(config.num_hidden_layers))
+    calls = _layers(shadow, seen, int(config.num_hidden_layers), ids.shape)
     layers = []
     for call in calls:
         held = {c.path for c in seen.inside(call)}
@@ -143,20 +143,37 @@ def _watch(shadow: Any, ids: torch.Tensor) -> _Watched:
     return _Watched(seen, by_module, logits.detach(), kernel, by_interface)
 
 
-def _layers(shadow: nn.Module, seen: Pass, n_layers: int) -> list[Call]:
-    """The call of each layer: the outermost list of that many blocks which all ran once on the stream."""
-    found = []
+def _layers(shadow: nn.Module, seen: Pass, n_layers: int, shape: torch.Size) -> list[Call]:
+    """The call of each layer: the outermost list of that many blocks which all ran once on the stream.
+
+    Args:
+        shadow: the model.
+        seen: its pass.
+        n_layers: how many its config says.
+        shape: rows and positions that entered.
+    """
+    name, found = type(shadow).__name__, []
     for path, module in shadow.named_modules():
-        if isinstance(module, nn.ModuleList):
-            found.append(f"{path} ({len(module)})")
-            if len(module) == n_layers and all(any(True for _ in block.children()) for block in module):
-                calls = [seen.one(f"{path}.{i}") for i in range(n_layers)]
-                runs = [call for call in calls if call is not None and call.x.shape == call.y.shape]
-                if len(runs) == n_layers:
-                    return runs
+        if not isinstance(module, nn.ModuleList):
+            continue
+        found.append(f"{path} ({len(module)})")
+        if len(module) != n_layers or not all(any(True for _ in block.children()) for block in module):
+            continue
+        calls = [seen.one(f"{path}.{i}") for i in range(n_layers)]
+        runs = [call for call in calls if call is not None and call.x.shape == call.y.shape]
+        if len(runs) < n_layers:
+            continue
+        odd = next((c.x.shape for c in runs if c.x.ndim != 3 or c.x.shape[:2] != shape), None)
+        if odd is None:
+            return runs
+        raise UnsupportedArchitecture(
+            f"The layers of {name} pass on a tensor of {list(odd)} for an input of {list(shape)}: several residual "
+            "streams side by side, or another order of axes.",
+            hint="Models with one residual stream [row, position, d_model] are supported.",
+        )
     raise UnsupportedArchitecture(
-        f"{type(shadow).__name__} has no list of {n_layers} layers that each run once per pass and keep the shape of "
-        f"the residual stream; lists found: {', '.join(found) or 'none'}.",
+        f"{name} has no list of {n_layers} layers that each run once per pass and keep the shape of the residual "
+        f"stream; lists found: {', '.join(found) or 'none'}.",
         hint="Decoder-only causal language models are supported.",
     )
 
@@ -200,7 +217,7 @@ def _layer(
         if _mixes_positions(shadow.get_submodule(only.call.path), only.call):
             sums = Halves(first=only)
     if sums is None:
-        why = "no modules' outputs add up to what this layer writes"
+        why = "no modules' outputs add up to what this layer writes: its stream is scaled or mixed, or has more terms"
         reasons |= dict.fromkeys(("attn_out", "resid_mid", "mlp_out"), why)
     else:
         parts = _with_sums(parts, sums, inside, reasons, nature)

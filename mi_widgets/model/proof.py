@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -216,11 +217,7 @@ def _random_writes(shadow: Any, parts: Architecture, ids: torch.Tensor, keys: li
 
         return visitor
 
-    visitors: dict[Key, Visitor] = {
-        key: (lambda value, kind=key[0]: write(kind, value))
-        for key in keys
-        if key[0] != "resid_pre"  # type: ignore[misc]
-    }
+    visitors: dict[Key, Visitor] = {key: partial(write, key[0]) for key in keys if key[0] != "resid_pre"}
     visitors |= {("resid_pre", i): enter(i) for i in range(parts.n_layers)}
     with visiting(shadow, parts, visitors):
         logits = shadow(input_ids=ids.expand(len(rows) + 1, -1), use_cache=False, **keep).logits
