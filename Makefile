@@ -70,6 +70,10 @@ test-lab: $(STAMPS)/overlays build chromium ## Tests in a real JupyterLab, Noteb
 bench: $(STAMPS)/overlays build ## Benchmarks
 	$(PY) -m pytest tests/benchmarks -s
 
+.PHONY: models
+models: $(STAMPS)/install-dev ## Prove every decoder family of the installed transformers and write MODELS.md
+	@$(PY) -m tests.families
+
 .PHONY: picture
 picture: $(STAMPS)/overlays build chromium ## Make the README's picture anew
 	$(PY) -m tests.browser.lab.picture

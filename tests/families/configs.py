@@ -40,7 +40,7 @@ _SHARED: dict[str, Any] = {
     "head_dim": 12,
     **dict.fromkeys(("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size"), 52),
     **dict.fromkeys(("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"), 64),
-    **dict.fromkeys(("sliding_window", "sliding_window_size", "window_size", "attention_chunk_size"), WINDOW),
+    **dict.fromkeys(("sliding_window", "sliding_window_size", "window_size"), WINDOW),
     "bos_token_id": 1,
     "eos_token_id": None,
     "pad_token_id": 0,
@@ -83,6 +83,7 @@ _SHARED: dict[str, Any] = {
     **dict.fromkeys(("mamba_chunk_size", "chunk_size"), 8),
     **dict.fromkeys(("lru_width",), 32),
     "attention_window_size": WINDOW,
+    "attention_chunk_size": 7,
     # Sparse attention: fewer keys than a prompt has.
     "index_topk": 6,
     "index_head_dim": 8,
