@@ -228,15 +228,21 @@ CHANGES: dict[str, dict[str, Any]] = {
     "stablelm": {"use_qkv_bias": True, "qk_layernorm": True},
     "xlm": {"emb_dim": 32, "causal": True},
     "xmod": {"default_language": "en_XX"},
-    "zamba": {"num_hidden_layers": 4, "layers_block_type": ["linear_attention", "hybrid"] * 2},
+    "zamba": {
+        "num_hidden_layers": 5,
+        "layers_block_type": ["linear_attention", "hybrid", "linear_attention", "hybrid", "linear_attention"],
+    },
     "zaya": {"num_experts_per_tok": 1, "router_hidden_size": 10},
 }
 
 
 def _by_layer(default: list[Any]) -> list[Any]:
     """A value per layer for a short model: each kind that the default has, then again from the first."""
-    kinds = list(dict.fromkeys(default)) if isinstance(default[0], str) else default
-    return (kinds * LAYERS)[: max(LAYERS, len(kinds)) if isinstance(default[0], str) else LAYERS]
+    if not isinstance(default[0], str):
+        return default[:LAYERS]
+    kinds = list(dict.fromkeys(default))
+    # Never as many layers as heads.
+    return (kinds * LAYERS)[: LAYERS if len(kinds) <= LAYERS else len(kinds) + 1]
 
 
 def _rope(default: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ import transformers
 from mi_widgets.model.architecture import SITES
 
 from .offered import excluded
-from .walk import Row
+from .walk import Lack, Row
 
 MODELS = Path(__file__).parents[2] / "MODELS.md"
 SUPPORTED = Path(__file__).with_name("supported.txt")
@@ -31,8 +32,11 @@ MLPs by watching it run, and prove on a few tokens what they found. What holds i
 its reason (`model.architecture`, `mi-widgets doctor`). This page is what that gave on a tiny random model of every
 decoder family that transformers offers. `make models` writes it; do not edit it by hand.
 
-Made with {versions}. The models have three or four layers, four heads, all widths different, weights drawn at
-1/√fan-in, biases and norm gains drawn too, and multipliers other than 1 wherever a family has them.
+Made with {versions}.
+
+The models have three or four layers (hybrids: at least one of each kind), four heads, and widths that are all
+different. Weights are drawn at 1/√fan-in, biases and norm gains too, and multipliers are not 1 where a family has
+them.
 
 | outcome | families | meaning |
 |---|---:|---|
@@ -109,7 +113,7 @@ def _section(title, rows, table, *more) -> str:
 
 
 def _proven_table(rows: list[Row], last: str) -> str:
-    head = ("family", "class", "layers with attention", "where", *GROUPS, "error", last)
+    head = ("family", "class", "layers with attention", "attention at", *GROUPS, "error", last)
     return _table(
         head,
         (
@@ -117,14 +121,25 @@ def _proven_table(rows: list[Row], last: str) -> str:
                 f"`{row.family}`",
                 row.model,
                 f"{row.attending} of {row.layers}",
-                f"`{row.attention}`" if row.attention else "",
+                _where(row),
                 *(marks(row, group) for group in GROUPS),
                 f"{row.worst:.0e}",
-                "; ".join(str(lack) for lack in sorted(row.lacks, key=lambda lack: lack.by_nature)),
+                "; ".join(_briefly(lack) for lack in sorted(row.lacks, key=lambda lack: lack.by_nature)),
             ]
             for row in rows
         ),
     )
+
+
+def _where(row: Row) -> str:
+    """The output projection alone where it is part of the attention module."""
+    attention, _, projection = row.attention.partition(" → ")
+    return f"`{projection if projection.startswith(attention) else row.attention}`" if row.attention else ""
+
+
+def _briefly(lack: Lack) -> str:
+    """Without what the reason goes on to explain or advise."""
+    return str(replace(lack, reason=lack.reason.partition(": ")[0]))
 
 
 def _reason_table(rows: list[Row]) -> str:

@@ -43,7 +43,7 @@ class Lack:
     by_nature: bool
 
     def __str__(self) -> str:
-        where = f" in layer {', '.join(map(str, self.layers))}" if self.layers else ""
+        where = f" in layer{'s' * (len(self.layers) > 1)} {', '.join(map(str, self.layers))}" if self.layers else ""
         return f"{', '.join(self.sites)}{where}: {self.reason}"
 
 
