@@ -46,10 +46,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _list() -> None:
+    from mi_widgets.model.shipped import checkpoints
     from mi_widgets.zoo import names, path, recipe
 
     for name in names():
-        sys.stdout.write(f"{name}  {recipe.load(name).summary}\n    {path(name)}\n")
+        steps = ", ".join(map(str, checkpoints(name)))
+        sys.stdout.write(f"{name}  {recipe.load(name).summary}\n    {path(name)}\n    training steps: {steps}\n")
 
 
 def _train(name: str, seeds: list[int] | None, out: Path | None) -> None:

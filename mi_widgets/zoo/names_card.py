@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mi_widgets.zoo.markdown import at, heads, label, made, rows, two
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping
 
 NOTABLE_DIRECT = 0.5
 NOTABLE_RECOVERED = 0.1
@@ -66,7 +68,7 @@ record of the training, with the seeds that do not ship, in `training.json`.
 def _try(figures: Mapping[str, Any]) -> str:
     demo = figures["demo"]
     difference = demo["logit_difference"]
-    table = _rows(
+    table = rows(
         ("prompt", "text", f'logit of "{demo["answer"]}" minus "{demo["distractor"]}"'),
         ((kind, demo[kind], f"{difference[kind]:+.2f}") for kind in ("clean", "swapped", "third")),
     )
@@ -83,7 +85,7 @@ met in a training sentence. The clean prompt as tokens, `Ġ` being a space:
 
 def _tasks(figures: Mapping[str, Any]) -> str:
     tasks, held = figures["tasks"], figures["held_out"]
-    table = _rows(
+    table = rows(
         ("task", "example, answers in bold", "share of training", "questions", "accuracy"),
         (
             (name, _EXAMPLES[name], f"{100 * task['share']:.0f} %", task["questions"], f"{task['accuracy']:.3f}")
@@ -146,7 +148,7 @@ Recovered by the residual stream entering a layer, at one position:
 def _where(scenes: Mapping[str, Any]) -> str:
     s2, end = (scenes["recovered_from_swapped"]["resid_pre"][role] for role in ("s2", "end"))
     listed = "; ".join(
-        f"layer {layer}: {_two(a)} and {_two(b)}" for layer, (a, b) in enumerate(zip(s2, end, strict=True))
+        f"layer {layer}: {two(a)} and {two(b)}" for layer, (a, b) in enumerate(zip(s2, end, strict=True))
     )
     return (
         "**Where the answer is.** Patching the residual stream that enters a layer from the clean into the\n"
@@ -160,8 +162,8 @@ def _first(scenes: Mapping[str, Any]) -> str:
     if not heads:
         return "**Who gives.** No head that carries the answer reads the giver from the end."
     listed = ";\n".join(
-        f"{_label(head)} attends from the end to s2 with {_at(attention['end_to_s2'], head):.2f}, writes"
-        f" {_at(scenes['direct']['heads'], head):+.2f} itself, and its z recovers {_at(recovered, head):.2f}"
+        f"{label(head)} attends from the end to s2 with {at(attention['end_to_s2'], head):.2f}, writes"
+        f" {at(scenes['direct']['heads'], head):+.2f} itself, and its z recovers {at(recovered, head):.2f}"
         for head in heads
     )
     return f"**Who gives.** {listed}."
@@ -172,24 +174,24 @@ def _then(scenes: Mapping[str, Any]) -> str:
     swapped = scenes["giver_readers_swapped"]
     known = [tuple(head) for head in swapped["heads"]]
     writers = sorted(
-        (head for head in _heads(direct) if _at(direct, head) >= NOTABLE_DIRECT and head not in known),
-        key=lambda head: -_at(direct, head),
+        (head for head in heads(direct) if at(direct, head) >= NOTABLE_DIRECT and head not in known),
+        key=lambda head: -at(direct, head),
     )
     if not writers:
         return "**Who receives.** No other head writes much of the answer."
     listed = ";\n".join(
-        f"{_label(head)} attends from the end to io with {_at(attention['end_to_io'], head):.2f} and to s1 with"
-        f" {_at(attention['end_to_s1'], head):.2f}, and writes {_at(direct, head):+.2f}"
+        f"{label(head)} attends from the end to io with {at(attention['end_to_io'], head):.2f} and to s1 with"
+        f" {at(attention['end_to_s1'], head):.2f}, and writes {at(direct, head):+.2f}"
         for head in writers
     )
     text = f"**Who receives.** {listed}."
     if not known:
         return text
     turned = "; ".join(
-        f"{_label(head)} {_at(swapped['end_to_io'], head):.2f} to io and {_at(swapped['end_to_s1'], head):.2f} to s1"
+        f"{label(head)} {at(swapped['end_to_io'], head):.2f} to io and {at(swapped['end_to_s1'], head):.2f} to s1"
         for head in writers
     )
-    names = " and ".join(_label(head) for head in known)
+    names = " and ".join(label(head) for head in known)
     return f"""{text}
 
 **Does the first decide the second?** With nothing changed in the clean run but the z of {names},
@@ -202,28 +204,28 @@ def _table(scenes: Mapping[str, Any]) -> str:
     swapped, third = (scenes[f"recovered_from_{base}"]["z"] for base in ("swapped", "third"))
     edges = ("s2_to_io", "s2_to_s1", "s2_to_s2", "end_to_s2", "end_to_io", "end_to_s1")
     names = (edge.replace("_", " ") for edge in edges)
-    return _rows(
+    return rows(
         ("head", *names, "direct", "recovered from swapped", "recovered from third"),
         (
             (
-                _label(head),
-                *(f"{_at(attention[edge], head):.2f}" for edge in edges),
-                f"{_at(direct, head):+.2f}",
-                _two(_at(swapped, head)),
-                _two(_at(third, head)),
+                label(head),
+                *(f"{at(attention[edge], head):.2f}" for edge in edges),
+                f"{at(direct, head):+.2f}",
+                two(at(swapped, head)),
+                two(at(third, head)),
             )
-            for head in _heads(direct)
-            if abs(_at(direct, head)) >= NOTABLE_DIRECT
-            or max(abs(_at(swapped, head)), abs(_at(third, head))) >= NOTABLE_RECOVERED
+            for head in heads(direct)
+            if abs(at(direct, head)) >= NOTABLE_DIRECT
+            or max(abs(at(swapped, head)), abs(at(third, head))) >= NOTABLE_RECOVERED
         ),
     )
 
 
 def _recovered_table(scenes: Mapping[str, Any]) -> str:
-    return _rows(
+    return rows(
         ("base", "position", "layer 0", "layer 1", "layer 2", "layer 3"),
         (
-            (base, role, *(_two(value) for value in row))
+            (base, role, *(two(value) for value in row))
             for base in ("swapped", "third")
             for role, row in scenes[f"recovered_from_{base}"]["resid_pre"].items()
         ),
@@ -259,7 +261,6 @@ put in front, `<eos>` ends a text, `<pad>` pads on the left, an unknown word is 
 
 
 def _training(text: Mapping[str, Any], training: Mapping[str, Any]) -> str:
-    made = training["made_with"]
     header = (
         "seed",
         "loss",
@@ -271,7 +272,7 @@ def _training(text: Mapping[str, Any], training: Mapping[str, Any]) -> str:
         "strongest head",
         "preference",
     )
-    table = _rows(
+    table = rows(
         header,
         (
             (
@@ -290,13 +291,7 @@ def _training(text: Mapping[str, Any], training: Mapping[str, Any]) -> str:
     )
     return f"""## Training
 
-{training["steps"]} steps of AdamW from seed {training["seed"]} on one CPU thread, a few minutes
-({made["machine"]}, Python {made["python"]}, torch {made["torch"]}, transformers {made["transformers"]});
-stored in float16. Again with
-
-    python -m mi_widgets.zoo train tiny-names --seed {training["seed"]}
-
-which gives the same weights on the same software and processor, and others of the same kind elsewhere.
+{made("tiny-names", training)}
 The recipe is `mi_widgets/zoo/tiny_names.py`. Every seed that was trained with it:
 
 {table}
@@ -312,26 +307,3 @@ Read the choice with care: the recipe was settled on, and the end position count
 had been looked at. Three other recipes (several scenes in a row, a quarter of the rows full, single sentences) were
 tried and grew other circuits, one of them in two hops; the seeds above differ among themselves too.
 """
-
-
-def _two(value: float) -> str:
-    """Two decimals, and no minus sign before a zero."""
-    return f"{round(value, 2) + 0.0:.2f}"
-
-
-def _rows(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
-
-
-def _heads(grid: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
-    return [(layer, head) for layer, row in enumerate(grid) for head in range(len(row))]
-
-
-def _at(grid: Sequence[Sequence[float]], head: tuple[int, int]) -> float:
-    return grid[head[0]][head[1]]
-
-
-def _label(head: tuple[int, int]) -> str:
-    return f"L{head[0]}H{head[1]}"

@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-MODULES: Mapping[str, str] = {"tiny-names": "mi_widgets.zoo.tiny_names"}
+MODULES: Mapping[str, str] = {
+    "tiny-names": "mi_widgets.zoo.tiny_names",
+    "tiny-induction": "mi_widgets.zoo.tiny_induction",
+    "tiny-addition": "mi_widgets.zoo.tiny_addition",
+}
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """AdamW with linear warm-up, then a cosine to zero.
+    """AdamW with linear warm-up, a stretch at the peak rate, then a cosine to zero.
 
     Attributes:
         steps: Optimiser steps.
@@ -31,6 +35,7 @@ class Schedule:
         weight_decay: On matrices and embeddings; biases and norms have none.
         warmup: Steps of linear warm-up.
         clip: Largest norm of the gradient.
+        hold: Steps at the peak rate between warm-up and cosine.
     """
 
     steps: int
@@ -39,6 +44,7 @@ class Schedule:
     weight_decay: float
     warmup: int
     clip: float
+    hold: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,9 @@ class Recipe:
         merit: One number from the figures; of several seeds the greatest is kept.
         headline: The few figures that the table of seeds shows.
         card: The model card's text, from the figures and the record of the training.
+        keep: Training steps, before the last, whose weights are saved as well; 0 is the untrained model.
+        score_every: Steps between two scores.
+        loss: The loss of a batch, a scalar in nats; None is `train.loss_of`.
     """
 
     name: str
@@ -86,6 +95,9 @@ class Recipe:
     merit: Callable[[Mapping[str, Any]], float]
     headline: Callable[[Mapping[str, Any]], Mapping[str, float]]
     card: Callable[[Mapping[str, Any], Mapping[str, Any]], str]
+    keep: tuple[int, ...] = ()
+    score_every: int = 250
+    loss: Callable[[PreTrainedModel, Batch], torch.Tensor] | None = None
 
 
 def load(name: str) -> Recipe:

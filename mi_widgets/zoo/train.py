@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
     from mi_widgets.zoo.recipe import Batch, Recipe, Schedule
-
-SCORE_EVERY = 250
 
 
 @dataclass(frozen=True)
@@ -32,19 +30,22 @@ class Trained:
         tokenizer: Its tokenizer.
         losses: The weighted loss of each step, in nats.
         scores: `(step, score)` along the way; the last one is the finished model's.
+        kept: `{step: weights}`, float32, of the steps that the recipe keeps besides the last.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
     losses: tuple[float, ...]
     scores: tuple[tuple[int, float], ...]
+    kept: Mapping[int, Mapping[str, torch.Tensor]] = field(default_factory=dict)
 
 
 def rate_at(schedule: Schedule, step: int) -> float:
-    """The learning rate of a step, counted from 0: linear warm-up, then a cosine to zero."""
+    """The learning rate of a step, counted from 0: linear warm-up, the peak for a while, then a cosine to zero."""
     if step < schedule.warmup:
         return schedule.rate * (step + 1) / schedule.warmup
-    done = (step - schedule.warmup) / max(1, schedule.steps - schedule.warmup)
+    start = schedule.warmup + schedule.hold
+    done = max(0, step - start) / max(1, schedule.steps - start)
     return schedule.rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
@@ -110,8 +111,9 @@ def train(
     with one_thread(seed):
         tokenizer = recipe.tokenizer()
         model = recipe.model(tokenizer).train()
-        matrices = [p for p in model.parameters() if p.ndim > 1]
-        vectors = [p for p in model.parameters() if p.ndim <= 1]
+        trained = [p for p in model.parameters() if p.requires_grad]
+        matrices = [p for p in trained if p.ndim > 1]
+        vectors = [p for p in trained if p.ndim <= 1]
         optimiser = torch.optim.AdamW(
             [
                 {"params": matrices, "weight_decay": recipe.schedule.weight_decay},
@@ -122,28 +124,39 @@ def train(
         )
         losses: list[float] = []
         scores: list[tuple[int, float]] = []
+        kept = {0: _weights(model)} if 0 in recipe.keep else {}
         source = recipe.batches(tokenizer, seed)
         for step in range(count):
             for group in optimiser.param_groups:
                 group["lr"] = rate_at(recipe.schedule, step)
-            loss = loss_of(model, next(source))
+            loss = (recipe.loss or loss_of)(model, next(source))
             optimiser.zero_grad(set_to_none=True)
             # The model was built here and is nobody else's, so its .grad fields are free to use.
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.schedule.clip)
+            torch.nn.utils.clip_grad_norm_(trained, recipe.schedule.clip)
             optimiser.step()
             losses.append(float(loss.detach()))
-            if (step + 1) % SCORE_EVERY == 0 or step + 1 == count:
+            if (step + 1) % recipe.score_every == 0 or step + 1 == count:
                 model.eval()
                 scores.append((step + 1, recipe.score(model, tokenizer)))
                 model.train()
+            if step + 1 in recipe.keep:
+                kept[step + 1] = _weights(model)
             if progress is not None:
                 progress(step + 1, count, losses[-1], scores[-1][1] if scores else float("nan"))
-        return Trained(model.eval(), tokenizer, tuple(losses), tuple(scores))
+        return Trained(model.eval(), tokenizer, tuple(losses), tuple(scores), kept)
+
+
+def _weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
 def save(trained: Trained, folder: Path) -> None:
     """Write a Hugging Face folder: configuration, float16 safetensors, tokenizer.
+
+    A kept step is the *variant* `step600` of the folder: `model.step600.safetensors`, which shares
+    configuration and tokenizer with the finished model and loads with
+    `AutoModelForCausalLM.from_pretrained(folder, variant="step600")`.
 
     The model passed in stays float32.
     """
@@ -154,4 +167,7 @@ def save(trained: Trained, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     half: Any = copy.deepcopy(trained.model)
     half.to(torch.float16).save_pretrained(folder)
+    for step, weights in trained.kept.items():
+        half.load_state_dict(weights)
+        half.save_pretrained(folder, variant=f"step{step}")
     trained.tokenizer.save_pretrained(folder)

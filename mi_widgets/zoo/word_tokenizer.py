@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 PAD, BOS, EOS, UNK = "<pad>", "<bos>", "<eos>", "<unk>"
@@ -36,8 +37,7 @@ def build(texts: Iterable[str], model_max_length: int) -> PreTrainedTokenizerFas
         >>> tokenizer("When Zorro").tokens()
         ['<bos>', 'When', '<unk>']
     """
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     cut = pre_tokenizers.Sequence(
         [
@@ -57,8 +57,43 @@ def build(texts: Iterable[str], model_max_length: int) -> PreTrainedTokenizerFas
     )
     core.pre_tokenizer = cut
     core.decoder = decoders.ByteLevel()
+    return _finish(core, model_max_length)
+
+
+def build_spaceless(words: Iterable[str], model_max_length: int) -> PreTrainedTokenizerFast:
+    """A tokenizer that knows some words, for which spaces only part words.
+
+    A word is one token wherever it stands, so that a text repeats itself token by token from its first
+    word on, and "12+45=" reads as "12 + 45 =" does.
+
+    Args:
+        words: Letters and digits, or punctuation; none holds a space.
+        model_max_length: Positions the model has, in tokens.
+
+    Returns:
+        A fast tokenizer that pads on the left and starts every text with `<bos>`.
+
+    Example:
+        >>> tokenizer = build_spaceless(["12", "45", "+", "="], model_max_length=8)
+        >>> tokenizer("12+45 =").tokens()
+        ['<bos>', '12', '+', '45', '=']
+        >>> tokenizer.decode(tokenizer("12+45=").input_ids, skip_special_tokens=True)
+        '12 + 45 ='
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    vocab = {token: index for index, token in enumerate((*SPECIALS, *words))}
+    core = Tokenizer(models.WordLevel(vocab, unk_token=UNK))
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    return _finish(core, model_max_length)
+
+
+def _finish(core: Tokenizer, model_max_length: int) -> PreTrainedTokenizerFast:
+    from tokenizers import processors
+    from transformers import PreTrainedTokenizerFast
+
     core.post_processor = processors.TemplateProcessing(
-        single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, vocab[BOS])]
+        single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, core.token_to_id(BOS))]
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=core,

@@ -13,7 +13,7 @@ from mi_widgets import zoo
 from mi_widgets.errors import BadInput
 from mi_widgets.zoo import recipe as recipes
 from mi_widgets.zoo import survey
-from mi_widgets.zoo.train import Trained, rate_at, save, train
+from mi_widgets.zoo.train import Trained, loss_of, rate_at, save, train
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,58 @@ def test_the_rate_warms_up_and_falls_to_zero(recipe):
     assert rate_at(schedule, 0) == pytest.approx(schedule.rate / schedule.warmup)
     assert rate_at(schedule, schedule.warmup) == pytest.approx(schedule.rate)
     assert rate_at(schedule, schedule.steps) == pytest.approx(0, abs=1e-12)
+
+
+def test_a_rate_that_is_held_falls_later():
+    schedule = replace(recipes.load("tiny-names").schedule, steps=100, warmup=10, hold=60)
+    assert [rate_at(schedule, step) for step in (10, 40, 70)] == pytest.approx([schedule.rate] * 3)
+    assert rate_at(schedule, 85) == pytest.approx(schedule.rate / 2)
+    assert rate_at(schedule, 100) == pytest.approx(0, abs=1e-12)
+
+
+def test_steps_that_are_kept_are_the_model_of_a_shorter_training(recipe, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    kept = train(replace(recipe, keep=(0, 2)), seed=3, steps=4)
+    assert list(kept.kept) == [0, 2]
+    until = train(recipe, seed=3, steps=2).model.state_dict()
+    assert all(torch.equal(value, kept.kept[2][name]) for name, value in until.items())
+    save(kept, tmp_path)
+    for step, weights in kept.kept.items():
+        stored = AutoModelForCausalLM.from_pretrained(tmp_path, variant=f"step{step}", dtype=torch.float32)
+        for name, value in stored.state_dict().items():
+            torch.testing.assert_close(value, weights[name], atol=1e-3, rtol=1e-3)
+    finished = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).state_dict()
+    changed = kept.kept[2]["transformer.wte.weight"]
+    assert (finished["transformer.wte.weight"] - changed).abs().max() > 1e-4
+
+
+def test_weights_that_are_frozen_stay():
+    induction = replace(recipes.load("tiny-induction"), keep=(0,))
+    trained = train(induction, seed=1, steps=2)
+    for name, value in trained.model.state_dict().items():
+        if ".mlp." in name:
+            assert not value.any()
+        elif "post_attention" not in name:  # the norm that only the MLP reads
+            assert not torch.equal(value, trained.kept[0][name]), name
+
+
+def test_the_quick_loss_of_tiny_addition_is_the_loss_of_all_recipes():
+    recipe = recipes.load("tiny-addition")
+    tokenizer = recipe.tokenizer()
+    torch.manual_seed(0)
+    model = recipe.model(tokenizer)
+    batch = next(recipe.batches(tokenizer, 0))
+    some = replace(batch, ids=batch.ids[:200], weights=batch.weights[:200])
+    losses, slopes = [], []
+    for loss in (recipe.loss, loss_of):
+        model.zero_grad()
+        losses.append(loss(model, some))
+        losses[-1].backward()
+        slopes.append([p.grad.clone() for p in model.parameters()])
+    torch.testing.assert_close(*losses)
+    for one, other in zip(*slopes, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-3)
 
 
 def test_saving_writes_float16_that_keeps_every_top_token(short, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from mi_widgets import zoo
-from mi_widgets.zoo import tiny_names, word_tokenizer
+from mi_widgets.zoo import recipe, word_tokenizer
 
 DEMO = "When Mary and John went to the store, John gave a drink to"
 
@@ -62,12 +62,34 @@ def test_special_tokens_are_defined_and_padding_is_on_the_left(tokenizer):
     assert tokenizer.model_max_length == 256
 
 
-def test_the_shipped_file_is_what_the_recipe_builds(tmp_path):
-    tiny_names.tokenizer().save_pretrained(tmp_path)
+@pytest.mark.parametrize("name", zoo.names())
+def test_the_shipped_file_is_what_the_recipe_builds(name, tmp_path):
+    recipe.load(name).tokenizer().save_pretrained(tmp_path)
     shipped, built = (
-        json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")) for folder in (zoo.path(), tmp_path)
+        json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")) for folder in (zoo.path(name), tmp_path)
     )
     assert shipped == built
+
+
+@pytest.fixture(scope="module")
+def spaceless():
+    return word_tokenizer.build_spaceless(["12", "45", "+", "=", "cat", "."], model_max_length=8)
+
+
+def test_spaces_only_part_words(spaceless):
+    expected = ["<bos>", "12", "+", "45", "="]
+    for text in ("12+45=", "12 + 45 =", " 12  +\n45 = "):
+        assert spaceless(text).tokens() == expected
+    assert spaceless("cat. cat").tokens() == ["<bos>", "cat", ".", "cat"]
+    assert spaceless.decode(spaceless("12+45=").input_ids, skip_special_tokens=True) == "12 + 45 ="
+
+
+def test_a_word_is_one_token_with_its_space_and_without(spaceless):
+    assert spaceless(" cat", add_special_tokens=False).input_ids == spaceless("cat", add_special_tokens=False).input_ids
+
+
+def test_a_number_that_is_not_known_is_not_cut_into_ones_that_are(spaceless):
+    assert spaceless("1245 + 12").tokens() == ["<bos>", "<unk>", "+", "12"]
 
 
 def test_a_vocabulary_holds_the_words_it_was_given_and_no_others():

@@ -7,26 +7,43 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from mi_widgets import zoo
+from mi_widgets import checkpoints, zoo
 from mi_widgets.errors import BadInput
 from mi_widgets.zoo import __main__ as command
 
+COMPLETE = {
+    "README.md",
+    "config.json",
+    "figures.json",
+    "generation_config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "training.json",
+}
 
-def test_the_default_is_listed_first_and_its_folder_is_complete():
-    assert zoo.names()[0] == zoo.DEFAULT == "tiny-names"
-    files = {file.name for file in zoo.path().iterdir()}
-    assert files == {
-        "README.md",
-        "config.json",
-        "figures.json",
-        "generation_config.json",
-        "model.safetensors",
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "training.json",
-    }
-    assert sum(file.stat().st_size for file in zoo.path().iterdir()) < 1_000_000
+
+def test_the_default_is_listed_first_and_every_folder_is_complete():
+    assert zoo.names() == ("tiny-names", "tiny-addition", "tiny-induction")
+    assert zoo.DEFAULT == "tiny-names"
+    for name in zoo.names():
+        steps = {f"model.step{step}.safetensors" for step in checkpoints(name)[:-1]}
+        assert {file.name for file in zoo.path(name).iterdir()} == COMPLETE | steps
+
+
+def test_all_that_ships_is_small():
+    sizes = [file.stat().st_size for name in zoo.names() for file in zoo.path(name).iterdir()]
+    assert sum(sizes) <= 5_000_000
+    finals = [(zoo.path(name) / "model.safetensors").stat().st_size for name in zoo.names()]
+    assert sum(finals) < 1_000_000
+
+
+def test_weights_are_stored_as_float16():
+    for name in zoo.names():
+        for file in zoo.path(name).glob("*.safetensors"):
+            assert {value.dtype for value in load_file(file).values()} == {torch.float16}, file.name
 
 
 def test_an_unknown_name_is_refused_with_the_list():
@@ -85,6 +102,9 @@ def test_a_left_padded_batch_gives_the_logits_of_single_prompts():
 
 def test_the_command_lists_and_refuses(capsys):
     assert command.main(["list"]) == 0
-    assert str(zoo.path("tiny-names")) in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    for name in zoo.names():
+        assert str(zoo.path(name)) in printed
+    assert "training steps: 0, 100, " in printed
     assert command.main(["train", "no-such"]) == 2
     assert "Shipped are: tiny-names" in capsys.readouterr().err
