@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .interventions.sites import Site
     from .model.handle import Model, wrap
     from .model.loading import load
+    from .model.shipped import checkpoints
     from .model.tokens import Tokens
     from .results import AttributionResult, PatternResult, Provenance, Result, SweepResult
     from .widgets import AttentionHeads, link
@@ -42,6 +43,7 @@ _HOMES = {
     "interventions.sites": ("Site",),
     "model.handle": ("Model", "wrap"),
     "model.loading": ("load",),
+    "model.shipped": ("checkpoints",),
     "model.tokens": ("Tokens",),
     "results": ("AttributionResult", "PatternResult", "Provenance", "Result", "SweepResult"),
     "widgets": ("AttentionHeads", "link"),
@@ -52,7 +54,7 @@ __all__ = [
     "AnswerNotSingleToken", "AttentionHeads", "AttributionResult", "BadInput", "Cancelled", "Edit", "EditNeverFired",
     "Experiment", "MiWidgetsError", "Model", "NotFinite", "OutOfMemory", "Patch", "PatternResult", "PromptMismatch",
     "Provenance", "Result", "Site", "SiteUnavailable", "SweepResult", "Tokens", "UnsupportedArchitecture", "Zero",
-    "__version__", "link", "load", "wrap",
+    "__version__", "checkpoints", "link", "load", "wrap",
 ]  # fmt: skip
 
 
