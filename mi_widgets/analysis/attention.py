@@ -314,6 +314,7 @@ def patterns(question: Question, layers: Sequence[int] | None, heads: Sequence[i
     started = time.perf_counter()
     model = question.model
     model.refresh()
+    model.require("pattern")
     chosen = list(range(model.n_layers)) if layers is None else list(layers)
     which = list(range(model.n_heads)) if heads is None else list(heads)
     if layers is not None:

@@ -16,7 +16,7 @@ import numpy as np
 import traitlets as t
 
 from mi_widgets.analysis.attention import Atlas, AtlasPart, atlas_steps, window_steps
-from mi_widgets.errors import BadInput, MiWidgetsError, Stale
+from mi_widgets.errors import BadInput, MiWidgetsError, SiteUnavailable, Stale
 from mi_widgets.export.image import AtlasPicture, atlas_png
 from mi_widgets.interventions.question import Question
 from mi_widgets.jobs import Priority
@@ -60,6 +60,11 @@ class AttentionHeads(MiWidget):
         self._run = "clean"
         self._result: Atlas | None = None
         super().__init__(*args, **kwargs)
+        try:
+            self._exp.model.require("pattern")
+        except SiteUnavailable:
+            self.close()
+            raise
         self._draw()
 
     @property

@@ -88,12 +88,23 @@ class Silent(nn.Module):
         return self.o_proj(hidden_states.cumsum(1) / steps), None
 
 
-def test_a_model_whose_attention_is_silent_everywhere_is_refused():
+def test_a_model_whose_attention_is_silent_everywhere_offers_its_stream_and_says_why_no_heads():
     hf = build("llama")
     for layer in hf.model.layers:
         layer.self_attn = Silent(32)
-    with pytest.raises(mi.UnsupportedArchitecture, match=r"attention interface.*self_attn"):
-        mi.wrap(hf, word_tokenizer())
+    model = mi.wrap(hf, word_tokenizer())
+    heads = {"q", "k", "v", "scores", "pattern", "z", "result"}
+    assert set(model.architecture.missing) == heads
+    assert all("no attention" in model.architecture.missing[site] for site in heads)
+    assert all(model.architecture.structural(site, 0) for site in heads)
+    assert model.architecture.unproven == {}
+    assert model.n_heads == 0
+    exp = experiment(model)
+    assert exp.read("attn_out").shape == (1, 3, 15, 32)
+    assert exp.sweep("resid_pre", progress=False).metric.shape == (3, 15)
+    for ask in (exp.patterns, exp.head_scores, exp.attribution, lambda: exp.sweep("z"), lambda: mi.AttentionHeads(exp)):
+        with pytest.raises(mi.SiteUnavailable, match="no attention"):
+            ask()
 
 
 def test_one_silent_layer_is_marked_and_the_rest_is_offered():
@@ -119,8 +130,8 @@ def test_one_silent_layer_is_marked_and_the_rest_is_offered():
     exp.edits.add(mi.Zero("z"))  # all layers that have it
 
 
-class Gated(nn.Module):
-    """Multiplies what comes out of the attention before its projection reads it."""
+class Squashing(nn.Module):
+    """Bends what comes out of the attention on its way through the projection, so heads do not add up behind it."""
 
     def __init__(self, projection):
         super().__init__()
@@ -128,22 +139,74 @@ class Gated(nn.Module):
         self.weight = projection.weight
 
     def forward(self, x):
-        return self.inner(x * torch.linspace(0.5, 1.5, x.shape[-1]))
+        return self.inner(torch.tanh(x))
 
 
 def test_a_claim_that_does_not_hold_is_not_offered():
     """The sum over heads is not what this projection gives: z is refused with the reason, the stream is not."""
     hf = build("llama")
     for layer in hf.model.layers:
-        layer.self_attn.o_proj = Gated(layer.self_attn.o_proj)
+        layer.self_attn.o_proj = Squashing(layer.self_attn.o_proj)
     model = mi.wrap(hf, word_tokenizer())
     assert {"z", "result"} & set(model.architecture.sites) == set()
     assert "heads" in model.architecture.missing["result"]
+    assert ("z", 1) in model.architecture.unproven
+    assert not model.architecture.structural("z", 1)
     with pytest.raises(mi.SiteUnavailable, match=r"no result: .*heads.*Sites it has"):
         experiment(model).read("result")
     assert "resid_pre" in model.architecture.sites
     with pytest.raises(mi.SiteUnavailable):
         experiment(model).attribution()
+
+
+class Scaling(nn.Module):
+    """An adapter without a weight of its own to read: a linear map all the same."""
+
+    def __init__(self, projection):
+        super().__init__()
+        self.inner = projection
+
+    def forward(self, x):
+        return 2 * self.inner(x * torch.linspace(0.5, 1.5, x.shape[-1]))
+
+
+def test_a_projection_that_shows_no_weight_is_asked_for_its_map():
+    hf = build("llama")
+    for layer in hf.model.layers:
+        layer.self_attn.o_proj = Scaling(layer.self_attn.o_proj)
+    model = mi.wrap(hf, word_tokenizer())
+    assert model.architecture.sites == SITES
+    exp = experiment(model)
+    layer = hf.model.layers[1].self_attn.o_proj
+    z = exp.read("z", 1)[0]
+    alone = torch.zeros_like(z)
+    alone[:, 2] = z[:, 2]
+    with torch.no_grad():
+        expected = layer(alone.flatten(1)) - layer(torch.zeros(1, 48))
+    torch.testing.assert_close(exp.read("result", 1)[0, :, 2], expected, atol=1e-5, rtol=1e-5)
+    assert abs(exp.attribution().residue) < 1e-4
+
+
+class Noise(nn.Module):
+    """Mixes several residual streams, as hyper-connections do."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, hidden_states, **kwargs):
+        return self.layer(hidden_states[..., 0, :], **kwargs)[..., None, :].repeat(1, 1, 2, 1)
+
+
+def test_several_residual_streams_are_refused_in_words():
+    hf = build("llama")
+    for i in range(3):
+        hf.model.layers[i] = Noise(hf.model.layers[i])
+    embed = hf.model.embed_tokens
+    embed.register_forward_hook(lambda _, __, y: y[..., None, :].repeat(1, 1, 2, 1))
+    hf.model.norm.register_forward_pre_hook(lambda _, args: (args[0][..., 0, :],))
+    with pytest.raises(mi.UnsupportedArchitecture, match=r"several residual streams.*one residual stream"):
+        mi.wrap(hf, word_tokenizer())
 
 
 def test_parallel_blocks_have_no_resid_mid():
