@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import torch
@@ -30,7 +31,8 @@ Key = tuple[str, int | None]
 class Places:
     """Where a family keeps what its sites are about. The defaults are llama's.
 
-    A layer's paths start at the layer; where a layer has no such module, it has no such site.
+    A layer's paths start at the layer. Of several, parted by ``|``, the first that is there counts; where none is,
+    the layer has no such site.
 
     Attributes:
         layers, embed, final_norm: from the model. `embed` gives what positions are added to.
@@ -39,6 +41,7 @@ class Places:
         attn_adds, mlp_adds: whose output enters the stream.
         mid: reads the stream between attention and MLP; None when both read the layer's input.
         activation, down: of the MLP.
+        gate: whose output enters the activation, where all layers share one activation.
         embed_factor, added_factor: names of config entries that multiply the embedding, and both increments.
         config: changes of the tiny config.
         lacks: {site: layers that do not have it}, None = no layer has it.
@@ -49,11 +52,12 @@ class Places:
     final_norm: str | None = "model.norm"
     attention: str = "self_attn"
     out: str = "self_attn.o_proj"
-    attn_adds: str | None = "self_attn"
+    attn_adds: str = "self_attn"
     mid: str | None = "post_attention_layernorm"
-    activation: str = "mlp.act_fn"
+    activation: str | None = "mlp.act_fn"
+    gate: str | None = None
     down: str = "mlp.down_proj"
-    mlp_adds: str | None = "mlp"
+    mlp_adds: str = "mlp"
     embed_factor: str | None = None
     added_factor: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
@@ -78,8 +82,8 @@ NO_MID = lacking("resid_mid")
 EXPERTS = lacking("mlp_pre", "mlp_post")
 """A mixture of experts has no one activation and no one down projection."""
 
-NO_ATTENTION = lacking(*ATTENTION, "attn_out", layers=(0, 2))
-"""Of three layers, those around the middle one are recurrent or convolve: what they add is no attn_out."""
+NO_ATTENTION = lacking(*ATTENTION, layers=(0, 2))
+"""Of three layers, those around the middle one are recurrent or convolve; what they add is an attn_out all the same."""
 
 
 def _gpt(body: str = "transformer", **changes: Any) -> Places:
@@ -181,20 +185,20 @@ FAMILIES: dict[str, Places] = {
     # Layers without attention.
     "jamba": Places(
         config={"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 3, "expert_layer_offset": 2},
-        final_norm="model.final_layernorm", mid="pre_ff_layernorm",
+        final_norm="model.final_layernorm", attn_adds="self_attn|mamba", mid="pre_ff_layernorm",
         activation="feed_forward.act_fn", down="feed_forward.down_proj", mlp_adds="feed_forward",
         lacks=NO_ATTENTION | lacking("mlp_pre", "mlp_post", layers=(2,)),
     ),
     "lfm2": Places(
         config={"layer_types": ["conv", "full_attention", "conv"]}, final_norm="model.embedding_norm",
-        out="self_attn.out_proj", mid="ffn_norm", down="feed_forward.w2", mlp_adds="feed_forward",
-        lacks=NO_ATTENTION | lacking("mlp_pre"),
+        out="self_attn.out_proj", attn_adds="self_attn|conv", mid="ffn_norm", down="feed_forward.w2",
+        mlp_adds="feed_forward", lacks=NO_ATTENTION | lacking("mlp_pre"),
     ),
-    "qwen3_next": Places(lacks=NO_ATTENTION | EXPERTS),
-    # Norms stand on the stream itself, which therefore nothing adds to.
+    "qwen3_next": Places(attn_adds="self_attn|linear_attn", lacks=NO_ATTENTION | EXPERTS),
+    # Norms stand on the stream itself: between the halves it is what enters one, and no last norm follows.
     "openai-gpt": _gpt(
-        embed="transformer.tokens_embed", final_norm=None, attn_adds=None, mid=None, mlp_adds=None,
-        lacks=lacking("final_norm", "attn_out", "resid_mid", "mlp_out"),
+        embed="transformer.tokens_embed", final_norm=None, mid=None, activation=None, gate="mlp.c_fc",
+        lacks=lacking("final_norm", "resid_mid"),
     ),
 }  # fmt: skip
 
@@ -204,12 +208,13 @@ def model_of(name: str, seed: int = 0, **config: Any) -> PreTrainedModel:
     return build(name.split()[0], seed, **FAMILIES[name].config, **config)
 
 
-def _find(root: nn.Module, path: str | None) -> nn.Module | None:
-    """The module at a path, if it is there."""
-    try:
-        return root.get_submodule(path) if path else None
-    except AttributeError:
-        return None
+def _find(root: nn.Module, paths: str | None) -> nn.Module | None:
+    """The first of several paths that is there."""
+    for path in paths.split("|") if paths else ():
+        found = reduce(lambda module, name: getattr(module, name, None), path.split("."), root)
+        if found is not None:
+            return found
+    return None
 
 
 class _Hooks:
@@ -279,6 +284,7 @@ def _layer(hooks: _Hooks, at: Places, layer: nn.Module, index: int, factor: floa
     hooks.leaving(_find(layer, at.attn_adds), seen("attn_out", factor))
     hooks.entering(_find(layer, at.mid), mid)
     hooks.entering(_find(layer, at.activation), seen("mlp_pre"))
+    hooks.leaving(_find(layer, at.gate), seen("mlp_pre"))
     hooks.entering(_find(layer, at.down), seen("mlp_post"))
     hooks.leaving(_find(layer, at.mlp_adds), seen("mlp_out", factor))
     # A new resid_mid is read by the MLP's half through `mid`; the stream that runs past it is made up for here.
