@@ -30,6 +30,9 @@ VOCABULARY = 3 + 2 * len(WORDS)
 LAYERS = 3
 WINDOW = 4
 
+# Those of `word_tokenizer`, in every config.
+_TOKENS: dict[str, Any] = {"bos_token_id": 1, "eos_token_id": None, "pad_token_id": 0}
+
 # Names that several configs share. Only those that a family's own config has are set.
 _SHARED: dict[str, Any] = {
     "vocab_size": VOCABULARY,
@@ -41,9 +44,6 @@ _SHARED: dict[str, Any] = {
     **dict.fromkeys(("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size"), 52),
     **dict.fromkeys(("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"), 64),
     **dict.fromkeys(("sliding_window", "sliding_window_size", "window_size"), WINDOW),
-    "bos_token_id": 1,
-    "eos_token_id": None,
-    "pad_token_id": 0,
     "type_vocab_size": 2,
     # Mixtures of experts.
     **dict.fromkeys(
@@ -267,7 +267,7 @@ def config_of(family: str, **config: Any) -> PretrainedConfig:
     kind = class_of(family).config_class
     default = kind()
     has = default.to_dict()
-    values = {name: value for name, value in _SHARED.items() if name in has}
+    values = _TOKENS | {name: value for name, value in _SHARED.items() if name in has}
     depth = getattr(default, "num_hidden_layers", None)
     for name, value in has.items():
         if isinstance(value, list) and value and len(value) == depth:
