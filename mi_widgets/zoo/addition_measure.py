@@ -19,6 +19,7 @@ from mi_widgets.zoo.addition_probe import (
     waves,
     without_waves,
 )
+from mi_widgets.zoo.figures import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +34,6 @@ NEURON_SHARE = 0.85
 """A neuron belongs to a frequency that explains at least this share of its variance."""
 SOURCES = ("<bos>", "a", "+", "b", "=")
 DEMOS: tuple[tuple[str, str], ...] = (("12 + 45 =", "57"), ("60 + 45 =", "8"), ("96 + 96 =", "95"))
-DIGITS = 4
 
 
 def _by_group(probe: Probe, values: torch.Tensor) -> dict[str, float]:
@@ -193,7 +193,7 @@ def measure(folder: Path, keep: Sequence[int], steps: int) -> dict[str, Any]:
     run = probe.run()
     fourier = _fourier(probe, run)
     keys = fourier["keys"]
-    return _round(
+    return rounded(
         {
             "model": {
                 "parameters": sum(p.numel() for p in probe.model.parameters()),
@@ -214,16 +214,6 @@ def measure(folder: Path, keep: Sequence[int], steps: int) -> dict[str, Any]:
             "demos": _demos(probe, run),
         }
     )
-
-
-def _round(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {key: _round(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_round(item) for item in value]
-    return round(value, DIGITS) if isinstance(value, float) else value
 
 
 def merit(figures: Mapping[str, Any]) -> float:

@@ -11,6 +11,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from mi_widgets.zoo import induction_text
+from mi_widgets.zoo.figures import rounded
 from mi_widgets.zoo.induction_probe import (
     Probe,
     Run,
@@ -45,7 +46,6 @@ DEMOS: tuple[tuple[str, str], ...] = (
     ("the old king sees the green boat . the old", "king"),
 )
 READERS = ("q", "k", "v")
-DIGITS = 4
 
 
 def accuracy(probe: Probe, period: int, run: Run | None = None) -> tuple[float, float]:
@@ -198,7 +198,7 @@ def measure(folder: Path, keep: Sequence[int], steps: int) -> dict[str, Any]:
     """
     probe = load(folder)
     config = probe.model.config
-    return _round(
+    return rounded(
         {
             "model": {
                 "parameters": sum(p.numel() for p in probe.model.parameters()),
@@ -214,16 +214,6 @@ def measure(folder: Path, keep: Sequence[int], steps: int) -> dict[str, Any]:
             "demos": _demos(probe),
         }
     )
-
-
-def _round(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {key: _round(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_round(item) for item in value]
-    return round(value, DIGITS) if isinstance(value, float) else value
 
 
 def merit(figures: Mapping[str, Any]) -> float:

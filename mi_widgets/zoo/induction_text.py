@@ -73,7 +73,7 @@ def sentences(rng: random.Random, length: int) -> list[str]:
 
     Example:
         >>> " ".join(sentences(random.Random(1), 16))
-        'the small ring burns the big lamp and the big lamp fears the small ring and the'
+        'the bright coat takes the big farmer , the big farmer knows the calm flag and'
     """
     things = list(zip(rng.sample(ADJECTIVES, 4), rng.sample(NOUNS, 4), strict=True))
     words: list[str] = []

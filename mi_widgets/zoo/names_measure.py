@@ -11,6 +11,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from mi_widgets.zoo import names_batches, names_text, names_words
+from mi_widgets.zoo.figures import rounded
 from mi_widgets.zoo.names_probe import ROLES, Probe, Scenes, scenes
 from mi_widgets.zoo.train import loss_of
 
@@ -36,7 +37,6 @@ DEMO = Scenes(
     io=(2,),
     s1=(4,),
 )
-DIGITS = 4
 
 
 def ask(
@@ -72,13 +72,13 @@ def _tasks(probe: Probe) -> dict[str, Any]:
             accuracy = _share(top in allowed for top, allowed in zip(tops, later, strict=True))
             probabilities = logits.softmax(-1)
             mass = [float(row[probe.words(allowed)].sum()) for row, allowed in zip(probabilities, later, strict=True)]
-            extra["mass_on_later_years"] = _round(sum(mass) / len(mass))
+            extra["mass_on_later_years"] = rounded(sum(mass) / len(mass))
         else:
             accuracy = float(right.float().mean())
-        tasks[name] = {"share": share, "questions": len(questions), "accuracy": _round(accuracy), **extra}
+        tasks[name] = {"share": share, "questions": len(questions), "accuracy": rounded(accuracy), **extra}
     rng = random.Random(SENTENCES_SEED)
     met = [names_text.indirect_object(rng).questions[0] for _ in range(SENTENCES)]
-    tasks["indirect_object"]["accuracy_met_pairs"] = _round(
+    tasks["indirect_object"]["accuracy_met_pairs"] = rounded(
         float(ask(probe.model, probe.tokenizer, met)[0].float().mean())
     )
     return tasks
@@ -96,7 +96,7 @@ def _share(flags: Any) -> float:
 
 def _differences(probe: Probe, scene: Scenes) -> dict[str, float]:
     return {
-        name: _round(float(probe.difference(probe.last_logits(prompts), scene).mean()))
+        name: rounded(float(probe.difference(probe.last_logits(prompts), scene).mean()))
         for name, prompts in (("clean", scene.clean), ("swapped", scene.swapped), ("third", scene.third))
     }
 
@@ -109,7 +109,7 @@ def _attention(attention: torch.Tensor, scene: Scenes) -> dict[str, Any]:
     every = torch.arange(len(scene.clean))
 
     def mean(dest: int, src: torch.Tensor) -> Any:
-        return _round(attention[:, every, :, dest, src].mean(0))
+        return rounded(attention[:, every, :, dest, src].mean(0))
 
     return {
         "s2_to_io": mean(s2, io),
@@ -126,7 +126,7 @@ def _redirected(probe: Probe, scene: Scenes, heads: Sequence[tuple[int, int]]) -
     edges = _attention(attention, scene)
     return {
         "heads": [list(head) for head in heads],
-        "logit_difference": _round(float(probe.difference(logits, scene).mean())),
+        "logit_difference": rounded(float(probe.difference(logits, scene).mean())),
         "end_to_io": edges["end_to_io"],
         "end_to_s1": edges["end_to_s1"],
     }
@@ -146,8 +146,8 @@ def _recovered(probe: Probe, scene: Scenes, base: Sequence[str]) -> dict[str, An
     roles = ("comma", "s2", "gave", "end")
     grid = probe.recovered_by_position(scene, base, [ROLES.index(role) for role in roles])
     return {
-        "resid_pre": {role: _round(grid[:, column]) for column, role in enumerate(roles)},
-        "z": _round(probe.recovered_by_head(scene, base)),
+        "resid_pre": {role: rounded(grid[:, column]) for column, role in enumerate(roles)},
+        "z": rounded(probe.recovered_by_head(scene, base)),
     }
 
 
@@ -182,12 +182,12 @@ def measure(folder: Path) -> dict[str, Any]:
             "pairs": len(names_text.HELD_OUT_PAIRS),
             "of": len(names_text.HELD_OUT_PAIRS) + len(names_text.TRAIN_PAIRS),
         },
-        "text": {"batches": TEXT_BATCHES, "seed": TEXT_SEED, "loss": _round(_text_loss(model, tokenizer))},
+        "text": {"batches": TEXT_BATCHES, "seed": TEXT_SEED, "loss": rounded(_text_loss(model, tokenizer))},
         "tasks": {"sentences": SENTENCES, "seed": SENTENCES_SEED, "by_task": _tasks(probe)},
         "scenes": {
             "count": SCENES,
             "seed": SCENES_SEED,
-            "accuracy": _round(float(right)),
+            "accuracy": rounded(float(right)),
             **of_scenes,
             "giver_readers_swapped": _redirected(probe, scene, heads),
         },
@@ -209,19 +209,11 @@ def _inside(probe: Probe, scene: Scenes) -> dict[str, Any]:
     return {
         "logit_difference": _differences(probe, scene),
         "attention": _attention(probe.read(probe.ids(scene.clean))[2], scene),
-        "direct": {"heads": _round(effects), "rest": _round(rest)},
-        "lens": _round(probe.lens(scene)),
+        "direct": {"heads": rounded(effects), "rest": rounded(rest)},
+        "lens": rounded(probe.lens(scene)),
         "recovered_from_swapped": _recovered(probe, scene, scene.swapped),
         "recovered_from_third": _recovered(probe, scene, scene.third),
     }
-
-
-def _round(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, list):
-        return [_round(item) for item in value]
-    return round(value, DIGITS)
 
 
 def merit(figures: Mapping[str, Any]) -> float:
@@ -234,7 +226,7 @@ def preference(figures: Mapping[str, Any]) -> float:
     """The most that a head attends to the receiver over the giver's first mention, from s2 or the end."""
     attention = figures["scenes"]["attention"]
     return float(
-        _round(
+        rounded(
             max(
                 to_io - to_s1
                 for dest in ("s2", "end")

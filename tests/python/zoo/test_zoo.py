@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
+import pkgutil
 import subprocess
 import sys
 
@@ -108,3 +111,10 @@ def test_the_command_lists_and_refuses(capsys):
     assert "training steps: 0, 100, " in printed
     assert command.main(["train", "no-such"]) == 2
     assert "Shipped are: tiny-names" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", sorted(info.name for info in pkgutil.iter_modules(zoo.__path__)))
+def test_the_examples_of_a_module_run(module):
+    found = doctest.DocTestFinder().find(importlib.import_module(f"mi_widgets.zoo.{module}"))
+    for example in found:
+        assert doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(example).failed == 0
