@@ -81,7 +81,8 @@ class Model:
     @property
     def notices(self) -> tuple[str, ...]:
         """Plain sentences about how this model is run that a reader of its results must know."""
-        training = any(self._stamp.training.values())
+        stamp = self._stamp
+        training = any(on and (not p or "Dropout" in stamp.modules[p][1].__name__) for p, on in stamp.training.items())
         mode = "The model is in training mode; runs here are in eval mode, without dropout."
         return (*self._running.notes, *((mode,) if training else ()))
 
@@ -254,8 +255,9 @@ class Model:
         """
 
         def run(asked: Mapping[Key, Visitor]) -> torch.Tensor:
-            with torch.no_grad(), visiting(self.shadow, self.architecture, asked, watchers):
-                logits: torch.Tensor = self.shadow(**batch.inputs(self.device), use_cache=False).logits
+            running = self._running.running()
+            with torch.no_grad(), running as shadow, visiting(shadow, self.architecture, asked, watchers):
+                logits: torch.Tensor = shadow(**batch.inputs(self.device), use_cache=False).logits
             return logits
 
         logits = run(visitors or {})

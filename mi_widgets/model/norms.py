@@ -55,7 +55,9 @@ def read_norm(module: nn.Module, d_model: int) -> Norm:
     Raises:
         UnsupportedArchitecture: the module has no parameter to tell dtype and device from.
     """
-    like = next(iter(module.parameters()), None)
+    # Asked by name first: on a shadow that is where a weight shows which is offloaded.
+    like = getattr(module, "weight", None)
+    like = like if isinstance(like, torch.Tensor) else next(iter(module.parameters()), None)
     dtype, device = (like.dtype, like.device) if like is not None else (torch.float32, torch.device("cpu"))
     signs = torch.ones(d_model, dtype=dtype, device=device)
     signs[1::2] = -1

@@ -141,7 +141,6 @@ def shadow_of(hf: nn.Module) -> nn.Module:
         for hook in hooks_of(module):
             # Offloaded weights are shared too; the copy fetches them for itself.
             _keep(hook.weights_map, memo)
-            _keep(getattr(hook, "tied_params_map", None), memo)
     with torch.no_grad():
         for module in reversed(modules):  # what is inside a wrapper first
             inner = plain(module)

@@ -6,6 +6,7 @@ their weights only while they run. Nothing here is ever put into the user's own 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -81,7 +82,10 @@ def _composed(inner: Any) -> tuple[torch.Tensor, torch.Tensor | None] | None:
     weight = base.weight.detach()
     for name in inner.active_adapters:
         if name in inner._get_available_adapters():
-            weight = weight + inner.get_delta_weight(name)
+            change = inner.get_delta_weight(name)
+            if change.shape != weight.shape:  # a rotation, say, and no sum
+                return None
+            weight = weight + change
     return (weight.T if isinstance(base, Conv1D) else weight), base.bias
 
 
@@ -109,9 +113,28 @@ def hooks_of(module: nn.Module) -> list[Any]:
 def stream_weights(module: nn.Module) -> None:
     """Let offloaded weights be read from a module of a shadow at any time, not only while it runs."""
     away = tuple(name for name, p in module._parameters.items() if p is not None and p.is_meta)
-    if away and hooks_of(module):
-        kind: Any = type(module)
-        module.__class__ = _streamed(kind, away)
+    hooks = hooks_of(module)
+    if not away or not hooks:
+        return
+    for hook in hooks:
+        # Weights already fetched for a tied module are found by address there, and a pass that raises leaves them in.
+        hook.tied_params_map, hook.tied_params_names = None, set()
+        hook.pre_forward, hook.post_forward = _quiet(hook.pre_forward), _quiet(hook.post_forward)
+    kind: Any = type(module)
+    module.__class__ = _streamed(kind, away)
+
+
+def _quiet(step: Callable[..., Any]) -> Callable[..., Any]:
+    """A step of a hook, in which the module shows its parameters as they are."""
+
+    def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        vars(module)["_mi_fetching"] = True
+        try:
+            return step(module, *args, **kwargs)
+        finally:
+            vars(module).pop("_mi_fetching", None)
+
+    return call
 
 
 @lru_cache(maxsize=1024)
@@ -119,7 +142,7 @@ def _streamed(kind: type[nn.Module], names: tuple[str, ...]) -> type[nn.Module]:
     def reader(name: str) -> property:
         def read(self: nn.Module) -> torch.Tensor | None:
             here = self._parameters[name]
-            if here is None or not here.is_meta:
+            if here is None or not here.is_meta or "_mi_fetching" in vars(self):
                 return here
             hook = hooks_of(self)[0]
             stored: torch.Tensor = hook.weights_map[name]
