@@ -163,17 +163,22 @@ class _Hooks:
                     mid = stream["pre"] + step.reshape(stream["pre"].shape)
                     new = stream["mid"] = self.visit("resid_mid", index, mid)
                     # Cells left alone keep their bits; a written cell is met exactly, also where it cancels the stream.
-                    if new is not mid:
-                        step = ((new - stream["pre"]) / layer.attn_scale).reshape(y.shape).to(y.dtype)
-                        y = torch.where((new == mid).reshape(y.shape), y, step)
+                    if new is not mid and layer.attn_scale == 1.0:
+                        y = torch.where((new == mid).reshape(y.shape), y, (new - stream["pre"]).reshape(y.shape))
+                    elif new is not mid:
+                        stream["moved"] = new - mid
                 return y
 
             self.after(layer.attn_writer, added)
+            if layer.attn_scale != 1.0 and layer.mid_reader and self.wants(index, "resid_mid"):
+                # Through a family's factor the cell would be met up to rounding only, which a norm may blow up.
+                self.before(layer.mid_reader, lambda x: stream["mid"].reshape(x.shape) if "moved" in stream else x)
         if self.wants(index, "mlp_out") and layer.mlp_writer:
             self.after(layer.mlp_writer, lambda y, _: self.visit("mlp_out", index, y, layer.mlp_scale))
-        if open_half or self.wants(index, "resid_post"):
+        if by_stream or self.wants(index, "resid_post"):
 
             def post(y: torch.Tensor, _: torch.Tensor | None) -> torch.Tensor:
+                y = y + stream.pop("moved") if "moved" in stream else y
                 if open_half:
                     step = y - stream["mid"]
                     new = self.visit("mlp_out", index, step)

@@ -121,7 +121,8 @@ class _Trace:
     def masked(self, scores: torch.Tensor) -> torch.Tensor:
         """The same scores with -inf where a family puts a very low number."""
         later = torch.ones(self.length, self.length, dtype=torch.bool, device=scores.device).triu(1)
-        return scores.masked_fill(later | (scores < torch.finfo(scores.dtype).min / 2), float("-inf"))
+        # Some scale their scores after the mask, so a masked cell is anything near the lowest number.
+        return scores.masked_fill(later | (scores < torch.finfo(scores.dtype).min / 64), float("-inf"))
 
     def fused(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale")

@@ -135,7 +135,7 @@ def _watch(shadow: Any, ids: torch.Tensor) -> _Watched:
         first = next((call.path for call in seen.calls if not bool(torch.isfinite(call.y).all())), "the logits")
         raise NotFinite(
             f"{type(shadow).__name__} gives NaN or infinity; the first module that does is {first}.",
-            hint="Check the weights, or load the model in float32.",
+            hint="Check the weights." if logits.dtype == torch.float32 else "Check the weights, or load it in float32.",
         )
     by_module: dict[nn.Module, list[Attended]] = {}
     for one in attended:
@@ -296,7 +296,7 @@ def _with_sums(
     if second is None and not sums.open:
         reasons |= dict.fromkeys(("mlp_pre", "mlp_post", "mlp_out"), "this layer has no MLP")
         nature |= {"mlp_pre", "mlp_post", "mlp_out"}
-    return replace(parts, parallel=sums.parallel, norms=sums.norms, open=sums.open)
+    return replace(parts, parallel=sums.parallel, norms=sums.norms, open=sums.open, mid_reader=sums.mid_reader)
 
 
 def _with_mlp(
@@ -364,7 +364,7 @@ def _activates(module: nn.Module) -> bool:
 
 def _experts(module: nn.Module) -> bool:
     words = [f"{path} {type(part).__name__}".lower() for path, part in module.named_modules()]
-    return any("expert" in word or "moe" in word for word in words)
+    return any("expert" in word for word in words)
 
 
 def _holds(module: nn.Module) -> bool:

@@ -24,8 +24,8 @@ _NEEDS = {
     "mlp_pre": ("activation", "the MLP has no activation module of its own"),
     "mlp_post": ("down", "the MLP has no last projection of its own"),
 } | dict.fromkeys(("q", "k", "v", "scores", "pattern"), ("attention", "no module computes attention"))
-_WRITTEN = 2
-"""How many of the last positions are overwritten: under a window or a chunked mask one alone may see only itself."""
+_COMPARED = 2
+"""At how many of the last positions logits are compared: under a chunked mask one alone may see only itself."""
 _LAYERED = tuple(kind for kind in SITES if kind not in GLOBAL_SITES)
 
 Missing = dict[tuple[str, int], str]
@@ -173,30 +173,29 @@ def _arithmetic(
 
 
 def _random_writes(shadow: Any, parts: Architecture, ids: torch.Tensor, keys: list[Key], missing: Missing) -> None:
-    """Each row of a batch overwrites one kind of site at the last positions; what the next layer reads must move.
+    """Each row of a batch overwrites one kind of site in every layer; what the next layer reads must move.
 
     All rows enter every layer with the values of row 0, so that what one row shows is the work of one site in one
     layer; the next layer's input (after the last layer: the logits) is compared before it is made equal again.
     """
-    keep = {"logits_to_keep": _WRITTEN} if "logits_to_keep" in inspect.signature(shadow.forward).parameters else {}
+    keep = {"logits_to_keep": _COMPARED} if "logits_to_keep" in inspect.signature(shadow.forward).parameters else {}
     generator = torch.Generator().manual_seed(0)
     rows = {kind: row for row, kind in enumerate(dict.fromkeys(kind for kind, _ in keys), start=1)}
-    # A written residual stream shows one layer later than what is written inside a layer.
     wanted = set(keys)
 
     def compare(kinds: Callable[[str], bool], layer: int, after: torch.Tensor) -> None:
         """Note the rows that are still what row 0 is."""
-        late = after[:, -_WRITTEN:].float()
-        floor = 32 * torch.finfo(after.dtype).eps * late[0].abs().amax(-1, keepdim=True)
-        moved = ((late - late[0]).abs() > floor).flatten(1).any(-1)
+        values, eps = after.float(), torch.finfo(after.dtype).eps
+        # What rows of equal values may differ by: sums in another order; half precision hides nearly all of it.
+        floor = (64 if eps < 1e-4 else 2) * eps * values[0].square().mean(-1, keepdim=True).sqrt()
+        moved = ((values - values[0]).abs() > floor).flatten(1).any(-1)
         for kind, row in rows.items():
             if kinds(kind) and ((kind, layer) in wanted or (kind, None) in wanted) and not bool(moved[row]):
                 missing[kind, layer] = "a random value written there changes nothing after it"
 
     def write(kind: str, value: torch.Tensor) -> torch.Tensor:
         value = value.clone()
-        row = rows[kind]
-        target = value[row, :, -_WRITTEN:] if kind in ("scores", "pattern") else value[row, -_WRITTEN:]
+        target = value[rows[kind]]
         noise = torch.randn(target.shape, generator=generator).to(value)
         if kind == "pattern":
             target.copy_(torch.softmax(3 * noise, dim=-1))

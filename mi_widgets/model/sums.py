@@ -76,6 +76,7 @@ class Halves:
         second: what the MLP adds; None when nothing does, or when no module's output is what it adds.
         parallel: both read the layer's input.
         norms: in post-norm blocks the two norms that the stream passes, one after each addition.
+        mid_reader: path of the first module that reads the stream between the two, in sequence.
         open: something reads the stream after `first`, and what is added after that is no single module's output.
     """
 
@@ -83,6 +84,7 @@ class Halves:
     second: Term | None = None
     parallel: bool = False
     norms: tuple[str, str] | None = None
+    mid_reader: str | None = None
     open: bool = False
 
 
@@ -119,12 +121,13 @@ def halves(layer: Call, inside: Sequence[Call], mixer: Call | None, norms: Set[s
         rest = [c for c in wide if c.end > reader.start]
         second = scales.term(after, reader.x, rest)
         if second is not None:
-            return Halves(first, second)
+            return Halves(first, second, mid_reader=reader.path)
         if last is not None and reader.path in norms and reader.path != last.path:
             second = scales.term(last.x, reader.y, (c for c in rest if c.start > reader.end and c.end < last.start))
             if second is not None:
                 return Halves(first, second, norms=(reader.path, last.path))
-        half_open = half_open or (Halves(first, open=True) if last is None else None)
+        if last is None and half_open is None:
+            half_open = Halves(first, mid_reader=reader.path, open=True)
     if mixer is not None:
         around = [c for c in wide if c.start <= mixer.start and mixer.end <= c.end]
         apart = [c for c in wide if c.end < mixer.start or mixer.end < c.start]
