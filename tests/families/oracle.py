@@ -73,6 +73,7 @@ class Places:
 
 
 def lacking(*sites: str, layers: tuple[int, ...] | None = None) -> dict[str, tuple[int, ...] | None]:
+    """Sites that some layers, or all, do not have."""
     return dict.fromkeys(sites, layers)
 
 
@@ -86,10 +87,10 @@ NO_ATTENTION = lacking(*ATTENTION, layers=(0, 2))
 """Of three layers, those around the middle one are recurrent or convolve; what they add is an attn_out all the same."""
 
 
-def _gpt(body: str = "transformer", **changes: Any) -> Places:
+def _gpt(**changes: Any) -> Places:
     """GPT-2 and what was named after it."""
     names = {
-        "layers": f"{body}.h", "embed": f"{body}.wte", "final_norm": f"{body}.ln_f", "attention": "attn",
+        "layers": "transformer.h", "embed": "transformer.wte", "final_norm": "transformer.ln_f", "attention": "attn",
         "out": "attn.c_proj", "attn_adds": "attn", "mid": "ln_2", "activation": "mlp.act", "down": "mlp.c_proj",
     }  # fmt: skip
     return Places(**names | changes)

@@ -129,6 +129,13 @@ def test_every_site_reads_as_plain_hooks_see_it(case):
             close(value, case.sites[site, layer], (site, layer))
 
 
+def test_patterns_told_afterwards_from_queries_and_keys_are_the_same(case):
+    """`exp.patterns` computes weights only for what is asked for, beside the run."""
+    layers = case.model.layers_with("pattern")
+    shown = mi.Experiment(case.model, list(LONG)).patterns(layers=layers).values
+    close(shown, torch.cat([case.sites["pattern", layer] for layer in layers]))
+
+
 def cell(site: str, x: torch.Tensor) -> tuple[int, ...]:
     """Where one head at one position lies in a row of a site; one position of a site without heads."""
     return (x.shape[1] - 1, SPOT) if site in SQUARE else (SPOT, x.shape[2] - 1) if site in HEADED else (SPOT,)
