@@ -81,7 +81,7 @@ _SHARED: dict[str, Any] = {
     **dict.fromkeys(("mamba_d_head", "mamba_head_dim", "mamba_headdim"), 16),
     **dict.fromkeys(("n_groups", "mamba_n_groups", "mamba_ngroups"), 2),
     **dict.fromkeys(("mamba_chunk_size", "chunk_size"), 8),
-    **dict.fromkeys(("lru_width",), 32),
+    "lru_width": 32,
     "attention_window_size": WINDOW,
     "attention_chunk_size": 7,
     # Sparse attention: fewer keys than a prompt has.
