@@ -6,6 +6,7 @@ of some families are large, and float32 keeps seven digits of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -158,6 +159,18 @@ def test_every_write_is_the_same_write_by_plain_hooks(case):
             assert float((expected[row] - plain).abs().max()) > 1e-3, f"{key} written in row {row} moves nothing"
         close(expected[2], plain, key)
         close(case.model.forward(batch, {key: write}), expected, key)
+
+
+def test_writes_everywhere_at_once_act_in_the_order_of_the_computation(case):
+    """Every site of every layer is moved a little towards noise in one pass, whatever order they are given in."""
+
+    def nudge(key: Key) -> Callable[[torch.Tensor], torch.Tensor]:
+        # What is masked is not there to be moved.
+        return lambda x: torch.where(x.isinf(), x, 0.8 * x + 0.2 * case.noise[key])
+
+    changes = {key: nudge(key) for key in reversed(case.offered())}
+    expected = written(case.own, case.name, torch.tensor([LONG]), changes)
+    close(case.model.forward(case.batch(LONG), changes), expected)
 
 
 def test_pads_are_never_read(case):
