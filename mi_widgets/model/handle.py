@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import torch
 from torch import nn
 
-from ..errors import BadInput, SiteUnavailable, UnsupportedArchitecture
+from ..errors import BadInput, MiWidgetsError, SiteUnavailable, UnsupportedArchitecture
 from .access import Key, Visitor, Watcher, visiting
 from .architecture import GLOBAL_SITES, SITES, Architecture
 from .discovery import discover
@@ -60,6 +60,7 @@ class Model:
         self.name = name
         self.text = Tokenizer(tokenizer, limits_of(hf), int(hf.get_input_embeddings().weight.shape[0]))
         self.generation = 0
+        self._random = False
         self._changes: list[Change] = []
         self._observers: list[weakref.WeakMethod[Callable[[Change], None]]] = []
         self._stamp: Stamp = stamp_of(hf)
@@ -69,8 +70,16 @@ class Model:
         _require_weights(self.hf)
         running = Shadow(self.hf)
         ids = self._probe_ids()
-        with running.running() as module:
-            self.architecture: Architecture = prove(module, discover(module, ids), ids)
+        try:
+            with running.running() as module:
+                self.architecture: Architecture = prove(module, discover(module, ids), ids)
+        except MiWidgetsError:
+            raise
+        except Exception as problem:  # whatever a foreign class does when it is run on a few tokens
+            raise UnsupportedArchitecture(
+                f"{type(self.hf).__name__} could not be looked into: {type(problem).__name__}: {problem}",
+                hint="Does model(input_ids=...) run on its own? If so, please report the model's class.",
+            ) from problem
         self._running = running
 
     @property
@@ -84,7 +93,8 @@ class Model:
         stamp = self._stamp
         training = any(on and (not p or "Dropout" in stamp.modules[p][1].__name__) for p, on in stamp.training.items())
         mode = "The model is in training mode; runs here are in eval mode, without dropout."
-        return (*self._running.notes, *((mode,) if training else ()))
+        dice = "Two runs of the same prompt gave different numbers: something in the model is random."
+        return (*self._running.notes, *((mode,) if training else ()), *((dice,) if self._random else ()))
 
     def _probe_ids(self) -> torch.Tensor:
         """Five ordinary tokens, all different, spread over the vocabulary."""
@@ -206,15 +216,22 @@ class Model:
         now = stamp_of(self.hf)
         if now == self._stamp:
             return None
+        self._random = False
         words = words_of(self._stamp, now)
         if not now.same_shadow(self._stamp):
             self._build()
         self._stamp = now
         return self._tell(words)
 
-    def edited(self) -> Change:
-        """Count a change that the numbers told of and `refresh` could not see: weights written through `.data`."""
-        return self._tell(("weights were edited through .data",))
+    def edited(self, steady: bool = True) -> Change | None:
+        """Take note that a run gave other numbers than before, though `refresh` saw no change.
+
+        Args:
+            steady: it gives the new numbers again: weights were written through `.data`. Otherwise something in the
+                model is random, which is no change; `notices` say so.
+        """
+        self._random = not steady
+        return self._tell(("weights were edited through .data",)) if steady else None
 
     def _tell(self, words: tuple[str, ...]) -> Change:
         self.generation += 1
@@ -258,6 +275,9 @@ class Model:
             running = self._running.running()
             with torch.no_grad(), running as shadow, visiting(shadow, self.architecture, asked, watchers):
                 logits: torch.Tensor = shadow(**batch.inputs(self.device), use_cache=False).logits
+            if self._running.in_place is not None:
+                # What a pass leaves on the user's own modules (a cache that grew, what a hook keeps) is no change.
+                self._stamp = stamp_of(self.hf)
             return logits
 
         logits = run(visitors or {})

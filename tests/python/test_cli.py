@@ -56,7 +56,7 @@ def test_a_missing_notebook_is_said_plainly(tmp_path, capsys):
 def test_doctor_names_parts_sites_and_versions(capsys):
     assert cli.main(["doctor"]) == 0
     printed = capsys.readouterr().out
-    for word in ("tiny-names", "4 layers", "resid_mid", "pattern @ v is z", "transformers"):
+    for word in ("tiny-names", "4 layers", "resid_mid", "pattern @ v is attention's output", "transformers"):
         assert word in printed
 
 

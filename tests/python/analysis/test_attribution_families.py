@@ -1,4 +1,4 @@
-"""Direct attribution adds up in families with multipliers, parallel blocks, caps, sinks, gates and layers without heads."""
+"""Direct attribution adds up: with multipliers, parallel blocks, caps, sinks, gates, and layers without heads."""
 
 from __future__ import annotations
 
