@@ -326,7 +326,10 @@ class LiveQuestion:
         self.model.refresh()
         for run in question.unedited:
             if not still_true(question, run):
-                self.model.edited()
+                self._captures.clear()
+                self._baselines = None
+                # Edited weights give the new numbers again; something random gives others each time.
+                self.model.edited(steady=still_true(question, run))
             yield
 
     def _model_changed(self, change: Change) -> None:

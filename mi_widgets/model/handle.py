@@ -65,6 +65,7 @@ class Model:
         self._observers: list[weakref.WeakMethod[Callable[[Change], None]]] = []
         self._stamp: Stamp = stamp_of(hf)
         self._build()
+        self._absorb()
 
     def _build(self) -> None:
         _require_weights(self.hf)
@@ -81,6 +82,11 @@ class Model:
                 hint="Does model(input_ids=...) run on its own? If so, please report the model's class.",
             ) from problem
         self._running = running
+
+    def _absorb(self) -> None:
+        """What passes in place leave on the user's own modules (a cache that grew, what a hook keeps) is no change."""
+        if self._running.in_place is not None:
+            self._stamp = stamp_of(self.hf)
 
     @property
     def shadow(self) -> Any:
@@ -221,6 +227,7 @@ class Model:
         if not now.same_shadow(self._stamp):
             self._build()
         self._stamp = now
+        self._absorb()
         return self._tell(words)
 
     def edited(self, steady: bool = True) -> Change | None:
@@ -275,9 +282,7 @@ class Model:
             running = self._running.running()
             with torch.no_grad(), running as shadow, visiting(shadow, self.architecture, asked, watchers):
                 logits: torch.Tensor = shadow(**batch.inputs(self.device), use_cache=False).logits
-            if self._running.in_place is not None:
-                # What a pass leaves on the user's own modules (a cache that grew, what a hook keeps) is no change.
-                self._stamp = stamp_of(self.hf)
+            self._absorb()
             return logits
 
         logits = run(visitors or {})

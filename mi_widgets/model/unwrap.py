@@ -37,7 +37,8 @@ def unwrap(given: Any, tokenizer: Any = None) -> tuple[Any, Any]:
     """The transformers model inside what a user passed, and its tokenizer.
 
     Taken apart, also when nested: nnsight's models, TransformerLens's `TransformerBridge`, PEFT's models (the adapter
-    layers stay in place), `torch.compile(model)`, `DataParallel` and `DistributedDataParallel`.
+    layers stay in place), `torch.compile(model)`, `DataParallel` and `DistributedDataParallel`. What is done inside an
+    nnsight trace, and hooks on a bridge's own hook points, stay theirs and are no part of what runs here.
 
     Args:
         given: a model, or something that holds one.

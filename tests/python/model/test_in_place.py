@@ -173,6 +173,15 @@ def test_changes_are_noticed_in_place():
     assert hf.config._attn_implementation == "eager"
 
 
+def test_what_a_hook_keeps_on_a_module_is_no_change():
+    hf = stuck("llama")
+    hf.model.layers[1].register_forward_hook(lambda m, _, y: setattr(m, "passes", getattr(m, "passes", 0) + 1))
+    exp = experiment(mi.wrap(hf, word_tokenizer()))
+    assert exp.run(mi.Zero("z", 1)).metric == exp.run(mi.Zero("z", 1)).metric
+    assert hf.model.layers[1].passes > 5
+    assert exp.model.changes == ()
+
+
 def test_running_may_be_entered_twice():
     hf = stuck("llama").train()
     shadow = Shadow(hf)

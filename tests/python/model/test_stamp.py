@@ -266,6 +266,29 @@ def test_a_widget_shows_it_and_draws_anew():
         widget.close()
 
 
+def test_something_random_is_no_change():
+    hf = build("llama")
+    generator, size = torch.Generator().manual_seed(0), [0.0]
+    hf.model.layers[1].mlp.register_forward_hook(
+        lambda _, __, y: y + size[0] * torch.randn(y.shape, generator=generator)
+    )
+    exp = experiment(mi.wrap(hf, word_tokenizer()))
+    widget = mi.AttentionHeads(exp).wait(60)
+    size[0] = 0.1
+    try:
+        note = "Two runs of the same prompt gave different numbers: something in the model is random."
+        assert exp.run(EDIT).provenance.notes == (note,)
+        assert exp.question()["warnings"] == [note]
+        assert exp.model.changes == ()
+        assert exp.rev == 1
+        assert widget.wait(60).result.rev == 1
+    finally:
+        widget.close()
+    hf.model.layers[1].mlp._forward_hooks.clear()
+    (note,) = exp.run(EDIT).provenance.notes
+    assert note == "The model has changed since the last result: a hook was removed from model.layers.1.mlp."
+
+
 # Adapters
 
 
