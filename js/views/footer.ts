@@ -29,8 +29,14 @@ export function createFooter(context: ViewContext): View {
       .filter(Boolean)
       .join(" · ");
   }
+  /** What the model lacks is told on the "?" card; here only that there is something. */
+  function lacking(): string {
+    const missing = Object.keys(session.question?.model?.missing ?? {});
+    const sites = new Set(missing.flatMap((what) => what.split(" in layer")[0]?.split(", ") ?? []));
+    return sites.size > 0 ? `${sites.size} ${sites.size > 1 ? "sites" : "site"} not offered: see ?` : "";
+  }
   function update(): void {
-    setText(left, provenance());
+    setText(left, [provenance(), lacking()].filter(Boolean).join(" · "));
     const names = session.locked.map(([layer, head]) => `L${layer}.H${head}`);
     const what =
       names.length === 0

@@ -1,5 +1,5 @@
 // The "?" card: every key, what the colours mean, and one sentence on each score.
-import { attribute, h, uniqueId } from "../lib/dom";
+import { attribute, h, setText, uniqueId } from "../lib/dom";
 import { onKeys } from "../lib/keyboard";
 import type { View, ViewContext } from "./context";
 
@@ -30,6 +30,9 @@ export function createHelp(context: ViewContext): View & { toggle(): void } {
     {},
     "Row = the token that looks (dest), column = the token it looks at (src). All thumbnails share one scale, 0 to 1; a difference runs from −1 to 1. The part that the causal mask forbids has its own ground; hatched cells are not finite.",
   );
+  const lacking = h("dl", { "data-part": "lacking" });
+  const lackingHead = h("b", {}, "");
+  const model = h("section", { class: "mi-help-model", hidden: true }, lackingHead, lacking);
   const element = h(
     "div",
     {
@@ -41,6 +44,7 @@ export function createHelp(context: ViewContext): View & { toggle(): void } {
       tabindex: -1,
     },
     h("div", { class: "mi-help-head" }, h("b", { id }, "Keys, colours, scores"), close),
+    model,
     h("div", { class: "mi-help-body" }, keys, h("div", {}, reading, scores)),
   );
   onKeys(element, { Escape: () => toggle(), "?": () => toggle() });
@@ -53,7 +57,18 @@ export function createHelp(context: ViewContext): View & { toggle(): void } {
     back = root.activeElement as HTMLElement | null;
     close.focus();
   }
+  function updateModel(): void {
+    const facts = context.session.question?.model;
+    const missing = Object.entries(facts?.missing ?? {});
+    model.hidden = missing.length === 0;
+    const text = missing.flat().join("\n");
+    if (lacking.dataset.shown === text) return;
+    lacking.dataset.shown = text;
+    setText(lackingHead, `Sites that ${facts?.name ?? "this model"} does not have, and why`);
+    lacking.replaceChildren(...missing.flatMap(([what, why]) => [h("dt", {}, what), h("dd", {}, why)]));
+  }
   function update(): void {
+    updateModel();
     const found = Object.entries(context.session.atlas?.scores ?? {});
     if (scores.childElementCount === found.length * 2) return;
     scores.replaceChildren(

@@ -76,7 +76,7 @@ def _model(model: Model) -> dict[str, Any]:
         "d_model": model.d_model,
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": str(model.device),
-        "missing": dict(model.architecture.missing),
+        "missing": model.architecture.lacking,
     }
 
 

@@ -135,6 +135,20 @@ class Architecture:
             if not self.structural(site, layer)
         }
 
+    @property
+    def lacking(self) -> dict[str, str]:
+        """What is not offered and why, in words: {"z, result in layers 0, 2": "this layer has no attention: ..."}."""
+        layers: dict[tuple[str, str], list[int]] = {}
+        for (site, layer), why in self.missing_at.items():
+            layers.setdefault((site, why), []).append(layer)
+        sites: dict[tuple[str, str], list[str]] = {}
+        for site, why in self.missing.items():
+            sites.setdefault(("", why), []).append(site)
+        for (site, why), at in layers.items():
+            where = f" in layer{'s' * (len(at) > 1)} {', '.join(map(str, at))}"
+            sites.setdefault((where, why), []).append(site)
+        return {f"{', '.join(names)}{where}": why for (where, why), names in sites.items()}
+
     def _layers_of(self, site: str) -> range:
         return range(1 if site in GLOBAL_SITES else self.n_layers)
 
@@ -154,11 +168,7 @@ class Architecture:
             f"unembed {self.unembed}, kernel {self.kernel}",
             f"  sites      {', '.join(self.sites)}",
         ]
-        rows += [f"  missing    {site}: {reason}" for site, reason in self.missing.items()]
-        at: dict[tuple[str, str], list[str]] = {}
-        for (site, index), reason in self.missing_at.items():
-            at.setdefault((site, reason), []).append(str(index))
-        rows += [f"  missing    {site} in layer {', '.join(where)}: {why}" for (site, why), where in at.items()]
+        rows += [f"  missing    {what}: {why}" for what, why in self.lacking.items()]
         rows += [f"  proven     {name}: {error:.1e}" for name, error in self.proof.items()]
         return "\n".join(rows)
 

@@ -104,6 +104,11 @@ def _table(plain: Plain) -> None:
     plain.root.locator("[data-action=table]").click()
 
 
+LACKING = (
+    "{ lacking: { 'resid_mid': 'attention and MLP run in parallel: choose resid_pre or resid_post', "
+    "'q, k, v, scores, pattern, z, result in layers 0, 2': 'this layer has no attention: nothing in it calls the "
+    "attention interface or takes a softmax over positions' } }"
+)
 SCENES: dict[str, tuple[str, int, Step]] = {
     "ready-1180": ("{}", 1180, _lock),
     "ready-1400": (TWO, 1400, _lock),
@@ -135,6 +140,8 @@ SCENES: dict[str, tuple[str, int, Step]] = {
         _nothing,
     ),
     "help": ("{}", 1180, _help),
+    "lacking": (LACKING, 1180, _help),
+    "lacking-480": (LACKING, 480, _nothing),
     "tip": ("{}", 1180, _tip),
     "menu": ("{}", 1180, _menu),
     "projector": (TWO, 1400, _projector),

@@ -167,7 +167,7 @@ export class ScriptedKernel {
         d_model: 96,
         dtype: "float32",
         device: "cpu",
-        missing: {},
+        missing: this.options.lacking ?? {},
       },
       prompts: { clean: prompt(this.prompts.clean), corrupted: prompt(this.prompts.corrupted) },
       prompt: 0,

@@ -153,6 +153,22 @@ def test_help_lists_keys_and_scores_and_gives_the_focus_back(plain: Plain) -> No
     assert plain.page.evaluate("document.activeElement.tagName") == "CANVAS"
 
 
+def test_what_the_model_lacks_is_told_with_its_reason(plain: Plain) -> None:
+    plain.mount("{ lacking: { 'resid_mid': 'run in parallel', 'z, result in layers 0, 2': 'no <b>attention</b>' } }")
+    expect(plain.part("footer")).to_contain_text("3 sites not offered: see ?")
+    plain.root.locator("[data-action=help]").click()
+    told = plain.part("lacking")
+    assert told.locator("dt").all_inner_texts() == ["resid_mid", "z, result in layers 0, 2"]
+    assert told.locator("dd").all_inner_texts() == ["run in parallel", "no <b>attention</b>"]
+
+
+def test_a_model_that_has_every_site_says_nothing_of_it(plain: Plain) -> None:
+    plain.mount()
+    plain.root.locator("[data-action=help]").click()
+    expect(plain.part("lacking")).to_be_hidden()
+    assert "not offered" not in plain.part("footer").inner_text()
+
+
 def test_a_canvas_as_a_table(plain: Plain) -> None:
     plain.mount()
     plain.page.mouse.click(*plain.head_centre(1, 1))

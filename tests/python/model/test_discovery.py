@@ -239,3 +239,23 @@ def test_loading_a_local_folder(tmp_path):
     with torch.no_grad():
         expected = hf(input_ids=torch.tensor([ids_of(model, CLEAN)])).logits
     torch.testing.assert_close(experiment(model).read("logits"), expected)
+
+
+def test_what_is_lacking_is_told_once_per_reason():
+    """Sites that lack for one reason in the same layers share a line, in `doctor`, on the wire and in `architecture`."""
+    hf = build("llama")
+    for index in (0, 2):
+        hf.model.layers[index].self_attn = Silent(32)
+    model = mi.wrap(hf, word_tokenizer())
+    told = model.architecture.lacking
+    assert list(told) == ["q, k, v, scores, pattern, z, result in layers 0, 2"]
+    assert all(f"missing    {what}: {why}" in str(model.architecture) for what, why in told.items())
+    assert question_of(experiment(model))["model"]["missing"] == told
+
+
+def question_of(exp):
+    widget = mi.AttentionHeads(exp)
+    try:
+        return widget.question
+    finally:
+        widget.close()
