@@ -242,7 +242,7 @@ def test_loading_a_local_folder(tmp_path):
 
 
 def test_what_is_lacking_is_told_once_per_reason():
-    """Sites that lack for one reason in the same layers share a line, in `doctor`, on the wire and in `architecture`."""
+    """Sites that lack for one reason in the same layers share a line, in `doctor` and on the wire."""
     hf = build("llama")
     for index in (0, 2):
         hf.model.layers[index].self_attn = Silent(32)
