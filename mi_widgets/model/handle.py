@@ -245,11 +245,12 @@ class Model:
         change = Change(self.generation, words)
         self._changes.append(change)
         del self._changes[:-KEPT_CHANGES]
-        self._observers = [ref for ref in self._observers if ref() is not None]
-        for ref in self._observers:
+        for ref in list(self._observers):
             callback = ref()
             if callback is not None:
                 callback(change)
+            else:
+                self._observers.remove(ref)
         return change
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import MiWidgetsError
+from ..errors import MiWidgetsError, UnsupportedArchitecture
 from . import attention_tap
 from .stand_ins import Projection, hooks_of, stream_weights, wants_projection
 from .unwrap import plain
@@ -26,6 +26,9 @@ class Shadow:
         module: run it inside `running()` only.
         in_place: why `module` is the user's own; None for a copy.
         notes: plain sentences about how it runs that a reader of results must know.
+
+    Raises:
+        UnsupportedArchitecture: it cannot be copied, and has layers that only a copy can be read from.
 
     Example:
         >>> import mi_widgets as mi
@@ -45,6 +48,13 @@ class Shadow:
         except Exception as problem:  # whatever a foreign class does when it is copied
             self.module = hf
             self.in_place = f"the model cannot be copied ({type(problem).__name__}: {problem})"
+            odd = next((name for name, m in hf.named_modules() if plain(m) is m and wants_projection(m)), None)
+            if odd is not None:
+                raise UnsupportedArchitecture(
+                    f"{self.in_place[0].upper()}{self.in_place[1:]}, and {odd} keeps no plain weight (an adapter, or "
+                    "quantised), which is only read on a copy.",
+                    hint="Merge the adapter (merge_and_unload()), or pass a model that copy.deepcopy can copy.",
+                ) from problem
             self.notes = (f"Run in place, on your own model, and put back after each pass: {self.in_place}.",)
         if self.in_place is None and any(m._compiled_call_impl is not None for m in hf.modules()):
             self.notes = ("The model is compiled; runs here are of the same model, not compiled.",)
@@ -150,7 +160,8 @@ def shadow_of(hf: nn.Module) -> nn.Module:
                 memo[id(module)] = Projection(copy.deepcopy(module, memo))
         twin: nn.Module = copy.deepcopy(hf, memo)
     for module in twin.modules():
-        stream_weights(module)
+        for part in module.inner.modules() if isinstance(module, Projection) else (module,):
+            stream_weights(part)
     return twin.eval()
 
 

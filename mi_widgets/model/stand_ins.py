@@ -41,25 +41,28 @@ class Projection(nn.Linear):
         True
     """
 
+    inner: nn.Module
+
     def __init__(self, inner: nn.Module) -> None:
         nn.Module.__init__(self)
+        # Past nn.Module's own __setattr__, which would make it a child.
         self.__dict__["inner"] = inner.eval()
         self.in_features, self.out_features = int(inner.in_features), int(inner.out_features)  # type: ignore[arg-type]
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002  (nn.Linear's own name)
         """What the module gives."""
-        given: torch.Tensor = self.__dict__["inner"](input)
+        given: torch.Tensor = self.inner(input)
         return given
 
     @property
     def weight(self) -> torch.Tensor:  # type: ignore[override]
         """[out, in]."""
-        return _affine(self.__dict__["inner"])[0]
+        return _affine(self.inner)[0]
 
     @property
     def bias(self) -> torch.Tensor | None:  # type: ignore[override]
         """[out], or None."""
-        return _affine(self.__dict__["inner"])[1]
+        return _affine(self.inner)[1]
 
 
 def _affine(inner: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -77,9 +80,9 @@ def _affine(inner: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
 
 def _composed(inner: Any) -> tuple[torch.Tensor, torch.Tensor | None] | None:
     base = inner.get_base_layer()
-    if type(base) not in (nn.Linear, Conv1D) or not hasattr(inner, "get_delta_weight"):
-        return None
     weight = base.weight.detach()
+    if not weight.is_floating_point() or not hasattr(inner, "get_delta_weight"):
+        return None
     for name in inner.active_adapters:
         if name in inner._get_available_adapters():
             change = inner.get_delta_weight(name)
@@ -98,7 +101,12 @@ def _agrees(inner: Any, weight: torch.Tensor, bias: torch.Tensor | None) -> bool
 def _asked(inner: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Told from what the module gives for zero and for each unit vector."""
     base = inner.get_base_layer()
-    like = next(p for p in base.parameters() if p.is_floating_point())
+    # Packed weights say nothing of the dtype they are used in.
+    like = (
+        base.weight
+        if base.weight.is_floating_point()
+        else next(p for p in inner.parameters() if p.dtype.is_floating_point)
+    )
     bias = inner(torch.zeros(1, inner.in_features, dtype=like.dtype, device=like.device))[0]
     return (inner(torch.eye(inner.in_features, dtype=like.dtype, device=like.device)) - bias).T, bias
 

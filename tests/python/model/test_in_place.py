@@ -15,7 +15,7 @@ from mi_widgets.jobs import Priority
 from mi_widgets.model.shadow import Shadow
 from tests.python.families import build, experiment, word_tokenizer
 from tests.python.model.test_untouched import Raises, assert_untouched, everything, snapshot
-from tests.python.model.test_unwrap import assert_same_everywhere, ids_of, logits_of
+from tests.python.model.test_unwrap import adapted, assert_same_everywhere, ids_of, logits_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 LIMIT = 60
@@ -173,6 +173,19 @@ def test_changes_are_noticed_in_place():
     assert hf.config._attn_implementation == "eager"
 
 
+def test_adapters_are_not_read_in_place():
+    held = adapted("llama", "lora")
+    held.get_base_model().lm_head.__class__ = Stuck
+    before = snapshot(held.get_base_model(), ids_of())
+    with pytest.raises(
+        mi.UnsupportedArchitecture, match=r"holds a socket.*q_proj keeps no plain weight.*merge_and_unl"
+    ):
+        mi.wrap(held, word_tokenizer())
+    assert_untouched(before, snapshot(held.get_base_model(), ids_of()))
+    merged = held.merge_and_unload()
+    torch.testing.assert_close(experiment(mi.wrap(merged, word_tokenizer())).read("logits"), logits_of(merged))
+
+
 def test_what_a_hook_keeps_on_a_module_is_no_change():
     hf = stuck("llama")
     hf.model.layers[1].register_forward_hook(lambda m, _, y: setattr(m, "passes", getattr(m, "passes", 0) + 1))
@@ -220,6 +233,13 @@ def test_offloaded_weights(offloaded, family):
         assert torch.equal(after[part], before[part]) if part == "logits" else after[part] == before[part], part
     assert {p.device.type for p in (*offloaded.parameters(), *model.shadow.parameters())} == {"meta"}
     assert model.changes == ()
+
+
+def test_an_adapter_on_offloaded_weights():
+    held = adapted("llama", "lora")
+    expected = mi.wrap(copy.deepcopy(held), word_tokenizer())
+    accelerate.cpu_offload(held.get_base_model(), execution_device=torch.device("cpu"))
+    assert_same_everywhere(mi.wrap(held, word_tokenizer()), expected, tolerance=1e-6)
 
 
 def test_no_offloaded_weight_is_held_twice():

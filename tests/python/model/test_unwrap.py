@@ -169,6 +169,10 @@ _ADAPTERS = {
     "oft": lambda gated: peft.OFTConfig(
         target_modules=["q_proj", "o_proj"], oft_block_size=4, init_weights=False, task_type="CAUSAL_LM"
     ),
+    "loha": lambda gated: peft.LoHaConfig(r=4, target_modules=["o_proj", "down_proj"], init_weights=False),
+    "ends": lambda gated: peft.LoraConfig(
+        r=4, target_modules=["embed_tokens", "lm_head"], init_lora_weights=False, ensure_weight_tying=True
+    ),
     "norms": lambda gated: peft.LNTuningConfig(target_modules=["input_layernorm", "norm"]),
     "saved": lambda gated: peft.LoraConfig(
         r=4, target_modules=["o_proj"], init_lora_weights=False, modules_to_save=["lm_head"]
