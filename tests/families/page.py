@@ -40,8 +40,9 @@ them.
 
 | outcome | families | meaning |
 |---|---:|---|
-| fully proven | {full} | every proof holds; a site that is not offered cannot exist in such a layer |
-| – with all {sites} sites | {whole} | on every layer |
+| fully proven | {full} | every proof holds; a layer lacks a site by nature only |
+| – of these, with all {sites} sites | {whole} | on every layer |
+| – of these, without attention | {still} | state-space and recurrent models: the stream is what they offer |
 | proven in part | {part} | something that such a layer has was not found, or did not hold |
 | refused | {refused} | `mi.wrap` raises, and says why |
 | not built | {unbuilt} | the installed transformers could not make a tiny one |
@@ -50,6 +51,10 @@ them.
 The proofs: the residual stream adds up layer by layer; the sum over heads, and their bias, is what attention adds
 before its norm; pattern @ v is what attention gave; writing a site's own value back changes nothing; writing a random
 value changes what follows. *Error* is the largest one of them, relative to the largest value (float32).
+
+By nature, a layer without attention has no attention sites, parallel blocks have no `resid_mid`, and a mixture of
+experts has an `mlp_out` but no MLP to look into. Where some layers' heads are of another shape than most layers', as
+in gemma4, q, k, v and z are offered on most: arrays over layers hold one shape.
 
 Marks: ● on every layer · ◐ on some layers, the others have no such thing · `-` no layer has such a thing · ✗ not found
 or not proven on at least one layer. They stand for, in this order:
@@ -79,6 +84,7 @@ def page(rows: Iterable[Row]) -> str:
             versions=versions(),
             full=len(full),
             whole=sum(not row.lacks for row in full),
+            still=sum(not row.attending for row in full),
             part=len(part),
             refused=len(refused),
             unbuilt=len(unbuilt),

@@ -6,6 +6,7 @@ import gc
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import transformers
 
@@ -100,12 +101,16 @@ def walk(names: Iterable[str] | None = None) -> Iterator[Row]:
         gc.collect()
 
 
-def prove(family: str, tokenizer: transformers.PreTrainedTokenizerFast | None = None) -> Row:
+def prove(
+    family: str, tokenizer: transformers.PreTrainedTokenizerFast | None = None, seed: int = 0, **config: Any
+) -> Row:
     """Build one family, wrap it, and say what came of it.
 
     Args:
         family: a model type.
         tokenizer: None = the tests' own, a token per word.
+        seed: of the weights.
+        **config: changes of the config.
     """
     try:
         name = class_of(family).__name__
@@ -115,7 +120,7 @@ def prove(family: str, tokenizer: transformers.PreTrainedTokenizerFast | None = 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            hf = build(family)
+            hf = build(family, seed, **config)
         except Exception as error:
             return Row(family, "not built", name, reason=_said(error))
         try:
