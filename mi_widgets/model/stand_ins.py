@@ -81,7 +81,9 @@ def _affine(inner: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
 def _composed(inner: Any) -> tuple[torch.Tensor, torch.Tensor | None] | None:
     base = inner.get_base_layer()
     weight = base.weight.detach()
-    if not weight.is_floating_point() or not hasattr(inner, "get_delta_weight"):
+    # A variant of LoRA (DoRA, ...) is no sum, though it may be close to one.
+    varied = bool(getattr(inner, "lora_variant", None))
+    if varied or not weight.is_floating_point() or not hasattr(inner, "get_delta_weight"):
         return None
     for name in inner.active_adapters:
         if name in inner._get_available_adapters():
@@ -95,7 +97,7 @@ def _composed(inner: Any) -> tuple[torch.Tensor, torch.Tensor | None] | None:
 def _agrees(inner: Any, weight: torch.Tensor, bias: torch.Tensor | None) -> bool:
     x = torch.linspace(-1, 1, weight.shape[1], dtype=weight.dtype, device=weight.device)[None]
     there, here = inner(x), nn.functional.linear(x, weight, bias)
-    return bool((there - here).norm() <= 64 * torch.finfo(weight.dtype).eps * there.norm())
+    return bool((there - here).norm() <= min(64 * torch.finfo(weight.dtype).eps, 4e-2) * there.norm())
 
 
 def _asked(inner: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -216,6 +216,22 @@ def test_peft(family, kind):
     assert torch.equal(logits_of(held), expected)
 
 
+@pytest.mark.parametrize("kind", ["lora", "dora"])
+def test_a_small_adapter_in_bfloat16_is_not_overlooked(kind):
+    """Rounding is coarse there: the check of a composed weight must not let a wrong one pass."""
+    held = adapted("llama", kind).to(torch.bfloat16)
+    model = mi.wrap(held, word_tokenizer())
+    assert model.architecture.missing == {}
+    projection = held.get_base_model().model.layers[1].self_attn.o_proj
+    z = experiment(model).read("z", layer=1).flatten(2).bfloat16()
+    with torch.no_grad():
+        expected = projection(z).float() - projection.base_layer.bias.float()
+    got = experiment(model).read("result", layer=1).sum(2)
+    assert ((got - expected).norm() / expected.norm()) < 0.02
+    plain = torch.nn.functional.linear(z, projection.base_layer.weight).float()
+    assert ((plain - expected).norm() / expected.norm()) > 0.1
+
+
 def test_an_adapter_that_transformers_put_in():
     hf = build("llama")
     hf.add_adapter(peft.LoraConfig(r=4, target_modules=["o_proj"], init_lora_weights=False))
