@@ -148,8 +148,8 @@ def test_every_write_is_the_same_write_by_plain_hooks(case):
     batch = case.batch(LONG, LONG, LONG)
     for key in case.offered():
 
-        def write(x: torch.Tensor, key: Key = key) -> torch.Tensor:
-            new, noise, where = x.clone(), case.noise[key], cell(key[0], x)
+        def write(x: torch.Tensor, site: str = key[0], noise: torch.Tensor = case.noise[key]) -> torch.Tensor:
+            new, where = x.clone(), cell(site, x)
             new[0] = noise
             new[1][where] = noise[where]
             return new
@@ -164,11 +164,11 @@ def test_every_write_is_the_same_write_by_plain_hooks(case):
 def test_writes_everywhere_at_once_act_in_the_order_of_the_computation(case):
     """Every site of every layer is moved a little towards noise in one pass, whatever order they are given in."""
 
-    def nudge(key: Key) -> Callable[[torch.Tensor], torch.Tensor]:
+    def nudge(noise: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
         # What is masked is not there to be moved.
-        return lambda x: torch.where(x.isinf(), x, 0.8 * x + 0.2 * case.noise[key])
+        return lambda x: torch.where(x.isinf(), x, 0.8 * x + 0.2 * noise)
 
-    changes = {key: nudge(key) for key in reversed(case.offered())}
+    changes = {key: nudge(case.noise[key]) for key in reversed(case.offered())}
     expected = written(case.own, case.name, torch.tensor([LONG]), changes)
     close(case.model.forward(case.batch(LONG), changes), expected)
 
