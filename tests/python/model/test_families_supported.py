@@ -34,6 +34,56 @@ def test_a_supported_family_is_fully_proven(family):
     assert {"embed", "resid_pre", "resid_post", "logits"} <= set(row.sites)
 
 
+# Models that the library's defaults do not show.
+_SHAPES = {
+    "falcon-7b": ("falcon", {"new_decoder_architecture": False, "multi_query": True, "bias": False}),
+    "falcon-11b": ("falcon", {"num_ln_in_parallel_attn": 1}),
+    "falcon-rw": (
+        "falcon",
+        {"alibi": True, "new_decoder_architecture": False, "parallel_attn": False, "num_kv_heads": 4},
+    ),
+    "opt-350m": ("opt", {"word_embed_proj_dim": 20, "do_layer_norm_before": False}),
+    "sequential gpt_neox": ("gpt_neox", {"use_parallel_residual": False}),
+    "parallel stablelm": ("stablelm", {"use_parallel_residual": True}),
+    "multi-head gpt_bigcode": ("gpt_bigcode", {"multi_query": False}),
+    "gpt2 scaled by layer": ("gpt2", {"scale_attn_by_inverse_layer_idx": True, "reorder_and_upcast_attn": True}),
+    "eager llama": ("llama", {"attn_implementation": "eager"}),
+    "deepseek without a query rank": ("deepseek_v3", {"q_lora_rank": None}),
+    "mistral of one kv head": ("mistral", {"num_key_value_heads": 1, "sliding_window": None}),
+    "one layer": ("llama", {"num_hidden_layers": 1}),
+    "one head": ("llama", {"num_attention_heads": 1, "num_key_value_heads": 1}),
+    "llama-3 rotation": (
+        "llama",
+        {
+            "rope_parameters": {
+                "rope_type": "llama3",
+                "rope_theta": 10000.0,
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 16,
+            }
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", _SHAPES)
+def test_other_shapes_of_a_family_are_fully_proven(shape):
+    family, config = _SHAPES[shape]
+    row = prove(family, **config)
+    assert row.outcome == "fully proven", row.reason or row.lacks
+
+
+@pytest.mark.parametrize(
+    ("family", "seed"), [("gpt_neox", 6), ("gpt_neox", 13), ("falcon", 1), ("falcon", 7), ("codegen", 17), ("phi", 17)]
+)
+def test_parallel_layers_are_found_where_the_stream_nearly_cancels(family, seed):
+    """On these weights stream + attention + MLP, summed in another order, differs by more than one rounding."""
+    row = prove(family, seed=seed)
+    assert row.outcome == "fully proven", row.lacks
+
+
 @pytest.mark.parametrize("family", [family for family in families() if family not in _LISTED])
 def test_any_other_family_is_wrapped_or_refused_in_words(family):
     row = proven(family)
