@@ -128,8 +128,9 @@ class _Hooks:
         if self.wants(None, "embed"):
             self.after(parts.embed, lambda y, _: self.visit("embed", None, y, parts.embed_scale))
         for index, layer in enumerate(parts.layers):
-            self._stream(index, layer)
+            # Some families add the stream inside their attention: its own sites come first there.
             self._attention(index, layer)
+            self._stream(index, layer)
             self._mlp(index, layer)
         if self.wants(None, "final_norm") and parts.final_norm is not None:
             self.after(parts.final_norm, lambda y, _: self.visit("final_norm", None, y))
@@ -158,27 +159,31 @@ class _Hooks:
             def added(y: torch.Tensor, _: torch.Tensor | None) -> torch.Tensor:
                 y = self.visit("attn_out", index, y, layer.attn_scale)
                 if by_stream:
-                    # A change of the stream after attention enters through what attention adds.
                     step = y if layer.attn_scale == 1.0 else y * layer.attn_scale
                     mid = stream["pre"] + step.reshape(stream["pre"].shape)
-                    new = stream["mid"] = self.visit("resid_mid", index, mid)
-                    # Cells left alone keep their bits; a written cell is met exactly, also where it cancels the stream.
-                    if new is not mid and layer.attn_scale == 1.0:
-                        y = torch.where((new == mid).reshape(y.shape), y, (new - stream["pre"]).reshape(y.shape))
-                    elif new is not mid:
-                        stream["moved"] = new - mid
+                    stream["mid"] = self.visit("resid_mid", index, mid)
+                    if stream["mid"] is not mid:
+                        stream["moved"] = stream["mid"] - mid
                 return y
 
+            def read(x: torch.Tensor) -> torch.Tensor:
+                if "moved" not in stream:
+                    return x
+                return torch.where(stream["moved"].reshape(x.shape) == 0, x, stream["mid"].reshape(x.shape))
+
             self.after(layer.attn_writer, added)
-            if layer.attn_scale != 1.0 and layer.mid_reader and self.wants(index, "resid_mid"):
-                # Through a family's factor the cell would be met up to rounding only, which a norm may blow up.
-                self.before(layer.mid_reader, lambda x: stream["mid"].reshape(x.shape) if "moved" in stream else x)
+            if self.wants(index, "resid_mid"):
+                # No module gives the stream between the halves. Its readers get what was written, to the bit: entered
+                # through what attention adds, it would be met up to rounding only, which a norm may blow up.
+                for path in layer.mid_readers:
+                    self.before(path, read)
         if self.wants(index, "mlp_out") and layer.mlp_writer:
             self.after(layer.mlp_writer, lambda y, _: self.visit("mlp_out", index, y, layer.mlp_scale))
         if by_stream or self.wants(index, "resid_post"):
 
             def post(y: torch.Tensor, _: torch.Tensor | None) -> torch.Tensor:
-                y = y + stream.pop("moved") if "moved" in stream else y
+                # The rest of the layer added to the stream as it was.
+                y = y + stream.pop("moved").reshape(y.shape) if "moved" in stream else y
                 if open_half:
                     step = y - stream["mid"]
                     new = self.visit("mlp_out", index, step)

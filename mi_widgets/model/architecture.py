@@ -40,7 +40,7 @@ class LayerParts:
         down: the MLP's last projection; mlp_post is what enters it.
         parallel: attention and MLP read the same input, so there is no resid_mid.
         norms: in post-norm blocks the norms that the stream passes, one after each addition.
-        mid_reader: the first module that reads the stream between attention and MLP, where they run in sequence.
+        mid_readers: the modules that read the stream between attention and MLP, where they run in sequence.
         open: what the MLP adds is no module's output: it is the layer's output minus the stream after attention.
         reasons: {site: why this layer does not have it}.
         by_nature: the sites among `reasons` that no reading of such a layer could give.
@@ -60,7 +60,7 @@ class LayerParts:
     down: str | None = None
     parallel: bool = False
     norms: tuple[str, str] | None = None
-    mid_reader: str | None = None
+    mid_readers: tuple[str, ...] = ()
     open: bool = False
     reasons: dict[str, str] = field(default_factory=dict)
     by_nature: frozenset[str] = frozenset()

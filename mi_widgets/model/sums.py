@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -39,32 +41,55 @@ class Term:
 
 @dataclass(frozen=True)
 class Scales:
-    """Factors that a family may put on what it adds, read from its config, so that a fitted one is exact."""
+    """Factors that a family may put on what it adds.
+
+    Attributes:
+        known: numbers of its config and their inverses, which stand before any that is fitted: in half precision
+            the rounding of a sum would otherwise choose.
+    """
 
     known: tuple[float, ...] = ()
 
-    def of(self, total: torch.Tensor, part: torch.Tensor) -> list[float]:
-        """The factors worth trying for total = c * part: 1, and the one that fits best."""
+    @classmethod
+    def of(cls, config: Any) -> Scales:
+        """The numbers that a config names."""
+        given = [v for v in config.to_dict().values() if isinstance(v, (int, float)) and not isinstance(v, bool) and v]
+        # Token embeddings are multiplied by the square root of their width in several families.
+        roots = [float(v) ** 0.5 for v in given if isinstance(v, int) and v > 1]
+        return cls(tuple(dict.fromkeys(k for v in (*map(float, given), *roots) for k in (v, 1 / v))))
+
+    def tiers(self, total: torch.Tensor, part: torch.Tensor) -> tuple[list[float], list[float]]:
+        """The factors worth trying for total = c * part: 1 and those the config names; and apart, the fitted one."""
         total, part = total.double().flatten(), part.double().flatten()
         size = float(part @ part)
         if not 0 < size < float("inf"):
-            return []
+            return [], []
         c = float(total @ part) / size
-        if abs(c) < 1e-6:
-            return [1.0]
-        return [1.0, next((k for k in self.known if abs(c - k) <= 1e-2 * abs(k)), c)]
+        return [1.0, *(k for k in self.known if abs(c - k) <= 2e-2 * abs(k))], [c] if abs(c) > 1e-6 else []
 
     def term(self, after: torch.Tensor, before: torch.Tensor, candidates: Iterable[Call]) -> Term | None:
         """The candidate whose output, times a factor, takes `before` to `after`; the first of equals; None without."""
-        found, best = None, 1.0
         before = before.double().flatten()
-        for call in candidates:
-            part = call.y.double().flatten()
-            for scale in self.of(after.double().flatten() - before, part):
-                error = misfit(after, before + scale * part, scale * part)
-                if error < best:
-                    found, best = Term(call, scale), error
-        return found
+        step = after.double().flatten() - before
+        tried = [(call, *self.tiers(step, call.y)) for call in candidates]
+        for tier in (1, 2):
+            found, best = None, 1.0
+            for call, *scales in tried:
+                for scale in scales[tier - 1]:
+                    error = _error(after, before, Term(call, scale))
+                    if error < best:
+                        found, best = Term(call, scale), error
+            if found is not None:
+                return found
+        return None
+
+
+def _error(after: torch.Tensor, before: torch.Tensor, *terms: Term) -> float:
+    """How far the terms are from taking `before` to `after`, in roundings."""
+    parts = [term.scale * term.call.y.double().flatten() for term in terms]
+    if any(part.numel() != before.numel() for part in parts):
+        return float("inf")
+    return misfit(after, sum(parts, before.double().flatten()), *parts)
 
 
 @dataclass(frozen=True)
@@ -139,3 +164,72 @@ def halves(layer: Call, inside: Sequence[Call], mixer: Call | None, norms: Set[s
     if only is not None:
         return Halves(first=only) if mixer is not None else Halves(second=only)
     return half_open
+
+
+def agreed(
+    found: Sequence[Halves | None], layers: Sequence[Call], insides: Sequence[Sequence[Call]]
+) -> list[Halves | None]:
+    """One reading for all layers that bear it: what most layers say, wherever it also holds.
+
+    In half precision one layer alone may take a neighbouring module, or a factor that is only near the family's.
+
+    Args:
+        found: what each layer alone says.
+        layers: their calls.
+        insides: the calls each made.
+    """
+
+    def shape(halves: Halves, layer: Call) -> tuple[Any, ...]:
+        def name(path: str | None) -> str | None:
+            return path and path.removeprefix(layer.path)
+
+        terms = (halves.first, halves.second)
+        norms = tuple(map(name, halves.norms)) if halves.norms else None
+        paths = tuple(name(term.call.path) if term else None for term in terms)
+        return paths, halves.parallel, norms, name(halves.mid_reader), halves.open
+
+    told = [(shape(h, layer), h) for h, layer in zip(found, layers, strict=True) if h is not None]
+    if not told:
+        return list(found)
+    usual = Counter(key for key, _ in told).most_common(1)[0][0]
+    alike = [h for key, h in told if key == usual]
+    paths, parallel, norms, reader, open_half = usual
+    scales = [_usual([t.scale for h in alike if (t := (h.first, h.second)[i])]) for i in range(2)]
+
+    def reading(layer: Call, inside: Sequence[Call]) -> Halves | None:
+        calls = {c.path: c for c in inside}
+        picked = [calls.get(layer.path + path) if path is not None else None for path in paths]
+        if any(path is not None and call is None for path, call in zip(paths, picked, strict=True)):
+            return None
+        first, second = (Term(call, scale) if call else None for call, scale in zip(picked, scales, strict=True))
+        both = (layer.path + norms[0], layer.path + norms[1]) if norms else None
+        there = calls.get(layer.path + reader) if reader is not None else None
+        halves = Halves(first, second, parallel, both, there.path if there else None, open_half)
+        return halves if _holds(halves, layer, calls) else None
+
+    return [
+        (reading(layer, inside) if h is None or h.open or not open_half else None) or h
+        for h, layer, inside in zip(found, layers, insides, strict=True)
+    ]
+
+
+def _usual(scales: Sequence[float]) -> float:
+    """What most say, or the middle of what all say."""
+    if not scales:
+        return 1.0
+    value, count = Counter(scales).most_common(1)[0]
+    return value if 2 * count > len(scales) else sorted(scales)[len(scales) // 2]
+
+
+def _holds(halves: Halves, layer: Call, calls: Mapping[str, Call]) -> bool:
+    """The sums of a reading hold in a layer."""
+    if halves.norms is not None:
+        norms = [calls.get(path) for path in halves.norms]
+        if norms[0] is None or norms[1] is None or halves.first is None or halves.second is None:
+            return False
+        return _error(norms[0].x, layer.x, halves.first) < 1 and _error(norms[1].x, norms[0].y, halves.second) < 1
+    if halves.mid_reader is None:
+        return _error(layer.y, layer.x, *(t for t in (halves.first, halves.second) if t)) < 1
+    mid = calls[halves.mid_reader].x
+    ends = halves.second is None or _error(layer.y, mid, halves.second) < 1
+    return halves.first is not None and _error(mid, layer.x, halves.first) < 1 and ends
