@@ -132,8 +132,8 @@ def attribute(
         if ("mlp_out", layer) in values:
             known.append(direction.of(values["mlp_out", layer]))
             add(f"L{layer} MLP", known[-1], layer)
-        if ("resid_post", layer) in values and ("resid_pre", layer) in values and _has_more(model, layer):
-            step = values["resid_post", layer].float() - values["resid_pre", layer].float()
+        if _has_more(model, layer):
+            step = values[_after(model, layer)].float() - values["resid_pre", layer].float()
             add(f"L{layer} rest", direction.of(step) - sum(known, torch.zeros(len(batch))), layer)
     for name, share in bias_terms.items():
         add(name, share)
@@ -190,9 +190,16 @@ def _notes(question: Question) -> tuple[str, ...]:
 def _has_more(model: Model, layer: int) -> bool:
     """A layer adds something that neither its heads nor its MLP account for."""
     parts = model.architecture
-    missing = {kind for kind in ("z", "mlp_out") if kind in parts.missing or (kind, layer) in parts.missing_at}
+    kinds = ("z", "mlp_out", "resid_post")
+    missing = {kind for kind in kinds if kind in parts.missing or (kind, layer) in parts.missing_at}
     # A layer that adds once, by its attention, lacks nothing.
-    return "z" in missing or ("mlp_out" in missing and not parts.structural("mlp_out", layer))
+    no_mlp = "mlp_out" in missing and not parts.structural("mlp_out", layer)
+    return no_mlp or parts.layers[layer].attn_more or bool(missing - {"mlp_out"})
+
+
+def _after(model: Model, layer: int) -> Key:
+    """The stream that the next layer reads, whatever stands between the two."""
+    return ("resid_pre", layer + 1) if layer + 1 < model.n_layers else ("resid_post", layer)
 
 
 def _captured(question: Question, run: str, with_pattern: bool) -> dict[Key, torch.Tensor]:
@@ -210,7 +217,8 @@ def _captured(question: Question, run: str, with_pattern: bool) -> dict[Key, tor
     keys += [("z", layer) for layer in layers if ("z", layer) not in missing]
     if "mlp_out" in model.architecture.sites:
         keys += [("mlp_out", layer) for layer in layers if ("mlp_out", layer) not in missing]
-    keys += [(kind, layer) for layer in layers if _has_more(model, layer) for kind in ("resid_pre", "resid_post")]
+    odd = [layer for layer in layers if _has_more(model, layer)]
+    keys += [key for layer in odd for key in (("resid_pre", layer), _after(model, layer))]
     keys = list(dict.fromkeys(keys))
     values = question.values(run, keys)
     rows, columns = torch.arange(len(batch)), question.columns(batch)

@@ -32,6 +32,7 @@ class LayerParts:
         gated: what attention gave is multiplied by a gate before the projection, so pattern @ v is not z.
         attn_writer: the module whose output, times `attn_scale`, is what attention (or what stands in its place in
             a layer without attention) adds to the stream.
+        attn_more: it adds more than its heads and their bias (a hook, an adapter).
         attn_post_norm: that module when it is a norm between the attention and the stream.
         mlp: the MLP.
         mlp_writer: the module whose output, times `mlp_scale`, is what the MLP adds.
@@ -52,6 +53,7 @@ class LayerParts:
     gated: bool = False
     attn_writer: str | None = None
     attn_post_norm: str | None = None
+    attn_more: bool = False
     mlp: str | None = None
     mlp_writer: str | None = None
     attn_scale: float = 1.0
@@ -82,6 +84,7 @@ class Architecture:
         logit_scale: factor on the logits before the cap.
         by_nature: global sites that such a model cannot have.
         odd_logits: why the logits cannot be told from the last norm's output, or None when they can.
+        padding: why prompts of different length cannot share a batch, or None when they can.
         sites: site kinds this model offers on at least one layer.
         missing: {site: reason} for kinds it offers nowhere.
         missing_at: {(site, layer): reason} for single layers.
@@ -104,6 +107,7 @@ class Architecture:
     logit_scale: float = 1.0
     odd_logits: str | None = None
     embed_scale: float = 1.0
+    padding: str | None = None
     sites: tuple[str, ...] = ()
     missing: dict[str, str] = field(default_factory=dict)
     missing_at: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -160,7 +164,8 @@ class Architecture:
             rows += [
                 f"  {which:<10} {layer.path}",
                 f"    attention {mixes}, adds {_times(layer.attn_scale, layer.attn_writer)}",
-                f"    mlp       {layer.mlp}, adds {_times(layer.mlp_scale, layer.mlp_writer)}"
+                f"    mlp       {layer.mlp}, adds "
+                + ("all that follows attention" if layer.open else _times(layer.mlp_scale, layer.mlp_writer))
                 + (" (parallel)" if layer.parallel else ""),
             ]
         rows += [
@@ -169,6 +174,8 @@ class Architecture:
             f"  sites      {', '.join(self.sites)}",
         ]
         rows += [f"  missing    {what}: {why}" for what, why in self.lacking.items()]
+        if self.padding is not None:
+            rows.append(f"  one length prompts of one batch must be of one length: {self.padding}")
         rows += [f"  proven     {name}: {error:.1e}" for name, error in self.proof.items()]
         return "\n".join(rows)
 

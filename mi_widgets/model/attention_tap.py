@@ -30,7 +30,38 @@ TAP_KINDS = frozenset({"q", "k", "v", "scores", "pattern", "attended"})
 
 # transformers refuses names that contain "sdpa" for families with softcap or sinks.
 _NAMES = {"sdpa": "mi_fused", "eager": "mi_eager"}
-_KERNELS: dict[str, str] = {}
+
+
+class KernelName(str):
+    """The tap's name, which families that compare names take for the kernel's own.
+
+    It is looked up as what it says ("mi_fused") and equals what it stands for too ("sdpa"): some families choose their
+    mask, or whether attention is sparse, by the name.
+
+    Example:
+        >>> name = KernelName("sdpa")
+        >>> name == "sdpa", name in ("eager", "sdpa"), {"mi_fused": "found"}[name]
+        (True, True, 'found')
+    """
+
+    kernel: str
+
+    def __new__(cls, kernel: str) -> KernelName:
+        """The tap's name for a kernel, "sdpa" or "eager"."""
+        name = super().__new__(cls, _NAMES[kernel])
+        name.kernel = kernel
+        return name
+
+    def __eq__(self, other: object) -> bool:
+        return str.__eq__(self, other) is True or str.__eq__(self.kernel, other) is True
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+    def __deepcopy__(self, _: object) -> KernelName:
+        return self
 
 
 class Weights(Protocol):
@@ -129,26 +160,44 @@ class TapState:
 def install(shadow: Any) -> str:
     """Point a shadow at the tap; returns the name of the kernel its attention runs. Harmless when done twice.
 
+    Kernels that show neither weights nor mask (flex, flash) give way to the one of PyTorch, or to plain attention.
+
     Raises:
         ValueError: the model does not let its attention implementation be chosen.
     """
-    kernel = str(getattr(shadow.config, "_attn_implementation", None) or "eager")
-    if kernel in _KERNELS:  # the config names the tap already: the kernel is the one behind it
-        return _KERNELS[kernel]
-    name = _NAMES.get(kernel, f"mi_{kernel}")
-    AttentionInterface.register(name, functools.partial(_tap, kernel))
+    was = getattr(shadow.config, "_attn_implementation", None)
+    if isinstance(was, KernelName):
+        return was.kernel
+    kernel = was or "eager"
+    if kernel not in _NAMES:
+        kernel = "sdpa" if getattr(shadow, "_supports_sdpa", False) else "eager"
+    name = KernelName(kernel)
+    AttentionInterface.register(str(name), functools.partial(_tap, kernel))
     # Without a mask function under the same name a model silently runs without a causal mask.
-    AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[kernel])
-    shadow.set_attn_implementation(name)
-    _KERNELS[name] = kernel
+    AttentionMaskInterface.register(str(name), ALL_MASK_ATTENTION_FUNCTIONS[kernel])
+    shadow.set_attn_implementation(str(name))
+    shadow._mi_kernels = [(config, was) for config in _configs(shadow) if config._attn_implementation == str(name)]
+    for config, _ in shadow._mi_kernels:
+        config._attn_implementation_internal = name
     return kernel
+
+
+def _configs(shadow: Any) -> list[Any]:
+    """Every config in a model, once each."""
+    found: dict[int, Any] = {}
+    waiting = [getattr(module, "config", None) for module in shadow.modules()]
+    while waiting:
+        config = waiting.pop()
+        if config is not None and id(config) not in found and hasattr(config, "_attn_implementation_internal"):
+            found[id(config)] = config
+            waiting += [getattr(config, key, None) for key in getattr(config, "sub_configs", {})]
+    return list(found.values())
 
 
 def remove(shadow: Any) -> None:
     """Undo `install`: the attention implementation is what it was, and nothing stays on the modules."""
-    kernel = _KERNELS.get(str(getattr(shadow.config, "_attn_implementation", None)))
-    if kernel is not None:
-        shadow.set_attn_implementation(kernel)
+    for config, was in vars(shadow).pop("_mi_kernels", ()):
+        config._attn_implementation_internal = was
     for module in shadow.modules():
         if "_mi_tap" in vars(module):
             state: Any = module._mi_tap
@@ -231,6 +280,8 @@ def _tap(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """What transformers calls: [batch, head, position, d_head] in, [batch, position, head, d_head_v] out."""
     state: TapState | None = getattr(module, "_mi_tap", None)
+    if attention_mask is not None and attention_mask.ndim == 4:
+        attention_mask = attention_mask[..., : key.shape[-2]]  # some versions build it a column too wide
     weights: list[torch.Tensor | None] = [None]
 
     def run(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,7 @@ There is no table of families. What is found here is a claim; `proof.py` tests i
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from .architecture import Architecture
 from .attention_tap import Attended, TapState
 from .layer_parts import Watched, could_be_norm, projects, read_layers, same, usual_heads
 from .sums import Scales, misfit
-from .watch import Call, Pass, watching
+from .watch import Call, Pass, logits_of, watching
 
 
 def discover(shadow: Any, ids: torch.Tensor) -> Architecture:
@@ -48,6 +49,13 @@ def discover(shadow: Any, ids: torch.Tensor) -> Architecture:
     config = shadow.config.get_text_config() if hasattr(shadow.config, "get_text_config") else shadow.config
     scales = Scales.of(config)
     calls = _layers(shadow, seen, int(config.num_hidden_layers), ids.shape)
+    inside = {c.path for call in calls for c in seen.inside(call)}
+    outside = [paths[m] for m in watched.attended if m in paths and paths[m] not in inside]
+    if outside and len(outside) == len(watched.attended):
+        raise UnsupportedArchitecture(
+            f"{name} computes attention in {outside[0]}, outside of what looks like its layers ({calls[0].path}, ...).",
+            hint="Models whose layers hold their attention are supported.",
+        )
     layers = read_layers(shadow, watched, calls, scales)
     for part in layers:
         if part.attention is not None:
@@ -82,6 +90,8 @@ def discover(shadow: Any, ids: torch.Tensor) -> Architecture:
         kernel=watched.kernel,
     )
     after = _after_unembedding(config, scales, unembedding.y, watched.logits)
+    if not _is_linear(unembed, unembedding):
+        after["odd_logits"] = "the unembedding gives something else than its weight times what it reads"
     if factor != 1.0 and getattr(unembed, "bias", None) is None:
         after["logit_scale"] = factor * after.get("logit_scale", 1.0)
     elif factor != 1.0:
@@ -97,14 +107,14 @@ def _watch(shadow: Any, ids: torch.Tensor) -> Watched:
     except (ValueError, KeyError, AttributeError, NotImplementedError):
         kernel, installed = was, False
     with torch.no_grad(), watching(shadow) as seen, attention_tap.noting_calls() as attended:
-        logits = shadow(input_ids=ids, use_cache=False).logits
+        logits = logits_of(shadow, input_ids=ids)
     by_interface = bool(attended)
     if not by_interface:
         if installed:
             # Such a family reads the name of the kernel by itself: it must be the user's.
             attention_tap.remove(shadow)
         with torch.no_grad(), watching(shadow) as seen, attention_ops.noting_operations(shadow, *ids.shape) as attended:
-            logits = shadow(input_ids=ids, use_cache=False).logits
+            logits = logits_of(shadow, input_ids=ids)
     if not bool(torch.isfinite(logits).all()):
         first = next((call.path for call in seen.calls if not bool(torch.isfinite(call.y).all())), "the logits")
         raise NotFinite(
@@ -135,7 +145,8 @@ def _layers(shadow: nn.Module, seen: Pass, n_layers: int, shape: torch.Size) -> 
             continue
         calls = [seen.one(f"{path}.{i}") for i in range(n_layers)]
         runs = [call for call in calls if call is not None and call.x.shape == call.y.shape]
-        if len(runs) < n_layers:
+        handed_on = [same(after.x, before.y) for before, after in pairwise(runs)]
+        if len(runs) < n_layers or (handed_on and not any(handed_on)):
             continue
         odd = next((c.x.shape for c in runs if c.x.ndim != 3 or c.x.shape[:2] != shape), None)
         if odd is None:
@@ -147,7 +158,7 @@ def _layers(shadow: nn.Module, seen: Pass, n_layers: int, shape: torch.Size) -> 
         )
     raise UnsupportedArchitecture(
         f"{name} has no list of {n_layers} layers that each run once per pass and keep the shape of the residual "
-        f"stream; lists found: {', '.join(found) or 'none'}.",
+        f"stream; lists found: {', '.join(found[:6]) or 'none'}{' ...' * (len(found) > 6)}.",
         hint="Decoder-only causal language models are supported.",
     )
 
@@ -196,18 +207,32 @@ def _final_norm(
     return None, 1.0, transforms or same(last.y, unembedding.x)
 
 
+def _is_linear(unembed: Any, call: Call) -> bool:
+    """The unembedding gives x @ W^T + b: no hook or class of its own does more."""
+    weight, bias = getattr(unembed, "weight", None), getattr(unembed, "bias", None)
+    if not isinstance(weight, torch.Tensor) or weight.ndim != 2 or not weight.is_floating_point():
+        return False
+    last = call.x[:, -1:]
+    if weight.shape[1] != last.shape[-1]:
+        return False
+    with torch.no_grad():
+        told = nn.functional.linear(last, weight, bias)
+    error = (told.double() - call.y[:, -1:].double()).norm() / call.y[:, -1:].double().norm()
+    return float(error) < max(1e-4, 8 * torch.finfo(last.dtype).eps)
+
+
 def _after_unembedding(config: Any, scales: Scales, raw: torch.Tensor, logits: torch.Tensor) -> dict[str, Any]:
     """Softcap and scale between the unembedding's output and the model's logits, told from the numbers."""
-    if torch.equal(raw, logits) or misfit(logits, raw) < 1:
+    if torch.equal(raw, logits):
         return {}
-    exact, fitted = scales.tiers(logits, raw)
-    for scale in (*exact, *fitted):
-        if misfit(logits, raw.double() * scale, raw.double() * scale) < 2:
-            return {"logit_scale": scale}
     caps = {k: float(v) for k, v in config.to_dict().items() if "softcap" in k and isinstance(v, (int, float)) and v}
     for cap in caps.values():
         for scale in (1.0, *scales.known):
             capped = cap * torch.tanh(raw.double() * scale / cap)
             if misfit(logits, capped, capped) < 8:
                 return {"logit_scale": scale, "softcap": cap}
+    exact, fitted = scales.tiers(logits, raw)
+    for scale in (*exact, *fitted):
+        if misfit(logits, raw.double() * scale, raw.double() * scale) < 2:
+            return {"logit_scale": scale}
     return {"odd_logits": "the logits are no scaled or softcapped form of what the unembedding gives"}

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import torch
 from torch import nn
 
-from ..errors import BadInput, MiWidgetsError, SiteUnavailable, UnsupportedArchitecture
+from ..errors import BadInput, MiWidgetsError, PromptMismatch, SiteUnavailable, UnsupportedArchitecture
 from .access import Key, Visitor, Watcher, visiting
 from .architecture import GLOBAL_SITES, SITES, Architecture
 from .discovery import discover
@@ -25,6 +25,7 @@ from .stamp import Change, Stamp, stamp_of, words_of
 from .stand_ins import hooks_of
 from .tokens import Batch, Prompt, Tokenizer, Tokens
 from .unwrap import unwrap
+from .watch import logits_of
 
 _REGISTRY: dict[int, weakref.ref[Model]] = {}
 _WRAPPING = threading.RLock()
@@ -79,7 +80,7 @@ class Model:
         except Exception as problem:  # whatever a foreign class does when it is run on a few tokens
             raise UnsupportedArchitecture(
                 f"{type(self.hf).__name__} could not be looked into: {type(problem).__name__}: {problem}",
-                hint="Does model(input_ids=...) run on its own? If so, please report the model's class.",
+                hint="See whether model(input_ids=...) runs on its own, with a few tokens.",
             ) from problem
         self._running = running
 
@@ -100,7 +101,14 @@ class Model:
         training = any(on and (not p or "Dropout" in stamp.modules[p][1].__name__) for p, on in stamp.training.items())
         mode = "The model is in training mode; runs here are in eval mode, without dropout."
         dice = "Two runs of the same prompt gave different numbers: something in the model is random."
-        return (*self._running.notes, *((mode,) if training else ()), *((dice,) if self._random else ()))
+        theirs, ours = getattr(self.hf.config, "_attn_implementation", None), self.architecture.kernel
+        kernel = f"The model's attention runs {theirs}, which shows no weights; runs here use {ours}."
+        return (
+            *self._running.notes,
+            *((mode,) if training else ()),
+            *((dice,) if self._random else ()),
+            *((kernel,) if theirs and theirs != ours else ()),
+        )
 
     def _probe_ids(self) -> torch.Tensor:
         """Five ordinary tokens, all different, spread over the vocabulary."""
@@ -277,12 +285,19 @@ class Model:
 
         Raises:
             NotFinite: the logits hold NaN or infinity; names the first site where it arises.
+            PromptMismatch: prompts of different length, for a model whose numbers change with padding.
         """
+        if any(batch.pads) and self.architecture.padding is not None:
+            raise PromptMismatch(
+                f"The prompts have {sorted(set(batch.lengths))} tokens, and {self.name} cannot take them side by side: "
+                f"{self.architecture.padding}.",
+                hint="Make the prompts equally long, or ask about one at a time.",
+            )
 
         def run(asked: Mapping[Key, Visitor]) -> torch.Tensor:
             running = self._running.running()
             with torch.no_grad(), running as shadow, visiting(shadow, self.architecture, asked, watchers):
-                logits: torch.Tensor = shadow(**batch.inputs(self.device), use_cache=False).logits
+                logits = logits_of(shadow, **batch.inputs(self.device))
             self._absorb()
             return logits
 

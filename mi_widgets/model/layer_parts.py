@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,6 +20,7 @@ _HEAD_SITES = ("q", "k", "v", "scores", "pattern", "z", "result")
 _NO_ATTENTION = (
     "this layer has no attention: nothing in it calls the attention interface or takes a softmax over positions"
 )
+_HOOKED = "a hook on this layer changes what it writes, so its parts do not add up to it"
 _NO_SUM = "no modules' outputs add up to what this layer writes: its stream is scaled or mixed, or has more terms"
 
 
@@ -90,6 +92,8 @@ def _sums(shadow: nn.Module, layer: _Seen, scales: Scales) -> Halves | None:
     """How one layer alone says that it adds up."""
     norms = {c.path for c in layer.inside if could_be_norm(shadow.get_submodule(c.path))}
     sums = halves(layer.call, layer.inside, layer.mixer, norms, scales)
+    if sums is not None and sums.open and shadow.get_submodule(layer.call.path)._forward_hooks:
+        return None  # what a hook on the layer does would be taken for the MLP's work
     only = sums.second if sums is not None and sums.first is None and layer.mixer is None else None
     if only is not None and _mixes_positions(shadow.get_submodule(only.call.path), only.call):
         return Halves(first=only)
@@ -112,13 +116,25 @@ def _layer(shadow: nn.Module, watched: Watched, layer: _Seen, sums: Halves | Non
         reasons |= dict.fromkeys(_HEAD_SITES, f"this layer computes attention {times} times")
     else:
         reasons |= dict.fromkeys(_HEAD_SITES, _NO_ATTENTION)
-        nature |= set(_HEAD_SITES)
+        nature |= set(_HEAD_SITES) if _needs_no_attention(shadow, layer.call.path) else set()
     if sums is None:
-        reasons |= dict.fromkeys(("attn_out", "resid_mid", "mlp_out"), _NO_SUM)
+        why = _HOOKED if shadow.get_submodule(layer.call.path)._forward_hooks else _NO_SUM
+        reasons |= dict.fromkeys(("attn_out", "resid_mid", "mlp_out"), why)
     else:
-        parts = _with_sums(parts, sums, layer.inside, reasons, nature)
+        parts = _with_sums(shadow, parts, sums, layer.inside, reasons, nature)
     parts = _with_mlp(shadow, parts, layer, sums, reasons, nature)
     return replace(parts, reasons=reasons, by_nature=frozenset(nature))
+
+
+def _needs_no_attention(shadow: Any, path: str) -> bool:
+    """A layer is meant to have no softmax attention: its config says so, or nothing in it is called attention."""
+    config = shadow.config.get_text_config() if hasattr(shadow.config, "get_text_config") else shadow.config
+    kinds = getattr(config, "layer_types", None) or getattr(config, "layers_block_type", None)
+    index = int(path.rpartition(".")[2])
+    if isinstance(kinds, (list, tuple)) and index < len(kinds):
+        return str(kinds[index]) not in ("attention", "full_attention", "sliding_attention", "chunked_attention")
+    names = [name.rpartition(".")[2].lower() for name, _ in shadow.get_submodule(path).named_modules()]
+    return not any("attn" in name or "attention" in name for name in names)
 
 
 def _mixes_positions(module: nn.Module, call: Call) -> bool:
@@ -158,17 +174,19 @@ def _out_projection(shadow: nn.Module, inside: list[Call], mixer: Call, given: t
 
 
 def _with_sums(
-    parts: LayerParts, sums: Halves, inside: list[Call], reasons: dict[str, str], nature: set[str]
+    shadow: nn.Module, parts: LayerParts, sums: Halves, inside: list[Call], reasons: dict[str, str], nature: set[str]
 ) -> LayerParts:
     first, second = sums.first, sums.second
     projected = next((c for c in inside if c.path == parts.out_proj), None)
     if first is not None:
-        is_norm = projected is not None and not same(first.call.y, projected.y)
+        other = projected is not None and not same(first.call.y, projected.y)
+        is_norm = other and could_be_norm(shadow.get_submodule(first.call.path))
         parts = replace(
             parts,
             attn_writer=first.call.path,
             attn_scale=first.scale,
             attn_post_norm=first.call.path if is_norm else None,
+            attn_more=other and not is_norm,
         )
     if second is not None:
         parts = replace(parts, mlp_writer=second.call.path, mlp_scale=second.scale)

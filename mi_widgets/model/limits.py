@@ -47,9 +47,17 @@ def _learned(hf: Any) -> list[int]:
     """Positions of each learned position embedding: its rows, less those in front of position 0."""
     found = []
     tokens = hf.get_input_embeddings()
+    config = hf.config.get_text_config() if hasattr(hf.config, "get_text_config") else hf.config
+    widths = {getattr(tokens, "embedding_dim", 0), getattr(config, "hidden_size", 0)}
     for path, module in hf.named_modules():
         name = path.rpartition(".")[2]
-        if isinstance(module, nn.Embedding) and module is not tokens and ("pos" in name or name == "wpe"):
+        # Towers for pictures and sound have tables of their own, of another width.
+        if (
+            isinstance(module, nn.Embedding)
+            and module is not tokens
+            and module.embedding_dim in widths
+            and ("pos" in name or name == "wpe")
+        ):
             skipped = getattr(module, "offset", 0 if module.padding_idx is None else module.padding_idx + 1)
             found.append(module.num_embeddings - int(skipped))
     return found

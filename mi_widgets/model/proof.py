@@ -14,6 +14,7 @@ from ..errors import UnsupportedArchitecture
 from .access import Key, Visitor, head_results, projection_of, visiting
 from .architecture import GLOBAL_SITES, SITES, Architecture, LayerParts
 from .attention_math import mix
+from .watch import logits_of
 
 _NEEDS = {
     "z": ("out_proj", "the attention has no output projection that was found"),
@@ -36,7 +37,8 @@ def prove(shadow: Any, parts: Architecture, ids: torch.Tensor) -> Architecture:
 
     The proofs: the residual stream adds up layer by layer; the sum over heads is the projection's output; pattern @ v
     is what the kernel gave; writing a site's own value back changes nothing; writing a random value changes what the
-    next layer reads. Two passes of the few tokens, the second with one row per kind of site.
+    next layer reads; padding on the left changes nothing. Four passes of the few tokens: as they are, with padding,
+    with own values written, and with one row per kind of site.
 
     Args:
         shadow: the shadow `parts` was found on.
@@ -59,7 +61,7 @@ def prove(shadow: Any, parts: Architecture, ids: torch.Tensor) -> Architecture:
             else:
                 missing[kind, index] = reason
     with torch.no_grad():
-        plain = shadow(input_ids=ids, use_cache=False).logits
+        plain = logits_of(shadow, input_ids=ids)
         limit = _limit(plain.dtype)
         values, written = _write_back(shadow, parts, ids, keys)
         for kind, at in keys:
@@ -69,9 +71,26 @@ def prove(shadow: Any, parts: Architecture, ids: torch.Tensor) -> Architecture:
         figures = {"own value written back": _relative(written, plain)}
         if figures["own value written back"] > limit:
             _blame(shadow, parts, ids, keys, plain, missing)
+        padding = _padding(shadow, ids, plain)
         figures |= _arithmetic(shadow, parts, values, limit, missing)
         _random_writes(shadow, parts, ids, [k for k in keys if (k[0], k[1] or 0) not in missing], missing)
-    return _verdict(parts, missing, figures)
+    return _verdict(replace(parts, padding=padding), missing, figures)
+
+
+def _padding(shadow: Any, ids: torch.Tensor, plain: torch.Tensor) -> str | None:
+    """Why prompts of different length cannot share a batch, or None: the first tokens alone, padded on the left."""
+    length = ids.shape[1] - 2
+    rows = torch.cat([ids, torch.cat([ids[:, :2], ids[:, :length]], dim=1)])
+    mask = torch.ones_like(rows)
+    mask[1, :2] = 0
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    try:
+        logits = logits_of(shadow, input_ids=rows, attention_mask=mask, position_ids=positions)
+    except (TypeError, ValueError, RuntimeError, IndexError) as problem:
+        return f"it does not take a left-padded batch ({type(problem).__name__})"
+    # The model is causal: the same tokens at the start of the whole prompt give the same logits.
+    error = _relative(logits[1, -1], plain[0, length - 1])
+    return None if error < 100 * _limit(plain.dtype) else "padding on the left changes its logits"
 
 
 def _absent(layer: LayerParts, kind: str) -> str | None:
@@ -108,7 +127,7 @@ def _write_back(
     inner: list[Key] = [("attended", i) for kind, i in keys if kind == "pattern"]
     inner += [("projected", i) for kind, i in keys if kind == "z"]
     with visiting(shadow, parts, {key: own(key) for key in keys + inner}):
-        logits = shadow(input_ids=ids, use_cache=False).logits
+        logits = logits_of(shadow, input_ids=ids)
     return values, logits
 
 
@@ -128,6 +147,8 @@ def _arithmetic(
 ) -> dict[str, float]:
     """Sums that must hold between the sites of one forward pass."""
     stream, heads, mixed = 0.0, 0.0, 0.0
+    # In float32 sums over heads and sources run in another order; half precision is compared in float32.
+    wide = 10 * limit if limit < 1e-3 else limit
     for index, layer in enumerate(parts.layers):
         get = {kind: values.get((kind, index)) for kind in (*SITES, "attended")}
         pre, post, attn, mlp = (get[k] for k in ("resid_pre", "resid_post", "attn_out", "mlp_out"))
@@ -156,14 +177,14 @@ def _arithmetic(
             summed = head_results(z.float(), weight).sum(-2) + (0 if bias is None else bias.float())
             error = _relative(summed.reshape(projected.shape), projected)
             heads = max(heads, error)
-            if error > 10 * limit:
+            if error > wide:
                 missing |= {
                     (kind, index): "the sum over heads is not what the projection gave" for kind in ("z", "result")
                 }
         if pattern is not None and v is not None and attended is not None:
-            error = _relative(mix(pattern, v.transpose(1, 2)), attended)
+            error = _relative(mix(pattern.float(), v.transpose(1, 2).float()), attended)
             mixed = max(mixed, error)
-            if error > 10 * limit:
+            if error > wide:
                 missing |= {(kind, index): "pattern @ v is not what attention gave" for kind in ("pattern", "scores")}
     return {
         "residual adds up": stream,
@@ -191,7 +212,8 @@ def _random_writes(shadow: Any, parts: Architecture, ids: torch.Tensor, keys: li
         moved = ((values - values[0]).abs() > floor).flatten(1).any(-1)
         for kind, row in rows.items():
             if kinds(kind) and ((kind, layer) in wanted or (kind, None) in wanted) and not bool(moved[row]):
-                missing[kind, layer] = "a random value written there changes nothing after it"
+                less = "" if eps < 1e-4 else f", or less than {str(after.dtype).removeprefix('torch.')} shows"
+                missing[kind, layer] = f"a random value written there changes nothing after it{less}"
 
     def write(kind: str, value: torch.Tensor) -> torch.Tensor:
         value = value.clone()
@@ -219,7 +241,7 @@ def _random_writes(shadow: Any, parts: Architecture, ids: torch.Tensor, keys: li
     visitors: dict[Key, Visitor] = {key: partial(write, key[0]) for key in keys if key[0] != "resid_pre"}
     visitors |= {("resid_pre", i): enter(i) for i in range(parts.n_layers)}
     with visiting(shadow, parts, visitors):
-        logits = shadow(input_ids=ids.expand(len(rows) + 1, -1), use_cache=False, **keep).logits
+        logits = logits_of(shadow, input_ids=ids.expand(len(rows) + 1, -1), **keep)
     compare(lambda kind: kind in _LAYERED, parts.n_layers - 1, logits)
     compare(lambda kind: kind in ("final_norm", "logits"), 0, logits)
 

@@ -101,7 +101,7 @@ class Shadow:
             if "_mi_tap" in vars(m)
         ]
         config: Any = self.module.config
-        self._tapped = str(getattr(config, "_attn_implementation", None)).startswith("mi_")
+        self._tapped = isinstance(getattr(config, "_attn_implementation", None), attention_tap.KernelName)
         attention_tap.remove(self.module)
 
 
@@ -162,6 +162,9 @@ def shadow_of(hf: nn.Module) -> nn.Module:
     for module in twin.modules():
         for part in module.inner.modules() if isinstance(module, Projection) else (module,):
             stream_weights(part)
+        config: Any = vars(module).get("config")
+        if getattr(config, "return_dict", True) is False:
+            config.return_dict = True  # the copy's own: what a pass gives is asked for by name
     return twin.eval()
 
 

@@ -99,8 +99,8 @@ def stamp_of(hf: nn.Module) -> Stamp:
         for name in own.keys() - _INTERNAL:
             value = own[name]
             if isinstance(value, torch.Tensor):
-                stamp.weights[dot + name] = _tensor(value)
-            elif name[0] != "_" or name in _ADAPTER:
+                continue  # no weight: what a recurrent model remembers of its last pass, say
+            if name[0] != "_" or name in _ADAPTER:
                 if _is_config(value):
                     # One object serves many modules; it is told under the path where it was met first.
                     if configs.setdefault(id(value), dot + name) == dot + name:
@@ -124,7 +124,7 @@ def _tensor(t: torch.Tensor) -> tuple[Any, ...]:
         where = t.data_ptr()
     except RuntimeError:  # a tensor subclass without storage of its own
         where = 0
-    return id(t), where, t._version, t.dtype, t.device
+    return id(t), where, 0 if t.is_inference() else t._version, t.dtype, t.device
 
 
 def _plain(value: Any) -> Any:

@@ -31,6 +31,12 @@ def input_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | No
     return None
 
 
+def logits_of(shadow: Any, **inputs: Any) -> torch.Tensor:
+    """[row, position, vocab] of one pass without a cache, whatever the model's config says it returns."""
+    logits: torch.Tensor = shadow(**inputs, use_cache=False, return_dict=True).logits
+    return logits
+
+
 @dataclass(frozen=True)
 class Call:
     """One call of a module.
