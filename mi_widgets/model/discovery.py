@@ -113,6 +113,7 @@ def _watch(shadow: Any, ids: torch.Tensor) -> Watched:
         if installed:
             # Such a family reads the name of the kernel by itself: it must be the user's.
             attention_tap.remove(shadow)
+        kernel = was
         with torch.no_grad(), watching(shadow) as seen, attention_ops.noting_operations(shadow, *ids.shape) as attended:
             logits = logits_of(shadow, input_ids=ids)
     if not bool(torch.isfinite(logits).all()):

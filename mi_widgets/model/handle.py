@@ -72,6 +72,7 @@ class Model:
         _require_weights(self.hf)
         running = Shadow(self.hf)
         ids = self._probe_ids()
+        versions = _versions(self.hf)
         try:
             with running.running() as module:
                 self.architecture: Architecture = prove(module, discover(module, ids), ids)
@@ -82,6 +83,13 @@ class Model:
                 f"{type(self.hf).__name__} could not be looked into: {type(problem).__name__}: {problem}",
                 hint="See whether model(input_ids=...) runs on its own, with a few tokens.",
             ) from problem
+        changed = [name for name, version in _versions(self.hf).items() if versions[name] != version]
+        if changed:
+            raise UnsupportedArchitecture(
+                f"The forward pass of {type(self.hf).__name__} writes into its own weights ({changed[0]} and "
+                f"{len(changed) - 1} more), which a copy that shares them must not do.",
+                hint="Load the model anew, with whatever switches that off in its config.",
+            )
         self._running = running
 
     def _absorb(self) -> None:
@@ -306,8 +314,19 @@ class Model:
         return logits
 
 
+def _versions(hf: nn.Module) -> dict[str, int]:
+    """How often each weight was written."""
+    return {name: 0 if p.is_inference() else p._version for name, p in hf.named_parameters()}
+
+
 def _require_weights(hf: nn.Module) -> None:
-    """Raise when some weights are on no device and nothing would fetch them."""
+    """Raise when weights are on no device and nothing would fetch them, or when the model rewrites its own."""
+    if getattr(hf.config, "rescale_every", 0):
+        raise UnsupportedArchitecture(
+            f"{type(hf).__name__} rescales its weights in place when it first runs (rescale_every), which a copy that "
+            "shares them would do a second time.",
+            hint="Load it with rescale_every=0 in its config.",
+        )
     empty = [name for name, p in hf.named_parameters() if p.is_meta]
     if empty and not any(hooks_of(module) for module in hf.modules()):
         raise BadInput(

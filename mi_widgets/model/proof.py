@@ -37,8 +37,8 @@ def prove(shadow: Any, parts: Architecture, ids: torch.Tensor) -> Architecture:
 
     The proofs: the residual stream adds up layer by layer; the sum over heads is the projection's output; pattern @ v
     is what the kernel gave; writing a site's own value back changes nothing; writing a random value changes what the
-    next layer reads; padding on the left changes nothing. Four passes of the few tokens: as they are, with padding,
-    with own values written, and with one row per kind of site.
+    next layer reads; the model is causal, and padding on the left changes nothing. A handful of passes of the few
+    tokens, the largest with one row per kind of site.
 
     Args:
         shadow: the shadow `parts` was found on.
@@ -71,15 +71,28 @@ def prove(shadow: Any, parts: Architecture, ids: torch.Tensor) -> Architecture:
         figures = {"own value written back": _relative(written, plain)}
         if figures["own value written back"] > limit:
             _blame(shadow, parts, ids, keys, plain, missing)
-        padding = _padding(shadow, ids, plain)
+        padding = _padding(shadow, ids, plain, parts.family)
         figures |= _arithmetic(shadow, parts, values, limit, missing)
         _random_writes(shadow, parts, ids, [k for k in keys if (k[0], k[1] or 0) not in missing], missing)
     return _verdict(replace(parts, padding=padding), missing, figures)
 
 
-def _padding(shadow: Any, ids: torch.Tensor, plain: torch.Tensor) -> str | None:
-    """Why prompts of different length cannot share a batch, or None: the first tokens alone, padded on the left."""
-    length = ids.shape[1] - 2
+def _padding(shadow: Any, ids: torch.Tensor, plain: torch.Tensor, family: str) -> str | None:
+    """Why prompts of different length cannot share a batch, or None when they can.
+
+    The first tokens alone, padded on the left, must give the logits they have at the start of the whole prompt.
+
+    Raises:
+        UnsupportedArchitecture: later tokens change earlier logits.
+    """
+    length, limit = ids.shape[1] - 2, _limit(plain.dtype)
+    later = torch.cat([ids[:, :length], ids[:, :2]], dim=1)
+    ahead = _relative(logits_of(shadow, input_ids=later)[0, :length], plain[0, :length])
+    if ahead > max(limit, 1e-3):
+        raise UnsupportedArchitecture(
+            f"Later tokens change the logits of earlier ones in {family}, so it is no causal language model.",
+            hint="Encoders become decoders with config.is_decoder = True.",
+        )
     rows = torch.cat([ids, torch.cat([ids[:, :2], ids[:, :length]], dim=1)])
     mask = torch.ones_like(rows)
     mask[1, :2] = 0
@@ -88,9 +101,8 @@ def _padding(shadow: Any, ids: torch.Tensor, plain: torch.Tensor) -> str | None:
         logits = logits_of(shadow, input_ids=rows, attention_mask=mask, position_ids=positions)
     except (TypeError, ValueError, RuntimeError, IndexError) as problem:
         return f"it does not take a left-padded batch ({type(problem).__name__})"
-    # The model is causal: the same tokens at the start of the whole prompt give the same logits.
     error = _relative(logits[1, -1], plain[0, length - 1])
-    return None if error < 100 * _limit(plain.dtype) else "padding on the left changes its logits"
+    return None if error < (1e-3 if limit < 1e-3 else 0.125) else "padding on the left changes its logits"
 
 
 def _absent(layer: LayerParts, kind: str) -> str | None:
@@ -176,6 +188,11 @@ def _arithmetic(
             weight, bias = projection_of(shadow.get_submodule(layer.out_proj), z.shape[-2] * z.shape[-1])
             summed = head_results(z.float(), weight).sum(-2) + (0 if bias is None else bias.float())
             error = _relative(summed.reshape(projected.shape), projected)
+            if attn is not None and not layer.attn_more:
+                entered = projected
+                if layer.attn_post_norm is not None:
+                    entered = shadow.get_submodule(layer.attn_post_norm)(projected)
+                error = max(error, _relative(entered.reshape(attn.shape) * layer.attn_scale, attn))
             heads = max(heads, error)
             if error > wide:
                 missing |= {
@@ -188,7 +205,7 @@ def _arithmetic(
                 missing |= {(kind, index): "pattern @ v is not what attention gave" for kind in ("pattern", "scores")}
     return {
         "residual adds up": stream,
-        "heads add up to the projection": heads,
+        "heads add up to attn_out": heads,
         "pattern @ v is attention's output": mixed,
     }
 
@@ -203,6 +220,11 @@ def _random_writes(shadow: Any, parts: Architecture, ids: torch.Tensor, keys: li
     generator = torch.Generator().manual_seed(0)
     rows = {kind: row for row, kind in enumerate(dict.fromkeys(kind for kind, _ in keys), start=1)}
     wanted = set(keys)
+
+    def beyond(layer: int) -> Callable[[str], bool]:
+        """The kinds that are judged by what the layer gives."""
+        early = ("q", "k", "v", "scores", "pattern") if ("z", layer) in wanted else ()
+        return lambda kind: kind in _LAYERED and kind not in early
 
     def compare(kinds: Callable[[str], bool], layer: int, after: torch.Tensor) -> None:
         """Note the rows that are still what row 0 is."""
@@ -232,17 +254,26 @@ def _random_writes(shadow: Any, parts: Architecture, ids: torch.Tensor, keys: li
             if layer == 0:
                 compare(lambda kind: kind == "embed", 0, value)
             else:
-                compare(lambda kind: kind in _LAYERED, layer - 1, value)
+                compare(beyond(layer - 1), layer - 1, value)
             value = value[:1].expand(value.shape).clone()
             return write("resid_pre", value) if ("resid_pre", layer) in wanted else value
 
         return visitor
 
+    def reach(layer: int) -> Visitor:
+        def visitor(value: torch.Tensor) -> torch.Tensor:
+            # Judged before the output projection, which a user may have set to zero.
+            compare(lambda kind: kind in ("q", "k", "v", "scores", "pattern"), layer, value.flatten(2))
+            return write("z", value)
+
+        return visitor
+
     visitors: dict[Key, Visitor] = {key: partial(write, key[0]) for key in keys if key[0] != "resid_pre"}
+    visitors |= {("z", i): reach(i) for kind, i in keys if kind == "z" and i is not None}
     visitors |= {("resid_pre", i): enter(i) for i in range(parts.n_layers)}
     with visiting(shadow, parts, visitors):
         logits = logits_of(shadow, input_ids=ids.expand(len(rows) + 1, -1), **keep)
-    compare(lambda kind: kind in _LAYERED, parts.n_layers - 1, logits)
+    compare(beyond(parts.n_layers - 1), parts.n_layers - 1, logits)
     compare(lambda kind: kind in ("final_norm", "logits"), 0, logits)
 
 

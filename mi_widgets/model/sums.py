@@ -44,19 +44,26 @@ class Scales:
     """Factors that a family may put on what it adds.
 
     Attributes:
-        known: numbers of its config and their inverses, which stand before any that is fitted: in half precision
-            the rounding of a sum would otherwise choose.
+        known: multipliers of its config, which stand before any that is fitted: in half precision the rounding of a
+            sum would otherwise choose.
     """
 
     known: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, config: Any) -> Scales:
-        """The numbers that a config names."""
-        given = [v for v in config.to_dict().values() if isinstance(v, (int, float)) and not isinstance(v, bool) and v]
-        # Token embeddings are multiplied by the square root of their width in several families.
-        roots = [float(v) ** 0.5 for v in given if isinstance(v, int) and v > 1]
-        return cls(tuple(dict.fromkeys(k for v in (*map(float, given), *roots) for k in (v, 1 / v))))
+        """The multipliers that a config names."""
+        known = []
+        for key, value in config.to_dict().items():
+            if not isinstance(value, (int, float)) or isinstance(value, bool) or not value:
+                continue
+            if any(word in key for word in ("mult", "scal", "factor")):
+                known.append(float(value))
+            if "scaling" in key:  # families divide by what they call so
+                known.append(1 / float(value))
+            if key in ("hidden_size", "n_embd", "d_model"):  # what several families multiply embeddings by
+                known.append(float(value) ** 0.5)
+        return cls(tuple(dict.fromkeys(known)))
 
     def tiers(self, total: torch.Tensor, part: torch.Tensor) -> tuple[list[float], list[float]]:
         """The factors worth trying for total = c * part: 1 and those the config names; and apart, the fitted one."""

@@ -32,8 +32,8 @@ def input_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | No
 
 
 def logits_of(shadow: Any, **inputs: Any) -> torch.Tensor:
-    """[row, position, vocab] of one pass without a cache, whatever the model's config says it returns."""
-    logits: torch.Tensor = shadow(**inputs, use_cache=False, return_dict=True).logits
+    """[row, position, vocab] of one pass without a cache."""
+    logits: torch.Tensor = shadow(**inputs, use_cache=False).logits
     return logits
 
 

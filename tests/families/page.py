@@ -35,7 +35,7 @@ decoder family that transformers offers. `make models` writes it; do not edit it
 Made with {versions}.
 
 The models have three or four layers (hybrids: at least one of each kind), four heads, and widths that are all
-different. Weights are drawn at 1/√fan-in, biases and norm gains too, and multipliers are not 1 where a family has
+different. Weights are drawn at about 1/√fan-in, biases and norm gains too, and multipliers are not 1 where a family has
 them.
 
 | outcome | families | meaning |

@@ -96,8 +96,8 @@ def test_a_model_whose_attention_is_silent_everywhere_offers_its_stream_and_says
     heads = {"q", "k", "v", "scores", "pattern", "z", "result"}
     assert set(model.architecture.missing) == heads
     assert all("no attention" in model.architecture.missing[site] for site in heads)
-    assert all(model.architecture.structural(site, 0) for site in heads)
-    assert model.architecture.unproven == {}
+    # Something in it is called attention, so that none was found is no fact about such a layer.
+    assert not any(model.architecture.structural(site, 0) for site in heads)
     assert model.n_heads == 0
     exp = experiment(model)
     assert exp.read("attn_out").shape == (1, 3, 15, 32)
