@@ -56,6 +56,10 @@ By nature, a layer without attention has no attention sites, parallel blocks hav
 experts has an `mlp_out` but no MLP to look into. Where some layers' heads are of another shape than most layers', as
 in gemma4, q, k, v and z are offered on most: arrays over layers hold one shape.
 
+Prompts of different length share a batch where padding on the left changes nothing; that is proven too. In these
+families they cannot, and asking for it raises `PromptMismatch`: {alone}. In glm_moe_dsa padding changes the numbers of
+prompts longer than its sparse attention's top k, which no short proof shows.
+
 Marks: ● on every layer · ◐ on some layers, the others have no such thing · `-` no layer has such a thing · ✗ not found
 or not proven on at least one layer. They stand for, in this order:
 
@@ -88,6 +92,7 @@ def page(rows: Iterable[Row]) -> str:
             part=len(part),
             refused=len(refused),
             unbuilt=len(unbuilt),
+            alone=", ".join(f"`{row.family}`" for row in rows if row.padding) or "none",
             excluded=len(left_out),
             sites=len(SITES),
             order="\n".join(

@@ -61,6 +61,7 @@ class Row:
         attention: where attention and its output projection are in a layer.
         sites: kinds offered on at least one layer.
         lacks: what is not offered, and why.
+        padding: why prompts of different length cannot share a batch; "" when they can.
         worst: largest relative error of the proofs.
         reason: why it was refused, not built or not offered.
         expected: it was refused with one of the package's own errors.
@@ -74,6 +75,7 @@ class Row:
     attention: str = ""
     sites: tuple[str, ...] = ()
     lacks: tuple[Lack, ...] = ()
+    padding: str = ""
     worst: float = float("nan")
     reason: str = ""
     expected: bool = True
@@ -144,6 +146,7 @@ def prove(
         attention=" → ".join(parts),
         sites=found.sites,
         lacks=lacks,
+        padding=found.padding or "",
         worst=max(found.proof.values()),
         proof=found.proof,
     )
