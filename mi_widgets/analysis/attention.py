@@ -203,7 +203,7 @@ def atlas_steps(
     ids, readers = sides[0].ids, sides[0].readers
     forward_ms = 1000 * (time.perf_counter() - started)
     side = min(len(ids), side_limit)
-    thumbs = torch.full((model.n_layers, model.n_heads, side, side), math.nan)
+    thumbs = torch.full((model.n_layers, model.n_heads, side, side), math.nan, dtype=torch.float32)
     by_layer: dict[int, dict[str, torch.Tensor]] = {}
     yield Progress(0, model.n_layers)
     for layer in range(model.n_layers):
@@ -243,7 +243,7 @@ def _scores(
     n_layers, n_heads = question.model.n_layers, question.model.n_heads
     scores = {}
     for name, rule in SCORES.items():
-        values = torch.full((n_layers, n_heads), math.nan)
+        values = torch.full((n_layers, n_heads), math.nan, dtype=torch.float32)
         for layer, found in by_layer.items():
             values[layer] = found[name]
         eligible = rule.eligible(ids)
@@ -257,7 +257,7 @@ def _scores(
 
 def _logit_effect(question: Question, run: Run) -> HeadScore:
     """Direct attribution of each head at the answer position, in logits of the answer direction."""
-    empty = torch.full((question.model.n_layers, question.model.n_heads), math.nan)
+    empty = torch.full((question.model.n_layers, question.model.n_heads), math.nan, dtype=torch.float32)
     about = ("logit effect", "What the head itself writes along the answer direction at the answer position (direct).",
              "direct logit attribution, final norm frozen")  # fmt: skip
     try:
@@ -330,7 +330,7 @@ def patterns(question: Question, layers: Sequence[int] | None, heads: Sequence[i
             hint="Ask by layer or head: exp.patterns(layers=[3], heads=[1]).",
         )
     readers = patterns_of(question, run)
-    values = torch.full((len(chosen), len(which), len(tokens), len(tokens)), math.nan)
+    values = torch.full((len(chosen), len(which), len(tokens), len(tokens)), math.nan, dtype=torch.float32)
     for i, layer in enumerate(chosen):
         if layer in readers:
             values[i] = readers[layer](which)

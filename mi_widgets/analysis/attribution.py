@@ -115,7 +115,7 @@ def attribute(
     add("embed", direction.of(values["embed", None]))
     add("positions", direction.of(_positions(question, run, values)))
     per_head, per_source = [], []
-    nothing = torch.full((len(batch), model.n_heads), float("nan"))
+    nothing = torch.full((len(batch), model.n_heads), float("nan"), dtype=torch.float32)
     for layer in range(model.n_layers):
         known = []
         if ("z", layer) in values:
@@ -134,7 +134,10 @@ def attribute(
             add(f"L{layer} MLP", known[-1], layer)
         if _has_more(model, layer):
             step = values[_after(model, layer)].float() - values["resid_pre", layer].float()
-            add(f"L{layer} rest", direction.of(step) - sum(known, torch.zeros(len(batch))), layer)
+            left = direction.of(step)
+            for share in known:
+                left = left - share
+            add(f"L{layer} rest", left, layer)
     for name, share in bias_terms.items():
         add(name, share)
     total_mean = float(total.mean())
@@ -270,7 +273,7 @@ def _layer(
     weight, bias = projection_of(projection, z.shape[-2] * z.shape[-1])
     weight = weight.detach().float()
     written = head_results(z, weight)
-    bias = torch.zeros(model.d_model, device=z.device) if bias is None else bias.detach().float()
+    bias = torch.zeros(model.d_model, dtype=torch.float32, device=z.device) if bias is None else bias.detach().float()
     through, extra = _post_norm(question, layer, (written.sum(1) + bias).to(values["z", layer].dtype))
     heads = direction.of(through(written))
     bias_share = direction.of(through(bias.expand(z.shape[0], -1)) + extra)

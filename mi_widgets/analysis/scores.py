@@ -81,24 +81,24 @@ def induction_sources(ids: Ids) -> dict[int, list[int]]:
 
 def _mean_mass(pattern: torch.Tensor, sources: dict[int, list[int]]) -> torch.Tensor:
     if not sources:
-        return torch.full(pattern.shape[:1], math.nan)
+        return torch.full(pattern.shape[:1], math.nan, dtype=torch.float32)
     return torch.stack([pattern[:, dest, src].sum(-1) for dest, src in sources.items()]).mean(0)
 
 
 def _previous(pattern: torch.Tensor, ids: Ids) -> torch.Tensor:
     if len(ids) < 3:
-        return torch.full(pattern.shape[:1], math.nan)
+        return torch.full(pattern.shape[:1], math.nan, dtype=torch.float32)
     dest = torch.arange(2, len(ids))
     return pattern[:, dest, dest - 1].mean(-1)
 
 
 def _first(pattern: torch.Tensor, ids: Ids) -> torch.Tensor:
-    return pattern[:, 1:, 0].mean(-1) if len(ids) > 1 else torch.full(pattern.shape[:1], math.nan)
+    return pattern[:, 1:, 0].mean(-1) if len(ids) > 1 else torch.full(pattern.shape[:1], math.nan, dtype=torch.float32)
 
 
 def _entropy(pattern: torch.Tensor, ids: Ids) -> torch.Tensor:
     if len(ids) < 2:
-        return torch.full(pattern.shape[:1], math.nan)
+        return torch.full(pattern.shape[:1], math.nan, dtype=torch.float32)
     rows = pattern[:, 1:]
     rest = (1 - rows.sum(-1)).clamp(min=0)
     # A sink outside the pattern (gpt_oss) counts as one outcome; rounding of the rows does not.

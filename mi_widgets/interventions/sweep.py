@@ -153,7 +153,7 @@ def sweep_steps(grid: Grid, metric_of: MetricOf, prompts: int) -> Generator[Prog
     Raises:
         NotFinite: no cell gives a number. A cell that gives none among others is NaN, and said.
     """
-    values = torch.full((prompts, *grid.shape), math.nan)
+    values = torch.full((prompts, *grid.shape), math.nan, dtype=torch.float32)
     failed: list[tuple[Edit, NotFinite]] = []
     started = time.perf_counter()
     for done, (index, edit) in enumerate(grid.edits.items(), start=1):
@@ -161,7 +161,7 @@ def sweep_steps(grid: Grid, metric_of: MetricOf, prompts: int) -> Generator[Prog
             metric = metric_of(edit)
         except NotFinite as problem:
             failed.append((edit, problem))
-            metric = torch.full((prompts,), math.nan)
+            metric = torch.full((prompts,), math.nan, dtype=torch.float32)
         values.movedim(0, -1)[index] = metric
         yield Cell(index, metric)
         left = (time.perf_counter() - started) / done * (len(grid.edits) - done)

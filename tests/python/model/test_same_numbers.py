@@ -96,3 +96,14 @@ def test_a_model_made_in_inference_mode():
         hf = build("gpt2")
     exp = mi.Experiment(mi.wrap(hf, word_tokenizer()), CLEAN)
     close(exp.read("logits")[0], plain(hf, ids_of(exp.model, CLEAN)))
+
+
+def test_results_are_float32_whatever_torch_makes_by_default():
+    exp = mi.Experiment(mi.wrap(build("gpt2"), word_tokenizer()), CLEAN, answer=" Mary", distractor=" John")
+    torch.set_default_dtype(torch.float64)
+    try:
+        values = (exp.patterns().values, exp.sweep("z", edit=mi.Zero(), base="clean", progress=False).metric)
+        values += (exp.attribution().values, exp.attribution(by="head").values, exp.read("resid_pre"))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert [value.dtype for value in values] == [torch.float32] * 5
