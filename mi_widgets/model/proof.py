@@ -73,7 +73,7 @@ def prove(shadow: Any, parts: Architecture, ids: torch.Tensor) -> Architecture:
             _blame(shadow, parts, ids, keys, plain, missing)
         padding = _padding(shadow, ids, plain, parts.family)
         figures |= _arithmetic(shadow, parts, values, limit, missing)
-        _random_writes(shadow, parts, ids, [k for k in keys if (k[0], k[1] or 0) not in missing], missing)
+        _random_writes(shadow, parts, ids[:, :4], [k for k in keys if (k[0], k[1] or 0) not in missing], missing)
     return _verdict(replace(parts, padding=padding), missing, figures)
 
 
@@ -87,22 +87,28 @@ def _padding(shadow: Any, ids: torch.Tensor, plain: torch.Tensor, family: str) -
     """
     length, limit = ids.shape[1] - 2, _limit(plain.dtype)
     later = torch.cat([ids[:, :length], ids[:, :2]], dim=1)
-    ahead = _relative(logits_of(shadow, input_ids=later)[0, :length], plain[0, :length])
+    rows = torch.cat([later, torch.cat([ids[:, :2], ids[:, :length]], dim=1)])
+    mask = torch.ones_like(rows)
+    mask[1, :2] = 0
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    refused = None
+    try:
+        logits = logits_of(shadow, input_ids=rows, attention_mask=mask, position_ids=positions)
+    except (TypeError, ValueError, RuntimeError, IndexError) as problem:
+        refused = f"it does not take a left-padded batch ({type(problem).__name__})"
+        logits = logits_of(shadow, input_ids=later)
+    start = plain[0, :length]
+    padded = 0.0 if refused else _relative(logits[1, -1], start[-1])
+    changes = padded > (1e-3 if limit < 1e-3 else 0.125)
+    ahead = _relative(logits[0, :length], start)
+    if changes and ahead > max(limit, 1e-3):  # handed positions may not be this family's: as it is by itself
+        ahead = _relative(logits_of(shadow, input_ids=later)[0, :length], start)
     if ahead > max(limit, 1e-3):
         raise UnsupportedArchitecture(
             f"Later tokens change the logits of earlier ones in {family}, so it is no causal language model.",
             hint="Encoders become decoders with config.is_decoder = True.",
         )
-    rows = torch.cat([ids, torch.cat([ids[:, :2], ids[:, :length]], dim=1)])
-    mask = torch.ones_like(rows)
-    mask[1, :2] = 0
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    try:
-        logits = logits_of(shadow, input_ids=rows, attention_mask=mask, position_ids=positions)
-    except (TypeError, ValueError, RuntimeError, IndexError) as problem:
-        return f"it does not take a left-padded batch ({type(problem).__name__})"
-    error = _relative(logits[1, -1], plain[0, length - 1])
-    return None if error < (1e-3 if limit < 1e-3 else 0.125) else "padding on the left changes its logits"
+    return refused or ("padding on the left changes its logits" if changes else None)
 
 
 def _absent(layer: LayerParts, kind: str) -> str | None:

@@ -107,3 +107,43 @@ def test_results_are_float32_whatever_torch_makes_by_default():
     finally:
         torch.set_default_dtype(torch.float32)
     assert [value.dtype for value in values] == [torch.float32] * 5
+
+
+def test_a_model_that_looks_ahead_is_refused():
+    hf = build("bert", is_decoder=False)
+    with pytest.raises(mi.UnsupportedArchitecture, match=r"Later tokens change.*is_decoder"):
+        mi.wrap(hf, word_tokenizer())
+
+
+def test_a_model_that_rescales_its_weights_is_refused_and_left_as_it_was():
+    hf = build("rwkv", rescale_every=1)
+    before = {name: p.clone() for name, p in hf.named_parameters()}
+    with pytest.raises(mi.UnsupportedArchitecture, match=r"rescales its weights in place.*rescale_every=0"):
+        mi.wrap(hf, word_tokenizer())
+    assert all(torch.equal(p, before[name]) for name, p in hf.named_parameters())
+    assert mi.wrap(build("rwkv", rescale_every=0), word_tokenizer()).n_layers == 3
+
+
+def test_patterns_stay_where_an_output_projection_was_set_to_zero():
+    """Ablation by weight: what can be read can still be read."""
+    hf = build("llama")
+    torch.nn.init.zeros_(hf.model.layers[1].self_attn.o_proj.weight)
+    exp = mi.Experiment(mi.wrap(hf, word_tokenizer()), CLEAN)
+    assert bool(exp.patterns().values.isfinite().all())
+    torch.testing.assert_close(exp.patterns(layers=[0]).values, patterns_of(build("llama"))[:1])
+
+
+def patterns_of(hf):
+    return mi.Experiment(mi.wrap(hf, word_tokenizer()), CLEAN).patterns().values
+
+
+def test_a_model_that_writes_into_its_weights_is_refused():
+    hf = build("llama")
+
+    def write(module, _, __):
+        with torch.no_grad():
+            module.weight.mul_(1.0)
+
+    hf.model.norm.register_forward_hook(write)
+    with pytest.raises(mi.UnsupportedArchitecture, match=r"writes into its own weights \(model.norm.weight"):
+        mi.wrap(hf, word_tokenizer())
