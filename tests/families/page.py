@@ -36,7 +36,7 @@ Made with {versions}.
 
 The models have three or four layers (hybrids: at least one of each kind), four heads, and widths that are all
 different. Weights are drawn at about 1/√fan-in, biases and norm gains too, and multipliers are not 1 where a family has
-them.
+them. Encoders are walked as the decoders their configs allow (`is_decoder=True`).
 
 | outcome | families | meaning |
 |---|---:|---|
