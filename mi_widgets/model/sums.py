@@ -215,7 +215,8 @@ def agreed(
         return halves if _holds(halves, layer, calls) else None
 
     return [
-        (reading(layer, inside) if h is None or h.open or not open_half else None) or h
+        # An open reading holds nearly anywhere, so it is never put where a layer itself did not find it.
+        (reading(layer, inside) if not open_half or (h is not None and h.open) else None) or h
         for h, layer, inside in zip(found, layers, insides, strict=True)
     ]
 
