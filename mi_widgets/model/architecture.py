@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 SITES = (
     "embed", "resid_pre", "q", "k", "v", "scores", "pattern", "z", "result", "attn_out", "resid_mid",
@@ -19,6 +20,11 @@ GLOBAL_SITES = frozenset({"embed", "final_norm", "logits"})
 HEAD_SITES = {"q": "n_heads", "k": "n_kv_heads", "v": "n_kv_heads", "z": "n_heads", "result": "n_heads",
               "scores": "n_heads", "pattern": "n_heads"}  # fmt: skip
 """Sites with a head axis, and how many heads it has."""
+
+
+def text_config(hf: Any) -> Any:
+    """The config of a model's language part, which is the whole of it in most."""
+    return hf.config.get_text_config() if hasattr(hf.config, "get_text_config") else hf.config
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import nn
 
 from ..errors import NotFinite, UnsupportedArchitecture
 from . import attention_ops, attention_tap
-from .architecture import Architecture
+from .architecture import Architecture, text_config
 from .attention_tap import Attended, TapState
 from .layer_parts import Watched, could_be_norm, projects, read_layers, same, usual_heads
 from .sums import Scales, misfit
@@ -46,7 +46,7 @@ def discover(shadow: Any, ids: torch.Tensor) -> Architecture:
     watched = _watch(shadow, ids)
     seen = watched.seen
     paths = {module: path for path, module in shadow.named_modules()}
-    config = shadow.config.get_text_config() if hasattr(shadow.config, "get_text_config") else shadow.config
+    config = text_config(shadow)
     scales = Scales.of(config)
     calls = _layers(shadow, seen, int(config.num_hidden_layers), ids.shape)
     inside = {c.path for call in calls for c in seen.inside(call)}

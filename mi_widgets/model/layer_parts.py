@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .architecture import LayerParts
+from .architecture import LayerParts, text_config
 from .attention_tap import Attended
 from .sums import Halves, Scales, agreed, halves, misfit
 from .watch import Call, Pass
@@ -128,7 +128,7 @@ def _layer(shadow: nn.Module, watched: Watched, layer: _Seen, sums: Halves | Non
 
 def _needs_no_attention(shadow: Any, path: str) -> bool:
     """A layer is meant to have no softmax attention: its config says so, or nothing in it is called attention."""
-    config = shadow.config.get_text_config() if hasattr(shadow.config, "get_text_config") else shadow.config
+    config = text_config(shadow)
     kinds = getattr(config, "layer_types", None) or getattr(config, "layers_block_type", None)
     index = int(path.rpartition(".")[2])
     if isinstance(kinds, (list, tuple)) and index < len(kinds):

@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from .architecture import text_config
+
 _STATED = ("max_position_embeddings", "n_positions", "max_seq_len")
 
 
@@ -32,7 +34,7 @@ def limits_of(hf: Any) -> Limits:
     Args:
         hf: a transformers causal language model.
     """
-    config = hf.config.get_text_config() if hasattr(hf.config, "get_text_config") else hf.config
+    config = text_config(hf)
     stated = next((n for name in _STATED if isinstance(n := getattr(config, name, None), int) and n > 0), None)
     tables = _learned(hf)
     # Sinusoids and causal masks are laid out once, one row for each position the config states.
@@ -47,7 +49,7 @@ def _learned(hf: Any) -> list[int]:
     """Positions of each learned position embedding: its rows, less those in front of position 0."""
     found = []
     tokens = hf.get_input_embeddings()
-    config = hf.config.get_text_config() if hasattr(hf.config, "get_text_config") else hf.config
+    config = text_config(hf)
     widths = {getattr(tokens, "embedding_dim", 0), getattr(config, "hidden_size", 0)}
     for path, module in hf.named_modules():
         name = path.rpartition(".")[2]

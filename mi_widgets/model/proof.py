@@ -35,7 +35,7 @@ Missing = dict[tuple[str, int], str]
 def prove(shadow: Any, parts: Architecture, ids: torch.Tensor) -> Architecture:
     """Run the proofs and fill in `sites`, `missing`, `missing_at` and `proof`.
 
-    The proofs: the residual stream adds up layer by layer; the sum over heads is the projection's output; pattern @ v
+    The proofs: the residual stream adds up layer by layer; the sum over heads is attn_out before its norm; pattern @ v
     is what the kernel gave; writing a site's own value back changes nothing; writing a random value changes what the
     next layer reads; the model is causal, and padding on the left changes nothing. A handful of passes of the few
     tokens, the largest with one row per kind of site.

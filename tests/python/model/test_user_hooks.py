@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import mi_widgets as mi
+from tests.families.configs import build as family
 from tests.python.families import CLEAN, CORRUPTED, build, word_tokenizer
 
 VECTOR = torch.linspace(-1, 1, 32)
@@ -30,6 +31,15 @@ def test_a_steering_hook_on_a_layer_is_not_the_mlps_work():
     assert "L1 rest" in [name for name, _, _ in found.components]
     assert abs(found.residue) < 1e-4
     torch.testing.assert_close(exp.read("resid_pre", 2), exp.read("resid_post", 1))
+
+
+def test_a_steering_hook_is_told_apart_where_the_other_layers_mlps_are_read_off_the_stream():
+    """Granite's shared experts are two modules, so that mlp_out is what a layer adds after its attention."""
+    hf = family("granitemoeshared")
+    hf.model.layers[1].register_forward_hook(lambda _, __, output: shift(output))
+    model = mi.wrap(hf, word_tokenizer())
+    assert [layer.open for layer in model.architecture.layers] == [True, False, True]
+    assert "hook" in model.architecture.missing_at["mlp_out", 1]
 
 
 def test_a_steering_hook_on_an_attention_is_booked_apart_from_its_heads():
