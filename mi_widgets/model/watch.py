@@ -31,6 +31,14 @@ def input_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | No
     return None
 
 
+def with_input(args: tuple[Any, ...], kwargs: dict[str, Any], new: torch.Tensor) -> tuple[Any, Any]:
+    """The same arguments with the hidden states replaced, wherever `input_of` finds them."""
+    x = input_of(args, kwargs)
+    if args and args[0] is x:
+        return (new, *args[1:]), kwargs
+    return args, {k: new if v is x else v for k, v in kwargs.items()}
+
+
 def logits_of(shadow: Any, **inputs: Any) -> torch.Tensor:
     """[row, position, vocab] of one pass without a cache."""
     logits: torch.Tensor = shadow(**inputs, use_cache=False).logits
