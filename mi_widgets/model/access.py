@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,8 +11,8 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from .architecture import Architecture, LayerParts
-from .attention_tap import TAP_KINDS, Weights
-from .watch import input_of, tensor_of, with_tensor
+from .attention_tap import TAP_KINDS, Around, Weights
+from .watch import input_of, tensor_of, with_input, with_tensor
 
 Key = tuple[str, int | None]
 """A site of a whole layer: (kind, layer); layer is None for embed, final_norm and logits."""
@@ -68,8 +68,11 @@ class _Hooks:
         parts: Architecture,
         visitors: Mapping[Key, Visitor],
         watchers: Mapping[int, Watcher],
+        arounds: Mapping[int, Around],
+        layers: Iterable[int],
     ) -> None:
-        self.shadow, self.parts, self.visitors, self.watchers = shadow, parts, visitors, watchers
+        self.shadow, self.parts, self.visitors = shadow, parts, visitors
+        self.watchers, self.arounds, self.layers = watchers, arounds, list(layers)
         self.handles: list[Any] = []
         self.tapped: list[Any] = []
         self.rows: torch.Size | None = None
@@ -98,11 +101,7 @@ class _Hooks:
             if x is None:
                 return None
             new = change(x)
-            if new is x:
-                return None
-            if args and args[0] is x:
-                return (new, *args[1:]), kwargs
-            return args, {k: new if v is x else v for k, v in kwargs.items()}
+            return None if new is x else with_input(args, kwargs, new)
 
         self.handles.append(self.shadow.get_submodule(path).register_forward_pre_hook(hook, with_kwargs=True))
 
@@ -123,11 +122,13 @@ class _Hooks:
             x = input_of(args, kwargs)
             self.rows = None if x is None else x.shape[:2]
 
-        first = self.shadow.get_submodule(parts.layers[0].path)
-        self.handles.append(first.register_forward_pre_hook(shape, with_kwargs=True))
+        if self.layers:
+            first = self.shadow.get_submodule(parts.layers[self.layers[0]].path)
+            self.handles.append(first.register_forward_pre_hook(shape, with_kwargs=True))
         if self.wants(None, "embed"):
             self.after(parts.embed, lambda y, _: self.visit("embed", None, y, parts.embed_scale))
-        for index, layer in enumerate(parts.layers):
+        for index in self.layers:
+            layer = parts.layers[index]
             # Some families add the stream inside their attention: its own sites come first there.
             self._attention(index, layer)
             self._stream(index, layer)
@@ -197,9 +198,10 @@ class _Hooks:
             return
         module = self.shadow.get_submodule(layer.attention)
         wanted = frozenset(kind for kind in TAP_KINDS if self.wants(index, kind))
-        if wanted or index in self.watchers:
+        if wanted or index in self.watchers or index in self.arounds:
             state: Any = module._mi_tap
             state.wanted = wanted
+            state.around = self.arounds.get(index)
             state.visit = lambda kind, value: self.visit(kind, index, value)
             state.watch = self.watchers.get(index)
             self.tapped.append(state)
@@ -260,7 +262,7 @@ class _Hooks:
         for handle in self.handles:
             handle.remove()
         for state in self.tapped:
-            state.visit, state.wanted, state.watch = None, frozenset(), None
+            state.visit, state.wanted, state.watch, state.around = None, frozenset(), None, None
 
 
 @contextmanager
@@ -269,6 +271,8 @@ def visiting(
     parts: Architecture,
     visitors: Mapping[Key, Visitor],
     watchers: Mapping[int, Watcher] | None = None,
+    arounds: Mapping[int, Around] | None = None,
+    layers: Iterable[int] | None = None,
 ) -> Iterator[None]:
     """Let visitors see and replace sites in every forward pass of the shadow inside the block.
 
@@ -279,8 +283,11 @@ def visiting(
         parts: its parts.
         visitors: {(site, layer): function}.
         watchers: {layer: function} that are shown the attention call of a layer.
+        arounds: {layer: function} that run in the place of a layer's attention kernel.
+        layers: the layers that will be called; None = all. Of the others nothing is seen.
     """
-    hooks = _Hooks(shadow, parts, visitors, watchers or {})
+    every = range(parts.n_layers) if layers is None else layers
+    hooks = _Hooks(shadow, parts, visitors, watchers or {}, arounds or {}, every)
     try:
         hooks.install()
         yield

@@ -25,6 +25,12 @@ from .attention_math import Terms, mix, pattern_of, scores_of
 Visit = Callable[[str, torch.Tensor], torch.Tensor]
 """`visit(kind, value) -> value`: shows a value to whoever wants it and gives back what shall be used."""
 
+Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""q, k, v [row, head or kv head, position, d] -> what the pattern mixes, [row, position, head, d_head_v]."""
+
+Around = Callable[[Kernel, torch.Tensor, torch.Tensor, torch.Tensor, Terms], torch.Tensor]
+"""`around(kernel, q, k, v, terms)` gives what the kernel would: it may call it, or do its work otherwise."""
+
 TAP_KINDS = frozenset({"q", "k", "v", "scores", "pattern", "attended"})
 """What a tap shows. "attended" is no site: what the kernel gave, [row, position, head, d_head_v], z before any gate."""
 
@@ -138,6 +144,7 @@ class TapState:
         visit: called for every kind in `wanted`, or None when nobody is looking.
         wanted: kinds among `TAP_KINDS` that somebody wants in this forward.
         watch: is shown every call as it is after edits of q and k, or None.
+        around: runs in the kernel's place, or None; see `Around`.
         undo: takes the tap off the module again, where that is more than forgetting this state.
     """
 
@@ -146,11 +153,12 @@ class TapState:
         self.visit: Visit | None = None
         self.wanted: frozenset[str] = frozenset()
         self.watch: Callable[[Weights], None] | None = None
+        self.around: Around | None = None
 
     @property
     def idle(self) -> bool:
         """Nobody is looking."""
-        return not self.wanted and self.watch is None
+        return not self.wanted and self.watch is None and self.around is None
 
     def see(self, kind: str, value: torch.Tensor) -> torch.Tensor:
         """Show a value to whoever wants it."""
@@ -212,7 +220,7 @@ def attend(
     key: torch.Tensor,
     value: torch.Tensor,
     terms: Terms,
-    kernel: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
+    kernel: Kernel,
 ) -> torch.Tensor:
     """One attention call with visitors.
 
@@ -230,7 +238,8 @@ def attend(
     value = state.see("v", value.transpose(1, 2)).transpose(1, 2)
     if state.watch is not None:
         state.watch(AttentionCall(query, key, terms))
-    out = kernel(query, key, value)
+    around = state.around
+    out = kernel(query, key, value) if around is None else around(kernel, query, key, value, terms)
     if state.wanted & {"scores", "pattern"}:
         scores = scores_of(query, key, terms)
         plain = pattern_of(scores, terms.sinks)
