@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import MethodType
 from typing import Any, NoReturn
@@ -16,10 +17,12 @@ from torch import nn
 from ..errors import BadInput, MiWidgetsError, PromptMismatch, SiteUnavailable, UnsupportedArchitecture
 from .access import Key, Visitor, Watcher, visiting
 from .architecture import GLOBAL_SITES, SITES, Architecture
+from .attention_tap import Around
 from .discovery import discover
 from .finite import require_finite
 from .limits import limits_of
-from .proof import prove
+from .proof import limit_of, prove
+from .resume import Skips, find_skips, keeping, require_reached, resuming
 from .shadow import Shadow
 from .stamp import Change, Stamp, stamp_of, words_of
 from .stand_ins import hooks_of
@@ -62,6 +65,7 @@ class Model:
         self.text = Tokenizer(tokenizer, limits_of(hf), int(hf.get_input_embeddings().weight.shape[0]))
         self.generation = 0
         self._random = False
+        self._skips: tuple[int, Skips] = (-1, Skips(reason="not looked yet"))
         self._changes: list[Change] = []
         self._observers: list[weakref.WeakMethod[Callable[[Change], None]]] = []
         self._stamp: Stamp = stamp_of(hf)
@@ -212,6 +216,24 @@ class Model:
         return [i for i in range(self.n_layers) if (kind, i) not in self.architecture.missing_at]
 
     @property
+    def resumes(self) -> bool:
+        """Whether a pass can start at any layer; see `forward`. Proven on a few tokens when first asked for."""
+        return self.whole is None
+
+    @property
+    def whole(self) -> str | None:
+        """Why passes can only be run whole, or None when they can be resumed at any layer."""
+        return self._skipping().reason
+
+    def _skipping(self) -> Skips:
+        if self._skips[0] != self.generation:
+            ids = self._probe_ids()
+            with self._running.running() as shadow:
+                self._skips = self.generation, find_skips(shadow, self.architecture, ids, limit_of(self.dtype))
+            self._absorb()
+        return self._skips[1]
+
+    @property
     def changes(self) -> tuple[Change, ...]:
         """What was seen to have changed about the user's model, the oldest first."""
         return tuple(self._changes)
@@ -275,25 +297,64 @@ class Model:
             hint="Copy or save model.hf (save_pretrained), and wrap what you load.",
         )
 
+    @contextmanager
+    def passing(
+        self,
+        visitors: Mapping[Key, Visitor] | None = None,
+        *,
+        arounds: Mapping[int, Around] | None = None,
+        layers: Iterable[int] | None = None,
+    ) -> Iterator[nn.Module]:
+        """The shadow, ready for calls of it or of some of its layers; what is done to it ends with the block.
+
+        Args:
+            visitors, arounds, layers: see `access.visiting`.
+        """
+        running = self._running.running()
+        with torch.no_grad(), running as shadow, visiting(
+            shadow, self.architecture, visitors or {}, None, arounds, layers
+        ):  # fmt: skip
+            yield shadow
+        self._absorb()
+
     def forward(
         self,
         batch: Batch,
         visitors: Mapping[Key, Visitor] | None = None,
         watchers: Mapping[int, Watcher] | None = None,
+        *,
+        resume: tuple[int, torch.Tensor] | None = None,
+        keep: Sequence[int] | None = None,
     ) -> torch.Tensor:
-        """One full forward pass on the shadow.
+        """One forward pass on the shadow.
 
         Args:
             batch: the prompts.
             visitors: {(site, layer): function} that see or replace sites on the way.
             watchers: {layer: function} that are shown a layer's attention call.
+            resume: (layer, x): layers before that one are skipped, and it is entered with x [row, position, d_model].
+                With layer n_layers only the last norm and the unembedding run, on x.
+            keep: for each row the one column (pads count) that is unembedded; None = all.
 
         Returns:
-            [row, position, vocab] logits in the model's dtype.
+            [row, position, vocab] logits in the model's dtype; with `keep` [row, 1, vocab].
 
         Raises:
             NotFinite: the logits hold NaN or infinity; names the first site where it arises.
             PromptMismatch: prompts of different length, for a model whose numbers change with padding.
+            UnsupportedArchitecture: `resume`, and this model can only be run whole (`resumes` tells).
+            BadInput: a visitor or watcher at what is skipped, or of logits that are not there.
+
+        Example:
+            >>> import mi_widgets as mi
+            >>> from mi_widgets.model.tokens import Batch
+            >>> model = mi.load()
+            >>> batch = Batch.of([model.tokens("When Mary and John")], model.text.pad_id)
+            >>> seen = []
+            >>> whole = model.forward(batch, {("resid_pre", 2): seen.append})
+            >>> end = model.forward(batch, resume=(2, seen[0]), keep=[-1])
+            >>> bool(torch.allclose(end[:, 0], whole[:, -1], atol=1e-5))
+            True
         """
         if any(batch.pads) and self.architecture.padding is not None:
             raise PromptMismatch(
@@ -301,16 +362,32 @@ class Model:
                 f"{self.architecture.padding}.",
                 hint="Make the prompts equally long, or ask about one at a time.",
             )
+        require_reached(self.architecture, batch, visitors or {}, watchers or {}, resume, keep)
+        if resume is not None and not self.resumes:
+            raise UnsupportedArchitecture(
+                f"{self.name} can only be run whole: {self.whole}.", hint="Ask model.resumes first."
+            )
 
-        def run(asked: Mapping[Key, Visitor]) -> torch.Tensor:
-            running = self._running.running()
-            with torch.no_grad(), running as shadow, visiting(shadow, self.architecture, asked, watchers):
+        def run(asked: Mapping[Key, Visitor], keep: Sequence[int] | None = None) -> torch.Tensor:
+            with torch.no_grad(), ExitStack() as stack:
+                shadow = stack.enter_context(self._running.running())
+                if resume is not None:
+                    stack.enter_context(resuming(shadow, self.architecture, self._skipping(), *resume))
+                stack.enter_context(visiting(shadow, self.architecture, asked, watchers))
+                if keep is not None:
+                    stack.enter_context(keeping(shadow, self.architecture, keep))
                 logits = logits_of(shadow, **batch.inputs(self.device))
             self._absorb()
             return logits
 
-        logits = run(visitors or {})
-        require_finite(self, batch, logits, visitors or {}, run)
+        logits = run(visitors or {}, keep)
+        if keep is not None and logits.shape[:2] != (len(batch), 1):
+            raise UnsupportedArchitecture(
+                f"{self.name} does not unembed position by position: asked for one of each row, it gave "
+                f"{list(logits.shape)}.",
+                hint="Leave keep out.",
+            )
+        require_finite(self, batch, logits, visitors or {}, run, keep, resume[0] if resume else 0)
         return logits
 
 
