@@ -62,7 +62,7 @@ def prove(shadow: Any, parts: Architecture, ids: torch.Tensor) -> Architecture:
                 missing[kind, index] = reason
     with torch.no_grad():
         plain = logits_of(shadow, input_ids=ids)
-        limit = _limit(plain.dtype)
+        limit = limit_of(plain.dtype)
         values, written = _write_back(shadow, parts, ids, keys)
         for kind, at in keys:
             if (kind, at) not in values:
@@ -85,7 +85,7 @@ def _padding(shadow: Any, ids: torch.Tensor, plain: torch.Tensor, family: str) -
     Raises:
         UnsupportedArchitecture: later tokens change earlier logits.
     """
-    length, limit = ids.shape[1] - 2, _limit(plain.dtype)
+    length, limit = ids.shape[1] - 2, limit_of(plain.dtype)
     later = torch.cat([ids[:, :length], ids[:, :2]], dim=1)
     rows = torch.cat([later, torch.cat([ids[:, :2], ids[:, :length]], dim=1)])
     mask = torch.ones_like(rows)
@@ -120,7 +120,7 @@ def _absent(layer: LayerParts, kind: str) -> str | None:
     return layer.reasons.get(kind) or (need[1] if need is not None and lacks else None)
 
 
-def _limit(dtype: torch.dtype) -> float:
+def limit_of(dtype: torch.dtype) -> float:
     """What counts as equal, relative to the largest value: the rounding of a sum."""
     eps = torch.finfo(dtype).eps
     return max(64 * eps, 1e-5) if eps < 1e-4 else 8 * eps
@@ -158,7 +158,7 @@ def _blame(
     for kind in dict.fromkeys(kind for kind, _ in keys):
         alone = [key for key in keys if key[0] == kind]
         _, again = _write_back(shadow, parts, ids, alone)
-        if _relative(again, plain) > _limit(plain.dtype):
+        if _relative(again, plain) > limit_of(plain.dtype):
             missing |= {(kind, layer or 0): "writing its own value back changes the logits" for _, layer in alone}
 
 
