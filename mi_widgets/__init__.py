@@ -24,7 +24,9 @@ if TYPE_CHECKING:
         UnsupportedArchitecture,
     )
     from .experiment import Experiment
-    from .interventions.edits import Edit, Patch, Zero
+    from .interventions.edit_kinds import Add, Patch, Scale, Zero
+    from .interventions.edits import Edit
+    from .interventions.sequences import Sequence
     from .interventions.sites import Site
     from .model.handle import Model, wrap
     from .model.loading import load
@@ -39,7 +41,9 @@ _HOMES = {
         "PromptMismatch", "SiteUnavailable", "UnsupportedArchitecture",
     ),
     "experiment": ("Experiment",),
-    "interventions.edits": ("Edit", "Patch", "Zero"),
+    "interventions.edit_kinds": ("Add", "Patch", "Scale", "Zero"),
+    "interventions.edits": ("Edit",),
+    "interventions.sequences": ("Sequence",),
     "interventions.sites": ("Site",),
     "model.handle": ("Model", "wrap"),
     "model.loading": ("load",),
@@ -51,10 +55,10 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "AnswerNotSingleToken", "AttentionHeads", "AttributionResult", "BadInput", "Cancelled", "Edit", "EditNeverFired",
-    "Experiment", "MiWidgetsError", "Model", "NotFinite", "OutOfMemory", "Patch", "PatternResult", "PromptMismatch",
-    "Provenance", "Result", "Site", "SiteUnavailable", "SweepResult", "Tokens", "UnsupportedArchitecture", "Zero",
-    "__version__", "checkpoints", "link", "load", "wrap",
+    "Add", "AnswerNotSingleToken", "AttentionHeads", "AttributionResult", "BadInput", "Cancelled", "Edit",
+    "EditNeverFired", "Experiment", "MiWidgetsError", "Model", "NotFinite", "OutOfMemory", "Patch", "PatternResult",
+    "PromptMismatch", "Provenance", "Result", "Scale", "Sequence", "Site", "SiteUnavailable", "SweepResult", "Tokens",
+    "UnsupportedArchitecture", "Zero", "__version__", "checkpoints", "link", "load", "wrap",
 ]  # fmt: skip
 
 

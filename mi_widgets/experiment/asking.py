@@ -96,6 +96,7 @@ def question_of(
         edits=(),
         rev=rev,
         captures=captures,
+        bos=bos,
     )
     return replace(question, warnings=_odd_together(question))
 

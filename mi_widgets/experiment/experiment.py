@@ -10,11 +10,13 @@ import torch
 from ..analysis.attention import patterns
 from ..analysis.attribution import attribute
 from ..errors import BadInput, PromptMismatch
-from ..interventions.edits import Edit, Patch, edits_of, index_of
+from ..interventions.edit_kinds import Patch
+from ..interventions.edits import Edit, edits_of, index_of
 from ..interventions.question import RUNS
-from ..interventions.rerun import keys_of, pairing
+from ..interventions.reading import pairing
 from ..interventions.sites import Site
 from ..interventions.sweep import Positions, grid_of
+from ..interventions.writes import keys_of
 from ..jobs import Priority
 from ..model.architecture import HEAD_SITES
 from ..results import AttributionResult, PatternResult, Result, SweepResult

@@ -17,7 +17,7 @@ from ..interventions.baselines import Baselines
 from ..interventions.edits import Edit
 from ..interventions.metrics import recovered
 from ..interventions.question import Question
-from ..interventions.rerun import pairing
+from ..interventions.reading import pairing
 from ..interventions.sweep import Grid, sweep_steps
 from ..results import Progress, Result, SweepResult
 from .answers import guessed

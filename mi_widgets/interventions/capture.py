@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 
@@ -45,6 +46,17 @@ def capture(
     return kept
 
 
+class Sized(Protocol):
+    """Something that tells how many bytes it holds."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes."""
+
+
+H = TypeVar("H", bound=Sized)
+
+
 class Captures:
     """A cache of captured sites of one model, keyed by prompts, site and the model's generation.
 
@@ -54,7 +66,7 @@ class Captures:
 
     def __init__(self, budget: int = BUDGET) -> None:
         self.budget = budget
-        self._kept: OrderedDict[tuple[int, tuple[tuple[int, ...], ...], Key], torch.Tensor] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
         self.bytes = 0
 
     def get(self, model: Model, batch: Batch, keys: Iterable[Key]) -> dict[Key, torch.Tensor]:
@@ -70,15 +82,25 @@ class Captures:
                 self._kept.move_to_end(name)
         return fresh | {key: value for key, value in found.items() if value is not None}
 
-    def _put(self, name: tuple[int, tuple[tuple[int, ...], ...], Key], value: torch.Tensor) -> None:
-        size = value.numel() * value.element_size()
+    def held(self, name: Hashable, make: Callable[[], H]) -> H:
+        """What was made of runs (a mean, a whole base run), made when it is not there; `name` tells it apart."""
+        found = self._kept.get(name)
+        if found is None:
+            found = make()
+            self._put(name, found)
+        else:
+            self._kept.move_to_end(name)
+        return cast("H", found)
+
+    def _put(self, name: Hashable, value: torch.Tensor | Sized) -> None:
+        size = value.nbytes
         if size > self.budget:
             return
         self._kept[name] = value
         self.bytes += size
         while self.bytes > self.budget:
             _, old = self._kept.popitem(last=False)
-            self.bytes -= old.numel() * old.element_size()
+            self.bytes -= old.nbytes
 
     def clear(self) -> None:
         """Forget everything."""

@@ -1,7 +1,8 @@
-"""Edits: what is replaced in a run, as plain frozen data. How they are carried out is in `rerun.py`."""
+"""What all edits share: where they act, as plain frozen data. How they are carried out is in `writes.py`."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
@@ -11,7 +12,6 @@ import torch
 from ..errors import BadInput
 from ..model.architecture import GLOBAL_SITES, HEAD_SITES, SITES
 from ..model.numbers import whole
-from ..results import storable
 from .sites import Site
 
 E = TypeVar("E", bound="Edit")
@@ -43,6 +43,22 @@ def index_of(name: str, value: Any) -> Index:
         f"{name} is a whole number, several of them, or None for all; not {value!r}.",
         hint="For example 2, or [0, 1].",
     )
+
+
+def several(index: Index) -> list[int]:
+    """One or several as a list; none where all is meant."""
+    return [index] if isinstance(index, int) else list(index or ())
+
+
+def finite_number(name: str, value: Any, hint: str) -> float:
+    """A finite number as a float.
+
+    Raises:
+        BadInput: something else.
+    """
+    if not isinstance(value, bool) and isinstance(value, (int, float)) and abs(value) < math.inf:
+        return float(value)
+    raise BadInput(f"{name} is a finite number, not {value!r}.", hint=hint)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +128,23 @@ class Edit:
         return replace(self, **changes)
 
     def value(self, x: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:
-        """What replaces `x`; `source` is the value read elsewhere, for edits that read one."""
+        """What replaces `x`.
+
+        Args:
+            x: [position, ...site axes] just before this edit, its heads and units only; of scores and pattern
+                [dest, head, src].
+            source: the same of what the edit reads, for edits that read something.
+        """
         raise TypeError("Edit itself changes nothing: use Patch, Zero, ...")
+
+    @property
+    def overwrites(self) -> bool:
+        """Nothing is left of what was there before."""
+        return False
+
+    def words(self, prompts: int) -> str:
+        """The edit as a chip of an experiment with so many prompts reads."""
+        return str(self)
 
     @property
     def where(self) -> str:
@@ -160,82 +191,3 @@ def _same(a: Any, b: Any) -> bool:
     if isinstance(a, torch.Tensor) or isinstance(b, torch.Tensor):
         return isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) and torch.equal(a, b)
     return bool(a == b)
-
-
-@storable
-@dataclass(frozen=True, eq=False, init=False)
-class Patch(Edit):
-    """Replace a value by the same site's value in an unedited source run: x <- x + alpha (s - x).
-
-    Attributes:
-        source: "other" (the prompt that is not the base), "clean", "corrupted", or a tensor in base positions,
-            [position, ...site axes] or [prompt, position, ...site axes]; a pattern is [head, dest, src].
-        source_position: where to read; None = the positions the prompts' alignment pairs.
-        alpha: any real number; 1 replaces, 0 changes nothing. For pattern 0 to 1.
-
-    Example:
-        >>> str(Patch("resid_pre", layer=2, position=10))
-        'patch L2.resid_pre@10'
-    """
-
-    source: Any = "other"
-    source_position: Index = None
-    alpha: float = 1.0
-
-    def __init__(
-        self,
-        site: str | Site | None = None,
-        layer: Any = None,
-        head: Any = None,
-        position: Any = None,
-        unit: Any = None,
-        *,
-        source: Any = "other",
-        source_position: Any = None,
-        alpha: float = 1.0,
-    ) -> None:
-        self._place(site, layer, head, position, unit)
-        named = isinstance(source, str) and source in ("other", "clean", "corrupted")
-        if not named and not isinstance(source, torch.Tensor):
-            given = repr(source) if isinstance(source, str) else type(source).__name__
-            raise BadInput(
-                f"source is 'other', 'clean', 'corrupted' or a tensor, not {given}.",
-                hint="An array becomes a tensor by torch.as_tensor(...).",
-            )
-        if (
-            isinstance(alpha, bool)
-            or not isinstance(alpha, (int, float))
-            or alpha != alpha
-            or abs(alpha) == float("inf")
-        ):
-            raise BadInput(f"alpha is a finite number, not {alpha!r}.", hint="1 replaces, 0 changes nothing.")
-        if self.site == "pattern" and not 0 <= alpha <= 1:
-            raise BadInput(f"alpha of a pattern patch lies in 0..1, not {alpha}.", hint="Weights must stay weights.")
-        index = index_of("source_position", source_position)
-        count = 1 if isinstance(self.position, int) else len(self.position or ())
-        if index is not None and (1 if isinstance(index, int) else len(index)) != count:
-            raise BadInput("source_position must name as many positions as position.", hint="Give one for each.")
-        object.__setattr__(self, "source", source)
-        object.__setattr__(self, "source_position", index)
-        object.__setattr__(self, "alpha", float(alpha))
-
-    def value(self, x: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:
-        """X + alpha (s - x)."""
-        assert source is not None
-        # Taken whole at alpha 1, so that a full patch is the source's value bit for bit.
-        return source if self.alpha == 1.0 else x + self.alpha * (source - x)
-
-
-@storable
-@dataclass(frozen=True, eq=False, init=False)
-class Zero(Edit):
-    """Set a value to zero: x <- 0 (zero ablation).
-
-    Example:
-        >>> str(Zero("z", 1, head=2))
-        'zero L1H2.z'
-    """
-
-    def value(self, x: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:
-        """0."""
-        return torch.zeros_like(x)

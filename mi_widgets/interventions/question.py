@@ -17,7 +17,8 @@ from ..model.tokens import Batch
 from .capture import Captures
 from .edits import Edit
 from .metrics import METRICS, Answer, Rows, measure
-from .rerun import Source, Sources, rerun
+from .rerun import rerun
+from .sources import Sources
 
 RUNS = ("clean", "corrupted", "edited")
 
@@ -38,6 +39,7 @@ class Question:
         rev: revision of the experiment.
         captures: cache of unedited runs.
         warnings: plain sentences about what is odd in how prompts and answers go together.
+        bos: how further prompts are tokenised; see `Model.tokens`.
     """
 
     model: Model
@@ -53,6 +55,7 @@ class Question:
     rev: int
     captures: Captures
     warnings: tuple[str, ...] = ()
+    bos: bool | None = None
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -81,17 +84,9 @@ class Question:
         raise BadInput(f"There is no run {run!r}.", hint=f"Runs: {', '.join(RUNS)}.")
 
     def sources(self) -> Sources:
-        """The unedited runs that patches may read, paired with the base."""
-        base = self.batch(self.base)
-        found: dict[str, Source] = {}
-        for name in ("clean", "corrupted") if self.corrupted is not None else ("clean",):
-            batch = self.batch(name)
-
-            def read(keys: Sequence[Key], batch: Batch = batch) -> dict[Key, torch.Tensor]:
-                return self.captures.get(self.model, batch, keys)
-
-            found[name] = Source(name, batch, base, self.align, read)
-        return found
+        """The unedited runs that edits may read, paired with the base."""
+        batches = {name: self.batch(name) for name in self.unedited}
+        return Sources(self.model, self.base, batches, self.align, self.captures, self.bos)
 
     def values(self, run: str, keys: Sequence[Key]) -> dict[Key, torch.Tensor]:
         """Sites of a run; the unedited runs come from the cache.

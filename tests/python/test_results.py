@@ -96,7 +96,7 @@ def test_a_sweep_is_read_in_a_fresh_interpreter(results, tmp_path):
     path = results["part of the way"].save(tmp_path / "sweep.safetensors")
     code = f"import mi_widgets as mi; print(mi.SweepResult.load({str(path)!r}).edit(1, position=3))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
-    assert done.stdout.strip() == "patch L1.resid_pre@3", done.stderr
+    assert done.stdout.strip() == "patch L1.resid_pre@3 by 0.5", done.stderr
 
 
 def test_another_kind_of_file_is_refused(results, tmp_path):

@@ -116,7 +116,11 @@ def test_places_that_cannot_be():
 
 def test_own_settings_of_a_patch():
     for wrong in (
-        {"source": "nobody"},
+        {"source": "corupted"},
+        {"source": "Clean"},
+        {"source": " "},
+        {"source": None},
+        {"source": ["Mary", 3.5]},
         {"source": 3},
         {"alpha": float("nan")},
         {"alpha": float("inf")},

@@ -162,7 +162,7 @@ def test_finite_numbers_too_large_to_be_squared(family):
     torch.testing.assert_close(patched(1e8).logits, patched(1e15).logits, atol=1e-3, rtol=1e-3)
     # ... until the squares overflow.
     message = said(lambda: patched(1e25))
-    assert "patch L1.resid_pre@10 writes" in message
+    assert "patch L1.resid_pre@10 by 1e+25 writes" in message
     assert "the square is past float32" in message
     assert "L1.resid_pre at position 10" in said(lambda: patched(1e38))
 
@@ -225,7 +225,7 @@ def test_cells_that_fail_are_empty_and_said():
     assert empty[1].tolist() == [p >= 10 for p in range(15)]
     assert torch.equal(~empty, swept.exact)
     (note,) = [note for note in swept.provenance.notes if "NaN or infinity" in note]
-    assert note.startswith("6 cells give NaN or infinity and no number; the first is patch L0.resid_pre@10.")
+    assert note.startswith("6 cells give NaN or infinity and no number; the first is patch L0.resid_pre@10 by 1e+06.")
     assert "first in L0.resid_pre at position 10 ('␣Mary')" in note
     # and a sweep without a number is no result
     assert "L0.resid_pre at position 10" in said(

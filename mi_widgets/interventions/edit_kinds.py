@@ -1,0 +1,207 @@
+"""The edits of any site: replace, remove, scale, add to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..errors import BadInput
+from ..results import storable
+from .edits import Edit, Index, finite_number, index_of
+from .prompts import NAMED, Prompts, prompts_of, shown
+from .sites import Site
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Reading(Edit):
+    """An edit that reads the same site elsewhere.
+
+    Attributes:
+        source: "other" (the prompt that is not the base), "clean", "corrupted"; another prompt as text or token ids,
+            or one for each prompt of the base; a tensor in base positions, [position, ...site axes] or [prompt,
+            position, ...site axes] (a pattern is [head, dest, src]); None reads nothing.
+        source_position: where to read; None = the positions that the prompts' alignment pairs.
+    """
+
+    source: Prompts | torch.Tensor | None = "other"
+    source_position: Index = None
+
+    def _read_from(self, source: Any, source_position: Any) -> None:
+        index = index_of("source_position", source_position)
+        count = 1 if isinstance(self.position, int) else len(self.position or ())
+        if index is not None and (1 if isinstance(index, int) else len(index)) != count:
+            raise BadInput("source_position must name as many positions as position.", hint="Give one for each.")
+        object.__setattr__(self, "source", source)
+        object.__setattr__(self, "source_position", index)
+
+    @property
+    def _from(self) -> str:
+        """Where it reads, in words; "" for the other prompt."""
+        source = self.source
+        what = "" if isinstance(source, str) and source == "other" else f" from {shown(source)}"
+        at = self.source_position
+        return what if at is None else f"{what or ' from other'}@{at if isinstance(at, int) else list(at)}"
+
+
+@storable
+@dataclass(frozen=True, eq=False, init=False)
+class Patch(Reading):
+    """Replace a value by the same site's value in an unedited source run: x <- x + alpha (s - x).
+
+    Attributes:
+        source, source_position: what is read; see `Reading`.
+        alpha: any real number; 1 replaces, 0 changes nothing. For pattern 0 to 1.
+
+    Keys and queries that move to another position are turned to it, in families that rotate them.
+
+    Example:
+        >>> str(Patch("resid_pre", layer=2, position=10))
+        'patch L2.resid_pre@10'
+        >>> str(Patch("z", 1, source="Mary went to the"))
+        "patch L1.z from 'Mary went to the'"
+    """
+
+    alpha: float = 1.0
+
+    def __init__(
+        self,
+        site: str | Site | None = None,
+        layer: Any = None,
+        head: Any = None,
+        position: Any = None,
+        unit: Any = None,
+        *,
+        source: Any = "other",
+        source_position: Any = None,
+        alpha: float = 1.0,
+    ) -> None:
+        self._place(site, layer, head, position, unit)
+        if source is None:
+            raise BadInput("source is None, and a patch reads something.", hint="Use Zero to remove what is there.")
+        self._read_from(prompts_of("source", source, NAMED), source_position)
+        object.__setattr__(self, "alpha", finite_number("alpha", alpha, "1 replaces, 0 changes nothing."))
+        if self.site == "pattern" and not 0 <= alpha <= 1:
+            raise BadInput(f"alpha of a pattern patch lies in 0..1, not {alpha}.", hint="Weights must stay weights.")
+
+    def value(self, x: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:
+        """X + alpha (s - x)."""
+        assert source is not None
+        # Taken whole at alpha 1, so that a full patch is the source's value bit for bit.
+        return source if self.alpha == 1.0 else x + self.alpha * (source - x)
+
+    @property
+    def overwrites(self) -> bool:
+        """Nothing is left of what was there before."""
+        return self.alpha == 1.0
+
+    def __str__(self) -> str:
+        share = "" if self.alpha == 1.0 else f" by {self.alpha:g}"
+        return f"patch {self.where}{self._from}{share}"
+
+
+@storable
+@dataclass(frozen=True, eq=False, init=False)
+class Zero(Edit):
+    """Set a value to zero: x <- 0 (zero ablation).
+
+    Example:
+        >>> str(Zero("z", 1, head=2))
+        'zero L1H2.z'
+    """
+
+    def value(self, x: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:
+        """0."""
+        return torch.zeros_like(x)
+
+    @property
+    def overwrites(self) -> bool:
+        """Nothing is left of what was there before."""
+        return True
+
+
+@storable
+@dataclass(frozen=True, eq=False, init=False)
+class Scale(Edit):
+    """Multiply a value: x <- factor x.
+
+    Attributes:
+        factor: any real number.
+
+    Example:
+        >>> str(Scale("attn_out", 1, factor=0.5))
+        'scale L1.attn_out by 0.5'
+    """
+
+    factor: float = 1.0
+
+    def __init__(
+        self,
+        site: str | Site | None = None,
+        layer: Any = None,
+        head: Any = None,
+        position: Any = None,
+        unit: Any = None,
+        *,
+        factor: float,
+    ) -> None:
+        self._place(site, layer, head, position, unit)
+        object.__setattr__(self, "factor", finite_number("factor", factor, "0 removes, 1 changes nothing."))
+
+    def value(self, x: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:
+        """Factor times x."""
+        return self.factor * x
+
+    @property
+    def overwrites(self) -> bool:
+        """Nothing is left of what was there before."""
+        return self.factor == 0.0
+
+    def __str__(self) -> str:
+        return f"scale {self.where} by {self.factor:g}"
+
+
+@storable
+@dataclass(frozen=True, eq=False, init=False)
+class Add(Edit):
+    """Add a vector, as it is: x <- x + scale vector (steering). The vector is not normalised.
+
+    Attributes:
+        vector: a number; [d]; the site's own axes, [head, d]; by position, [position, ...site axes] in base positions;
+            [prompt, position, ...site axes]. Of scores and pattern [src], [dest, src], [head, dest, src] and so on.
+        scale: any real number.
+
+    Example:
+        >>> import torch
+        >>> str(Add("resid_post", 1, position=-1, vector=torch.ones(64), scale=4))
+        'add 4 x vector[64] to L1.resid_post@-1'
+    """
+
+    vector: torch.Tensor | float = 0.0
+    scale: float = 1.0
+
+    def __init__(
+        self,
+        site: str | Site | None = None,
+        layer: Any = None,
+        head: Any = None,
+        position: Any = None,
+        unit: Any = None,
+        *,
+        vector: Any,
+        scale: float = 1.0,
+    ) -> None:
+        self._place(site, layer, head, position, unit)
+        if not isinstance(vector, torch.Tensor):
+            vector = finite_number("vector", vector, "It is a tensor, or one number for all units.")
+        object.__setattr__(self, "vector", vector)
+        object.__setattr__(self, "scale", finite_number("scale", scale, "1 adds the vector as it is."))
+
+    def value(self, x: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:
+        """X + scale vector."""
+        return x + self.scale * (self.vector if source is None else source)
+
+    def __str__(self) -> str:
+        size = f"vector{list(self.vector.shape)}" if isinstance(self.vector, torch.Tensor) else f"{self.vector:g}"
+        return f"add {'' if self.scale == 1.0 else f'{self.scale:g} x '}{size} to {self.where}"

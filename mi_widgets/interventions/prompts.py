@@ -1,0 +1,83 @@
+"""Prompts as edits keep them: a name, a text, token ids, or several of these."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from ..errors import BadInput
+from ..model.numbers import whole
+
+NAMED = ("other", "clean", "corrupted")
+"""The runs of an experiment that edits may name."""
+
+Prompt = str | tuple[int, ...]
+"""Text, or token ids."""
+
+Prompts = Prompt | tuple[Prompt, ...]
+"""The name of a run, one prompt, or several."""
+
+
+def prompts_of(name: str, given: Any, named: tuple[str, ...]) -> Prompts | torch.Tensor:
+    """What a user gave to read from, as an edit keeps it; a tensor of numbers stays one.
+
+    Args:
+        name: of the argument.
+        given: the name of a run, text, token ids, several prompts (a column of a frame), or a tensor.
+        named: the names that mean a run.
+
+    Raises:
+        BadInput: none of these, or a word that is nearly a name.
+    """
+    if isinstance(given, torch.Tensor):
+        return given
+    if isinstance(given, str):
+        close = difflib.get_close_matches(given.lower(), named, 1, 0.75)
+        if close and given not in named:
+            raise BadInput(
+                f"{name} {given!r} is no run, and too near to {close[0]!r} to be taken for a prompt.",
+                hint=f"Runs: {', '.join(named)}.",
+            )
+        if not given.strip():
+            raise BadInput(f"{name} is an empty prompt.", hint=f"Give a prompt, a tensor, or {', '.join(named)}.")
+        return given
+    if isinstance(given, Iterable) and not isinstance(given, (bytes, bytearray, dict)) and not _has_axes(given):
+        several = tuple(given)
+        ids = tuple(whole(i) for i in several)
+        if several and None not in ids:
+            return tuple(i for i in ids if i is not None)
+        prompts = tuple(_one(p) for p in several)
+        if prompts and None not in prompts:
+            return tuple(p for p in prompts if p is not None)
+    raise BadInput(
+        f"{name} is {', '.join(map(repr, named))}, a prompt, several prompts or a tensor, not {type(given).__name__}.",
+        hint="An array becomes a tensor by torch.as_tensor(...).",
+    )
+
+
+def _has_axes(given: Any) -> bool:
+    """An array of numbers: floats, or more than one axis."""
+    return getattr(given, "ndim", 1) != 1
+
+
+def _one(prompt: Any) -> Prompt | None:
+    if isinstance(prompt, str):
+        return prompt if prompt.strip() else None
+    if isinstance(prompt, Iterable) and not isinstance(prompt, (bytes, bytearray, dict)):
+        ids = tuple(whole(i) for i in prompt)
+        return tuple(i for i in ids if i is not None) if ids and None not in ids else None
+    return None
+
+
+def shown(source: Any) -> str:
+    """A source in a few words."""
+    if isinstance(source, torch.Tensor):
+        return f"a tensor {list(source.shape)}"
+    if isinstance(source, str):
+        return source if source in NAMED else repr(source if len(source) <= 40 else source[:37] + "...")
+    if all(isinstance(i, int) for i in source):
+        return f"{len(source)} token ids"
+    return shown(source[0]) if len(source) == 1 else f"{len(source)} prompts"
