@@ -1,0 +1,252 @@
+"""The table: what was measured beside what was to be reached, as JSON, as BENCHMARKS.md and as a part of the README."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mi_widgets as mi
+
+from .measure import Column, Measured
+from .rows import SHAPES, Row, all_rows
+
+ROOT = Path(__file__).parents[2]
+RESULTS = Path(__file__).with_name("results.json")
+PAGE = ROOT / "BENCHMARKS.md"
+README = ROOT / "README.md"
+MARKS = ("<!-- benchmarks: written by `make bench` -->", "<!-- end of benchmarks -->")
+
+ENOUGH = 5
+"""Rounds without which nothing is written."""
+
+Record = dict[str, Any]
+
+
+def machine() -> dict[str, str]:
+    """What the figures depend on."""
+    packages = {name: version(name) for name in ("torch", "transformers", "transformer-lens", "nnsight")}
+    return {"processor": _processor(), "threads": "1", "mi-widgets": mi.__version__, **packages}
+
+
+def _processor() -> str:
+    listed = Path("/proc/cpuinfo")
+    if listed.exists():
+        names = [
+            line.split(":")[1].strip() for line in listed.read_text().splitlines() if line.startswith("model name")
+        ]
+        return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
+    return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def verdict(value: float, target: float | None, less: bool = False) -> str:
+    """How a figure stands to its target: "reached", "80 %" for within 80 % of it, "below"; "" without one.
+
+    Args:
+        value: measured.
+        target: to be reached.
+        less: whether less is better.
+    """
+    if target is None:
+        return ""
+    part = target / value if less else value / target
+    return "reached" if part >= 1 else "80 %" if part >= 0.8 else "below"
+
+
+def _ratio(theirs: Column, ours: Column) -> float:
+    """How many times their CPU time is ours: the median over rounds, or over cells of a drag row."""
+    return statistics.median(b / a for a, b in zip(ours.cpu, theirs.cpu, strict=True))
+
+
+def _p90(times: list[float]) -> float:
+    return sorted(times)[-(-9 * len(times) // 10) - 1]
+
+
+def record_of(measured: Measured) -> Record:
+    """One row as plain numbers: seconds, ratios, targets and verdicts."""
+    ours, hooks, lens, sight = measured.columns
+    targets = measured.row.targets(measured.rate.fast)
+    cpu = statistics.median(ours.cpu)
+    figures = {
+        "transformer_lens": (_ratio(lens, ours), targets.transformer_lens, False),
+        "nnsight": (_ratio(sight, ours), targets.nnsight, False),
+        "hooks": (_ratio(hooks, ours), None, False),
+    }
+    if measured.floor is not None:
+        figures["floor"] = (cpu / measured.floor, targets.floor, True)
+    if measured.row.kind == "drag":
+        figures["p90"] = (1000 * _p90(ours.cpu), targets.p90, True)
+    return {
+        "rounds": len(ours.cpu),
+        "cells": measured.cells,
+        "ours": {"cpu": cpu, "wall": statistics.median(ours.wall), "wall_p90": _p90(ours.wall)},
+        "figures": {
+            name: {"value": value, "target": target, "verdict": verdict(value, target, less)}
+            for name, (value, target, less) in figures.items()
+        },
+        "seconds": {c.name: statistics.median(c.cpu) for c in measured.columns},
+        "run": {c.name: c.share for c in measured.columns},
+        "error": {c.name: c.error for c in measured.columns if c is not hooks},
+        "compared": {c.name: c.compared for c in measured.columns if c is not hooks},
+        "spread": measured.spread,
+        "floor_seconds": measured.floor,
+        "gigaflops": {name: 2e-9 * rate for name, rate in measured.rate.by_kernel.items()},
+        "kernel": measured.kernel,
+    }
+
+
+def told(row: Row, record: Record) -> str:
+    """One row for the terminal."""
+    lines = [f"{row.name}: {record['rounds']} {'patches' if row.kind == 'drag' else 'rounds'}, one thread, float32"]
+    for name, seconds in record["seconds"].items():
+        part = record["run"][name]
+        how = "" if part == 1 or row.kind == "drag" else f"  (scaled up from {part:.1%} of the cells)"
+        off = record["error"].get(name)
+        right = "the reference" if off is None else f"off by {off:.1e} in {record['compared'][name]} cells"
+        lines.append(f"  {name:24} {1000 * seconds:10.1f} ms CPU   {right}{how}")
+    own = record["ours"]
+    lines.append(f"  ours on the clock: median {1000 * own['wall']:.1f} ms, p90 {1000 * own['wall_p90']:.1f} ms")
+    units = {"p90": " ms", "floor": "x the floor"}
+    for name, figure in record["figures"].items():
+        aim = "" if figure["target"] is None else f"   target {figure['target']:g}: {figure['verdict']}"
+        lines.append(f"  {name:24} {figure['value']:10.2f}{units.get(name, 'x ours')}{aim}")
+    rates = ", ".join(f"{name} {rate:.0f}" for name, rate in record["gigaflops"].items())
+    lines.append(f"  matrix products at 1024 rows, GFLOP/s: {rates};  ours ran on {record['kernel'] or 'no sweep'}")
+    return "\n".join(lines)
+
+
+def keep(rows: dict[str, Record]) -> str:
+    """Put new rows beside those of earlier runs, and write the table anew; says what was written.
+
+    Rows of another machine or other versions are dropped: one table holds what can be compared.
+    """
+    here = machine()
+    old = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {"machine": here, "rows": {}}
+    same = old["machine"] == here
+    known = {**(old["rows"] if same else {}), **rows}
+    ordered = {row.name: known[row.name] for row in all_rows() if row.name in known}
+    table = {"machine": here, "rows": ordered}
+    RESULTS.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(page(table), encoding="utf-8")
+    before, after = MARKS
+    readme = README.read_text(encoding="utf-8")
+    head, tail = readme.split(before)[0], readme.split(after)[1]
+    README.write_text(f"{head}{before}\n{summary(table)}\n{after}{tail}", encoding="utf-8")
+    dropped = "" if same else "; rows of another machine or other versions were dropped"
+    return f"wrote {len(rows)} of {len(ordered)} rows to {PAGE.name}{dropped}"
+
+
+_HEAD = """\
+# Benchmarks
+
+Activation patching maps of whole models, cell by cell: every layer and position of the residual stream, every layer and
+head of z, and single patches as after a drag. `make bench` runs it and writes this page; do not edit it by hand.
+`make bench ROWS="gpt2-16-resid_pre"` runs some rows alone.
+
+{machine}
+
+- Times are CPU time of one process on one thread. All columns take turns in it, round after round with new random
+  prompts; a ratio is the median over the rounds (for single patches: over the cells) of *their time / our time*.
+- Shapes: {shapes}. Random weights at 1/√fan-in, float32. No token is the same in both prompts, except in rows marked
+  *shared*: there the first 60 % are. The others' idioms run those cells too; we skip what cannot differ.
+- TransformerLens: `patching.get_act_patch_resid_pre` and `get_act_patch_attn_head_out_all_pos` on a
+  `TransformerBridge` with the same unprocessed weights; single patches with `run_with_hooks`. nnsight: the map of its
+  patching guide, one invoke per cell and one trace per layer, without gradients. Plain hooks: a loop over forward
+  passes of the Hugging Face model. All give the logit difference at the last position.
+- Clean runs are cached before the clock starts, everybody's; ours are `exp.baselines` and `exp.read` of the clean site.
+  Our capture of the base run is inside the time. Every round is a new experiment, so that nothing is answered from a
+  table; so are single patches.
+- Where a column says *of cells*, a random part of the map was run and the time scaled up: they run every cell alike.
+- *Floor*: the fewest multiply-adds that give all cells, over this machine's best rate of float32 matrix products at
+  1024 rows (`tests/benchmarks/floor.py`).
+- *Off by*: the largest difference of the metric from plain hooks in the same run, over all cells that both ran.
+- A target is *reached*, within *80 %*, or the figure is *below* it.
+"""
+
+
+def page(table: Record) -> str:
+    """BENCHMARKS.md."""
+    shapes = "; ".join(
+        f"{name}: {c.num_hidden_layers} layers of {c.num_attention_heads} heads"
+        f" ({getattr(c, 'num_key_value_heads', c.num_attention_heads)} key-value heads), width {c.hidden_size},"
+        f" {c.vocab_size:,} tokens"
+        for name, c in SHAPES.items()
+    )
+    facts = "\n".join(f"- {name}: {value}" for name, value in table["machine"].items())
+    rates = [record["gigaflops"] for record in table["rows"].values()]
+    for kernel in rates[0] if rates else ():
+        rate = statistics.median(r[kernel] for r in rates if kernel in r)
+        facts += f"\n- matrix products with {kernel}: {rate:.0f} GFLOP/s (median over the rows)"
+    text = [_HEAD.format(machine=facts, shapes=shapes)]
+    maps = {row: table["rows"][row.name] for row in all_rows() if row.name in table["rows"]}
+    text.append("## Maps\n")
+    text += _lines(
+        ("map", "cells", "rounds", "ours", "TransformerLens", "nnsight", "plain hooks", "over the floor", "off by"),
+        [
+            (_words(row), r["cells"], r["rounds"], f"{r['ours']['cpu']:.2f} s", *_peers(r), _figure(r, "floor", "×"),
+             _error(r))
+            for row, r in maps.items() if row.kind != "drag"
+        ],
+    )  # fmt: skip
+    text.append("\n## Single patches\n")
+    text += _lines(
+        ("patch", "cells", "ours", "ours, 90 %", "TransformerLens", "nnsight", "plain hooks", "off by"),
+        [
+            (_words(row), r["rounds"], f"{1000 * r['ours']['cpu']:.0f} ms", _figure(r, "p90", " ms"), *_peers(r),
+             _error(r))
+            for row, r in maps.items() if row.kind == "drag"
+        ],
+    )  # fmt: skip
+    return "\n".join(text) + "\n"
+
+
+def summary(table: Record) -> str:
+    """The README's part: where all tokens differ in GPT-2's shape, and one row with a shared beginning."""
+    rows = [
+        (row, table["rows"][row.name])
+        for row in all_rows()
+        if row.name in table["rows"] and row.shape == "gpt2" and not (row.shares and row.kind == "z")
+    ]
+    cells = [
+        (_words(row), f"{1000 * r['ours']['cpu']:,.0f} ms", *(f"{r['figures'][n]['value']:.1f}×" for n in _PEERS))
+        for row, r in rows
+    ]
+    return "\n".join(_lines(("GPT-2 small's shape", "ours", "TransformerLens", "nnsight", "plain hooks"), cells))
+
+
+_PEERS = ("transformer_lens", "nnsight", "hooks")
+
+
+def _peers(record: Record) -> list[str]:
+    parts = list(record["run"].values())
+    # In the order of the columns: ours, plain hooks, TransformerLens, nnsight.
+    shares = dict(zip(("ours", "hooks", "transformer_lens", "nnsight"), parts, strict=True))
+    drag = "p90" in record["figures"]
+    return [
+        _figure(record, name, "×") + ("" if shares[name] == 1 or drag else f", {shares[name]:.0%} of cells")
+        for name in _PEERS
+    ]
+
+
+def _figure(record: Record, name: str, unit: str) -> str:
+    figure = record["figures"][name]
+    aim = "" if figure["target"] is None else f" ({figure['target']:g}{unit}: {figure['verdict']})"
+    return f"{figure['value']:.1f}{unit}{aim}"
+
+
+def _error(record: Record) -> str:
+    return f"{max(record['error'].values()):.0e}"
+
+
+def _words(row: Row) -> str:
+    what = {"resid_pre": "resid_pre, layer × position", "z": "z, layer × head", "drag": "resid_pre, one cell"}
+    return f"{row.shape}, {row.tokens} tokens: {what[row.kind]}{', shared' if row.shares else ''}"
+
+
+def _lines(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[str]:
+    aligned = ["---", *["---:"] * (len(head) - 1)]
+    return [f"| {' | '.join(map(str, line))} |" for line in (head, aligned, *rows)]
