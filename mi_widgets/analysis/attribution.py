@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import BadInput, SiteUnavailable
-from ..interventions.metrics import Rows, measure
+from ..interventions.metrics import measure
 from ..interventions.question import Question
 from ..model.access import Key, head_results, projection_of
 from ..model.handle import Model
@@ -166,9 +166,7 @@ def attribute(
 
 def _logit_difference(question: Question, values: dict[Key, torch.Tensor]) -> torch.Tensor:
     """The logit difference of the model's own output, after any softcap: [prompt]."""
-    assert question.answer is not None
-    others = question.distractor.ids if question.distractor is not None else None
-    return measure("logit_diff", values["logits", None], Rows(question.answer.ids, others))
+    return measure("logit_diff", values["logits", None], question.rows())
 
 
 def _positions(question: Question, run: str, values: dict[Key, torch.Tensor]) -> torch.Tensor:

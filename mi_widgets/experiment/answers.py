@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import AnswerNotSingleToken, BadInput
 from ..interventions.metrics import Answer
+from ..interventions.sequences import Sequence as AnswerSequence
 from ..model.handle import Model
 from ..model.numbers import whole
 from ..model.tokens import Batch, Tokens, is_text, listed
@@ -98,8 +99,8 @@ def answers_of(model: Model, given: Any, prompts: int, name: str) -> Answer | No
 
     Args:
         model: the model whose tokens they are.
-        given: text or id; a tuple or set of these = alternatives; a list (tensor, array) as long as the prompts = one
-            per prompt.
+        given: text or id; a tuple or set of these = alternatives; `mi.Sequence` = several tokens in order; a list
+            (tensor, array) as long as the prompts = one per prompt.
         prompts: how many prompts there are.
         name: "answer" or "distractor", for messages.
 
@@ -120,6 +121,8 @@ def answers_of(model: Model, given: Any, prompts: int, name: str) -> Answer | No
         rows = given
     else:
         rows = [given] * prompts
+    if any(isinstance(row, AnswerSequence) for row in rows):
+        return _sequences(model, rows, name)
     ids, texts = [], []
     for row in rows:
         several = (
@@ -135,6 +138,32 @@ def answers_of(model: Model, given: Any, prompts: int, name: str) -> Answer | No
         ids.append(found)
         texts.append(tuple(model.text.piece(i) for i in found))
     return Answer(tuple(ids), tuple(texts))
+
+
+def _sequences(model: Model, rows: Sequence[Any], name: str) -> Answer:
+    """Answers of several tokens, one per prompt."""
+    if not all(isinstance(row, AnswerSequence) for row in rows):
+        raise BadInput(
+            f"{name} mixes answers of one and of several tokens.",
+            hint="Wrap each in mi.Sequence; one of a single token may be wrapped too.",
+        )
+    found: list[tuple[int, ...]] = []
+    for row in rows:
+        if isinstance(row.text, str):
+            ids = model.text.ids_of(is_text(row.text, f"The {name}"))
+            if _unknown(model) in ids:
+                raise AnswerNotSingleToken(
+                    f"The {name} {row.text!r} holds a word that is not in this model's vocabulary.",
+                    hint="Choose tokens it knows.",
+                )
+        else:
+            ids = list(row.text)
+        found.append(tuple(_token(model, i) for i in ids))
+    return Answer(
+        ids=tuple((ids[0],) for ids in found),
+        texts=tuple(("".join(model.text.piece(i) for i in ids),) for ids in found),
+        sequences=tuple(found),
+    )
 
 
 def same_answers(answer: Answer | None, distractor: Answer | None) -> str | None:

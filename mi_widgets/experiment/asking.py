@@ -9,7 +9,10 @@ from typing import Any
 from ..errors import BadInput
 from ..interventions.capture import Captures
 from ..interventions.metrics import METRICS, Answer
+from ..interventions.positions import named
 from ..interventions.question import Question
+from ..interventions.sequences import require_defined
+from ..interventions.user_metric import UserMetric
 from ..model import oddities
 from ..model.handle import Model
 from ..model.tokens import Batch, source_positions
@@ -21,15 +24,22 @@ SHOWN = 8
 
 @dataclass(frozen=True)
 class Asked:
-    """What a user asks, as written; `Batch` and ids stand for what was already tokenised."""
+    """What a user asks, as written; `Batch` and ids stand for what was already tokenised.
+
+    Attributes:
+        positions: named positions; the prompts whose names are kept, if they still fit; or None.
+        custom: the user's own metric that `metric` may name.
+    """
 
     clean: Any
     corrupted: Any
     answer: Any
     distractor: Any
-    metric: str
+    metric: Any
     base: str | None
     answer_position: Any
+    positions: Any = None
+    custom: UserMetric | None = None
 
 
 def question_of(
@@ -64,8 +74,7 @@ def question_of(
         raise BadInput(
             f"There are {len(clean)} clean prompts and {len(corrupted)} corrupted ones.", hint="Give as many of each."
         )
-    if not isinstance(asked.metric, str) or asked.metric not in METRICS:
-        raise BadInput(f"There is no metric {asked.metric!r}.", hint=f"Metrics: {', '.join(METRICS)}.")
+    metric, custom = _metric_of(asked)
     default_base = "corrupted" if corrupted is not None else "clean"
     base = default_base if asked.base is None else asked.base
     if base not in ("clean", "corrupted") or (base == "corrupted" and corrupted is None):
@@ -78,6 +87,7 @@ def question_of(
             source_positions(here.prompts[row], there.prompts[row], align)
     if corrupted is not None:
         checked_position(corrupted, asked.answer_position)
+    clean, corrupted = named(clean, corrupted, asked.positions, align, base)
     answer = answers_of(model, asked.answer, len(clean), "answer")
     distractor = answers_of(model, asked.distractor, len(clean), "distractor")
     same = same_answers(answer, distractor)
@@ -89,7 +99,7 @@ def question_of(
         corrupted=corrupted,
         answer=answer,
         distractor=distractor,
-        metric=asked.metric,
+        metric=metric,
         base=base,
         align=align,
         answer_position=checked_position(clean, asked.answer_position),
@@ -97,8 +107,27 @@ def question_of(
         rev=rev,
         captures=captures,
         bos=bos,
+        custom=custom,
     )
+    require_defined(question)
     return replace(question, warnings=_odd_together(question))
+
+
+def _metric_of(asked: Asked) -> tuple[str, UserMetric | None]:
+    """The metric's name, and the user's own metric if there is one."""
+    given, custom = asked.metric, asked.custom
+    if callable(given):
+        same = custom is not None and custom.function is given
+        custom = custom if same else UserMetric(given)
+        assert custom is not None
+        return custom.name, custom
+    known = [*METRICS, *((custom.name,) if custom is not None else ())]
+    if not isinstance(given, str) or given not in known:
+        raise BadInput(
+            f"There is no metric {given!r}.",
+            hint=f"Metrics: {', '.join(known)}; or a function of logits [row, vocab] and rows.",
+        )
+    return given, custom
 
 
 def _odd_together(question: Question) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from ..analysis.attribution import attribute
 from ..errors import BadInput, PromptMismatch
 from ..interventions.edit_kinds import Patch
 from ..interventions.edits import Edit, edits_of, index_of
+from ..interventions.positions import position_of
 from ..interventions.question import RUNS
 from ..interventions.reading import pairing
 from ..interventions.sites import Site
@@ -37,13 +38,16 @@ class Experiment(LiveQuestion):
         clean: the prompt: text, token ids, or a list of these.
         corrupted: a second prompt that differs where the behaviour should break; None = none.
         answer: text (with its leading space) or token id; a tuple = alternatives, a list = one per prompt. None =
-            guessed from the clean run's top token when a metric needs one.
+            guessed from the clean run's top token when a metric needs one. `mi.Sequence` = several tokens.
         distractor: the same for the wrong answer; None = guessed from the corrupted run when the answer was guessed,
             otherwise the metric is relative to the mean over the vocabulary.
-        metric: logit_diff, prob, logprob, rank or kl.
+        metric: logit_diff, prob, logprob, rank, kl, or a function ``f(logits [row, vocab] float32, rows) -> [row]``
+            that does not depend on how rows are batched; ``rows`` is a `metrics.Rows`.
         base: "clean" or "corrupted": where edited runs start. None = corrupted when there is one.
         align: how positions of prompts of different length pair: "suffix", or {base position: source position}.
         answer_position: where the answer is read, in the prompt's own tokens; one, or one per prompt.
+        positions: named positions in the clean prompts, {"s2": 10} or {"s2": [10, 11]} with one per prompt; usable
+            wherever a position is. In corrupted prompts they are where the alignment pairs them. "end" is always there.
         bos: None = what the tokenizer does; True / False forces one beginning token / none.
 
     What is odd about prompts and answers (an unknown word, a trailing space, a beginning token too many or too few, an
@@ -65,10 +69,10 @@ class Experiment(LiveQuestion):
     """
 
     def at(self, text: str, occurrence: int = -1, run: str = "clean", prompt: int = 0) -> int:
-        """A position by its token; never count by eye.
+        """A position by its name or its token; never count by eye.
 
         Args:
-            text: one token, its leading space included.
+            text: a named position; or one token, its leading space included.
             occurrence: which of several, as a list index; -1 = the last.
             run: in which prompt to look.
             prompt: which of several prompts.
@@ -79,7 +83,8 @@ class Experiment(LiveQuestion):
         prompts = self._question.batch(run).prompts
         if not 0 <= prompt < len(prompts):
             raise BadInput(f"There is no prompt {prompt}: there are {len(prompts)}.", hint="Count from 0.")
-        return prompts[prompt].find(text, occurrence)
+        named = position_of(self._question.batch(run), text, prompt) if isinstance(text, str) else None
+        return prompts[prompt].find(text, occurrence) if named is None else named
 
     @property
     def baselines(self) -> pd.DataFrame:

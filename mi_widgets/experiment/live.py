@@ -14,9 +14,10 @@ from ..errors import BadInput
 from ..interventions.baselines import Baselines, baseline_steps, still_true
 from ..interventions.capture import Captures
 from ..interventions.edits import Edit, edits_of
-from ..interventions.metrics import Answer
+from ..interventions.metrics import Answer, Metric
 from ..interventions.question import Question
 from ..interventions.rerun import visitors_of
+from ..interventions.sequences import Sequence as AnswerSequence
 from ..interventions.sites import Site
 from ..jobs import Priority, Scheduler
 from ..model.architecture import HEAD_SITES
@@ -50,6 +51,8 @@ def _kept(given: Any, old: Answer | None) -> Any:
         return given
     if old is None or old.guessed:
         return None
+    if old.sequences is not None:
+        return [AnswerSequence(ids) for ids in old.sequences]
     return list(old.ids) if len(old.ids) > 1 else old.ids[0]
 
 
@@ -69,11 +72,12 @@ class LiveQuestion:
         corrupted: Any = None,
         answer: Any = None,
         distractor: Any = None,
-        metric: str = "logit_diff",
+        metric: str | Metric = "logit_diff",
         base: str | None = None,
         *,
         align: str | Mapping[int, int] | None = None,
         answer_position: Any = -1,
+        positions: Any = None,
         bos: bool | None = None,
     ) -> None:
         if not isinstance(model, Model):
@@ -93,7 +97,8 @@ class LiveQuestion:
         self._captures = Captures()
         self._baselines: tuple[tuple[Any, ...], Baselines] | None = None
         self.edits = EditList(self._check_edit, lambda: self._changed("edits"))
-        self._question = self._asked(Asked(clean, corrupted, answer, distractor, metric, base, answer_position), rev=1)
+        asked = Asked(clean, corrupted, answer, distractor, metric, base, answer_position, positions)
+        self._question = self._asked(asked, rev=1)
         model.observe(self._model_changed)
         # Where the user wrote the question. A change from a browser is answered there, in the widget.
         for sentence in warnings_of(self._question):
@@ -128,8 +133,13 @@ class LiveQuestion:
 
     @property
     def metric(self) -> str:
-        """Name of the metric."""
+        """Name of the metric; of a callable its ``__name__``."""
         return self._question.metric
+
+    @property
+    def positions(self) -> dict[str, tuple[int, ...]]:
+        """Named positions: one per prompt, counted from 0 in the clean prompt's own tokens."""
+        return dict(self._question.clean.names)
 
     @property
     def answer(self) -> Answer | None:
@@ -167,8 +177,9 @@ class LiveQuestion:
         corrupted: Any = KEEP,
         answer: Any = KEEP,
         distractor: Any = KEEP,
-        metric: str | None = None,
+        metric: str | Metric | None = None,
         base: str | None = None,
+        positions: Any = KEEP,
     ) -> int:
         """Change the question; everything is checked first, and a bad value changes nothing.
 
@@ -179,6 +190,7 @@ class LiveQuestion:
             answer, distractor: as in the constructor; None asks for a guess (of the distractor: none, unless the answer
                 is guessed too).
             metric, base: as in the constructor.
+            positions: as in the constructor. Left out they are kept while the prompts keep their lengths.
 
         Returns:
             The new revision.
@@ -197,6 +209,8 @@ class LiveQuestion:
                     metric=now.metric if metric is None else metric,
                     base=default_base if base is None else base,
                     answer_position=now.answer_position,
+                    positions=now.clean if positions is KEEP else positions,
+                    custom=now.custom,
                 ),
                 rev=now.rev,
                 together=answer is not KEEP and distractor is not KEEP,

@@ -13,7 +13,7 @@ from ..analysis.attention import patterns
 from ..analysis.attribution import attribute
 from ..analysis.common import provenance
 from ..analysis.scores import SCORES, score_layer
-from ..interventions.baselines import Baselines
+from ..interventions.baselines import Baselines, share_notes
 from ..interventions.edits import Edit
 from ..interventions.metrics import recovered
 from ..interventions.question import Question
@@ -72,14 +72,14 @@ def run_steps(question: Question, fresh: Fresh) -> Steps[Result]:
     started = time.perf_counter()
     yield Progress(0, 1)
     base = yield from fresh(question)
-    logits = question.answer_logits("edited")
-    metric = question.measure(logits)
+    found = question.outcome("edited")
+    logits, metric = found.logits, found.metric
     share = recovered(metric, base.clean, base.corrupted, base.floor, question.metric)
     prompts = len(metric)
     shown = sorted({i for row in logits for i in row.topk(min(KEPT_TEXTS, row.numel())).indices.tolist()})
     return Result(
         provenance=provenance(
-            question, "edited", "one full forward pass", started, floor=base.floor, notes=_below_floor(base)
+            question, "edited", "one full forward pass", started, floor=base.floor, notes=share_notes(question, base)
         ),
         logits=logits.cpu(),
         metric=float(metric.mean()),
@@ -92,13 +92,6 @@ def run_steps(question: Question, fresh: Fresh) -> Steps[Result]:
     )
 
 
-def _below_floor(base: Baselines) -> tuple[str, ...]:
-    if base.corrupted is None:
-        return ()
-    low = int(((base.clean - base.corrupted).abs() < base.floor).sum())
-    return (f"{low} of {len(base.clean)} prompts differ by less than the noise floor.",) if low else ()
-
-
 def sweep_result_steps(
     question: Question, grid: Grid, template: Edit, site: str, fresh: Fresh
 ) -> Generator[Any, None, SweepResult]:
@@ -108,7 +101,7 @@ def sweep_result_steps(
     batch = question.batch(question.base)
 
     def metric_of(one: Edit) -> torch.Tensor:
-        return question.measure(question.answer_logits("edited", (*question.edits, one)))
+        return question.outcome("edited", (*question.edits, one)).metric
 
     swept = yield from sweep_steps(grid, metric_of, len(batch))
     values = swept.metric
@@ -129,7 +122,7 @@ def sweep_result_steps(
             f"{len(grid.edits)} full forward passes",
             started,
             floor=base.floor,
-            notes=(*_below_floor(base), *swept.notes),
+            notes=(*share_notes(question, base), *swept.notes),
         ),
         metric=values.mean(0),
         recovered=share.mean,
@@ -159,7 +152,11 @@ def baseline_frame(question: Question, base: Baselines) -> pd.DataFrame:
     for run, metric, logits in runs:
         if metric is None or logits is None:
             continue
-        prob, rank, better = (replace(question, metric=m).measure(logits) for m in ("prob", "rank", "logit_diff"))
+        # Of an answer of several tokens the whole has a probability, and its first token a rank.
+        answer = question.answer
+        first = question if answer is None else replace(question, answer=replace(answer, sequences=None))
+        prob, rank, better = (replace(first, metric=m).measure(logits) for m in ("prob", "rank", "logit_diff"))
+        prob = metric.exp() if question.sequential else prob
         for p in range(len(metric)):
             correct = rank[p] == 0 if question.distractor is None else better[p] > 0
             rows.append(

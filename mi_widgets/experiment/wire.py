@@ -57,14 +57,23 @@ def question_on_wire(
         "answer": _answer(question.model, question.answer, prompt),
         "distractor": _answer(question.model, question.distractor, prompt),
         "metric": question.metric,
-        "metric_label": METRICS[question.metric][1],
-        "metrics": [[name, label] for name, (_, label) in METRICS.items()],
+        "metric_label": METRICS[question.metric][1] if question.user_metric is None else question.metric,
+        "metrics": _metrics(question),
         "base": question.base,
         "answer_position": row,
         "edits": [{"label": str(e.edit), "on": e.on, "site": e.edit.where, "note": e.note} for e in entries],
         "baselines": _baselines(baselines),
         "warnings": warnings,
     }
+
+
+def _metrics(question: Question) -> list[list[str]]:
+    """What a header offers: a page cannot set a function, but goes back to the one that was given."""
+    own = question.custom
+    names = [[name, label] for name, (_, label) in METRICS.items()]
+    if question.sequential:
+        names = [entry for entry in names if entry[0] == "logprob"]
+    return [*names, *([[own.name, own.name]] if own is not None and not question.sequential else [])]
 
 
 def _model(model: Model) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from ..model.tokens import Batch
+from .capture import Captures
 from .question import Question
 
 
@@ -38,22 +38,47 @@ def baseline_steps(question: Question) -> Generator[None, None, Baselines]:
     The noise floor is the largest difference over prompts between the metric of the unedited base in its batch and in
     a forward pass of its own, and at least 4 units in the last place of the dtype at the largest answer logit.
     """
-    logits = {}
+    logits, metric = {}, {}
     for run in question.unedited:
-        logits[run] = question.answer_logits(run)
+        found = question.outcome(run)
+        logits[run], metric[run] = found.logits, found.metric
         yield
-    metric = {run: question.measure(found) for run, found in logits.items()}
     floor = _ulps(question, logits[question.base])
     if len(question.clean) > 1:
-        batch = question.batch(question.base)
         alone = []
-        for row, column in enumerate(question.columns(batch)):
-            found = question.model.forward(Batch.of([batch.prompts[row]]))
-            alone.append(found[0, column - batch.pads[row]].float())
+        for row in range(len(question.clean)):
+            alone.append(_alone(question, row))
             yield
-        floor = max(floor, float((metric[question.base] - question.measure(torch.stack(alone))).abs().max()))
+        floor = max(floor, float((metric[question.base] - torch.cat(alone)).abs().max()))
     on_cpu = {run: found.cpu() for run, found in logits.items()}
     return Baselines(metric["clean"], metric.get("corrupted"), on_cpu["clean"], on_cpu.get("corrupted"), floor)
+
+
+def _alone(question: Question, row: int) -> torch.Tensor:
+    """[1] the metric of one unedited base prompt in a forward pass of its own."""
+    one = question.one(row)
+    if one.sequential:
+        return replace(one, captures=Captures(0)).outcome(one.base).metric
+    batch = one.batch(one.base)
+    logits = one.at_answer(batch, one.model.forward(batch))
+    # The reference of kl, and what a callable looks at, are the baselines' own.
+    return question.measure_rows(logits, [row]).cpu()
+
+
+def share_notes(question: Question, base: Baselines) -> tuple[str, ...]:
+    """Sentences about a share that is not there, or that leaves prompts out of `per_prompt`."""
+    if question.metric == "rank":
+        return ("rank counts tokens and has no recovered share.",)
+    if base.corrupted is None:
+        return ()
+    found: list[str] = []
+    d = base.clean - base.corrupted
+    if float(d.mean().abs()) < 10 * base.floor:
+        found.append("The clean and the corrupted metric differ by less than ten noise floors: there is no share.")
+    low = int((d.abs() < base.floor).sum())
+    if low:
+        found.append(f"{low} of {len(d)} prompts differ by less than the noise floor.")
+    return tuple(found)
 
 
 def _ulps(question: Question, logits: torch.Tensor) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 
@@ -15,28 +16,76 @@ class Answer:
     """Answers (or distractors) of each prompt, as token ids.
 
     Attributes:
-        ids: for each prompt the alternatives.
+        ids: for each prompt the alternatives; of a `Sequence` its first token.
         texts: the same as text.
         guessed: taken from the model's own top token because none was given.
+        sequences: for each prompt all tokens of its `Sequence`, in order; None for answers of one token.
     """
 
     ids: tuple[tuple[int, ...], ...]
     texts: tuple[tuple[str, ...], ...]
     guessed: bool = False
+    sequences: tuple[tuple[int, ...], ...] | None = None
+
+    def one(self, prompt: int) -> Answer:
+        """The answer of one of the prompts."""
+        sequences = None if self.sequences is None else (self.sequences[prompt],)
+        return replace(self, ids=(self.ids[prompt],), texts=(self.texts[prompt],), sequences=sequences)
 
 
-@dataclass(frozen=True)
+def _nothing(run: str) -> torch.Tensor | None:
+    return None
+
+
+@dataclass(frozen=True, eq=False)
 class Rows:
-    """What a metric may look at besides the logits; aligned by row.
+    """What a metric may look at besides the logits; everything is aligned by row.
+
+    A row is one run of one prompt. In a sweep many rows belong to one prompt: ``rows.index`` says which.
 
     Attributes:
-        answer, distractor: ids of each row's alternatives; distractor is None without one.
-        clean_logits: [row, vocab] float32 of the unedited clean run.
+        index: [row] int64, the prompt each row belongs to; ``labels[rows.index]`` lines anything per prompt up.
+        answer_ids: for each row the token ids of its alternatives.
+        distractor_ids: the same; None without a distractor.
+        unedited: gives [row, vocab] of the unedited "clean" or "corrupted" run, or None where there is none.
     """
 
-    answer: tuple[tuple[int, ...], ...]
-    distractor: tuple[tuple[int, ...], ...] | None
-    clean_logits: torch.Tensor | None = None
+    index: torch.Tensor
+    answer_ids: tuple[tuple[int, ...], ...]
+    distractor_ids: tuple[tuple[int, ...], ...] | None = None
+    unedited: Callable[[str], torch.Tensor | None] = field(default=_nothing, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.answer_ids)
+
+    @cached_property
+    def clean_logits(self) -> torch.Tensor:
+        """[row, vocab] float32 of the unedited clean run at the answer position."""
+        found = self.unedited("clean")
+        if found is None:
+            raise BadInput("These rows have no clean run.", hint="Measure through an experiment.")
+        return found
+
+    @cached_property
+    def corrupted_logits(self) -> torch.Tensor | None:
+        """[row, vocab] float32 of the unedited corrupted run at the answer position; None without one."""
+        return self.unedited("corrupted")
+
+    def take(self, rows: Sequence[int]) -> Rows:
+        """Some of the rows, by their numbers."""
+        which = list(rows)
+
+        def unedited(run: str) -> torch.Tensor | None:
+            whole = self.unedited(run)
+            return None if whole is None else whole[which]
+
+        others = self.distractor_ids
+        return Rows(
+            index=self.index[which],
+            answer_ids=tuple(self.answer_ids[r] for r in which),
+            distractor_ids=None if others is None else tuple(others[r] for r in which),
+            unedited=unedited,
+        )
 
 
 Metric = Callable[[torch.Tensor, Rows], torch.Tensor]
@@ -45,34 +94,41 @@ Metric = Callable[[torch.Tensor, Rows], torch.Tensor]
 def _pick(
     values: torch.Tensor, ids: tuple[tuple[int, ...], ...], how: Callable[[torch.Tensor], torch.Tensor]
 ) -> torch.Tensor:
-    return torch.stack([how(values[row, list(alternatives)]) for row, alternatives in enumerate(ids)])
+    """[row] from the values [row, vocab] of each row's alternatives; `how` takes [row, alternative] to [row]."""
+    counts = {len(alternatives) for alternatives in ids}
+    if len(counts) == 1:
+        return how(values.gather(1, torch.tensor(ids, device=values.device)))
+    return torch.cat([how(values[row : row + 1, list(several)]) for row, several in enumerate(ids)])
 
 
 def logit_diff(logits: torch.Tensor, rows: Rows) -> torch.Tensor:
     """Mean logit of the answers minus that of the distractors (without any: minus the mean over the vocabulary)."""
-    against = logits.mean(-1) if rows.distractor is None else _pick(logits, rows.distractor, torch.mean)
-    return _pick(logits, rows.answer, torch.mean) - against
+    against = logits.mean(-1) if rows.distractor_ids is None else _pick(logits, rows.distractor_ids, _mean)
+    return _pick(logits, rows.answer_ids, _mean) - against
+
+
+def _mean(values: torch.Tensor) -> torch.Tensor:
+    return values.mean(-1)
 
 
 def prob(logits: torch.Tensor, rows: Rows) -> torch.Tensor:
     """Probability of the answer; of alternatives, the sum."""
-    return _pick(logits.softmax(-1), rows.answer, torch.sum)
+    return _pick(logits.softmax(-1), rows.answer_ids, lambda v: v.sum(-1))
 
 
 def logprob(logits: torch.Tensor, rows: Rows) -> torch.Tensor:
     """Log-probability of the answer in nats; of alternatives, log of the sum."""
-    return _pick(logits.log_softmax(-1), rows.answer, lambda v: v.logsumexp(-1))
+    return _pick(logits.log_softmax(-1), rows.answer_ids, lambda v: v.logsumexp(-1))
 
 
 def rank(logits: torch.Tensor, rows: Rows) -> torch.Tensor:
     """How many tokens have a strictly greater logit (0 = top); of alternatives, the best."""
-    best = _pick(logits, rows.answer, torch.amax)
+    best = _pick(logits, rows.answer_ids, lambda v: v.amax(-1))
     return (logits > best[:, None]).sum(-1).to(logits.dtype)
 
 
 def kl(logits: torch.Tensor, rows: Rows) -> torch.Tensor:
-    """KL(clean || run) in nats at the answer position."""
-    assert rows.clean_logits is not None
+    """KL(clean || run) in nats at the answer position; the reference is the unedited clean run whatever the base."""
     clean = rows.clean_logits.log_softmax(-1)
     return (clean.exp() * (clean - logits.log_softmax(-1))).sum(-1)
 

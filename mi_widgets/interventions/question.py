@@ -18,9 +18,24 @@ from .capture import Captures
 from .edits import Edit
 from .metrics import METRICS, Answer, Rows, measure
 from .rerun import rerun
+from .sequences import teacher_forced
 from .sources import Sources
+from .user_metric import UserMetric
 
 RUNS = ("clean", "corrupted", "edited")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run, measured.
+
+    Attributes:
+        logits: [prompt, vocab] float32 at the answer position.
+        metric: [prompt] float32 on the CPU.
+    """
+
+    logits: torch.Tensor
+    metric: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -31,7 +46,7 @@ class Question:
         model: who is asked.
         clean, corrupted: the prompts; corrupted is None when there is none.
         answer, distractor: the direction that is measured; None = none.
-        metric: name of the metric.
+        metric: name of the metric: of a built-in one, or of `custom`.
         base: "clean" or "corrupted": where edited runs start.
         align: how positions pair; see `tokens.source_positions`.
         answer_position: one for all prompts, or one per prompt; in the prompt's own tokens.
@@ -40,6 +55,8 @@ class Question:
         captures: cache of unedited runs.
         warnings: plain sentences about what is odd in how prompts and answers go together.
         bos: how further prompts are tokenised; see `Model.tokens`.
+        custom: the user's own metric, measured when `metric` is its name; kept while another one is measured.
+        which: number of the only prompt among those it was taken from; None for all prompts.
     """
 
     model: Model
@@ -56,12 +73,25 @@ class Question:
     captures: Captures
     warnings: tuple[str, ...] = ()
     bos: bool | None = None
+    custom: UserMetric | None = None
+    which: int | None = None
 
     @property
     def key(self) -> tuple[object, ...]:
         """What the baselines depend on."""
         corrupted = self.corrupted.key if self.corrupted is not None else None
-        return (self.clean.key, corrupted, self.answer, self.distractor, self.metric, self.base, self.answer_position)
+        metric = self.user_metric or self.metric
+        return (self.clean.key, corrupted, self.answer, self.distractor, metric, self.base, self.answer_position)
+
+    @property
+    def user_metric(self) -> UserMetric | None:
+        """The user's own metric when it is what is measured; None for a built-in one."""
+        return self.custom if self.custom is not None and self.custom.name == self.metric else None
+
+    @property
+    def sequential(self) -> bool:
+        """The answer has several tokens, so that each run is one over the prompt and the answer; see `sequences`."""
+        return self.answer is not None and self.answer.sequences is not None
 
     @property
     def unedited(self) -> tuple[str, ...]:
@@ -117,6 +147,65 @@ class Question:
         asked = self if edits is None else replace(self, edits=tuple(edits))
         return self.at_answer(self.batch(run), asked.values(run, [("logits", None)])["logits", None])
 
+    def outcome(self, run: str, edits: Sequence[Edit] | None = None) -> Outcome:
+        """A run and its metric; `edits` in place of the question's own.
+
+        Raises:
+            BadInput, NotFinite: as `measure`.
+        """
+        asked = self if edits is None else replace(self, edits=tuple(edits))
+        if asked.sequential:
+            return Outcome(*teacher_forced(asked, run))
+        logits = asked.answer_logits(run)
+        return Outcome(logits, self.measure(logits))
+
+    def rows(self, prompts: Sequence[int] | None = None) -> Rows:
+        """What a metric may look at, for rows that each belong to a prompt.
+
+        Args:
+            prompts: for each row its prompt; None = one row for each prompt.
+        """
+        which = range(len(self.clean)) if prompts is None else prompts
+        answer, distractor = self.answer, self.distractor
+
+        def unedited(run: str) -> torch.Tensor | None:
+            return self.answer_logits(run)[list(which)] if run in self.unedited else None
+
+        return Rows(
+            index=torch.tensor([p if self.which is None else self.which for p in which], dtype=torch.long),
+            answer_ids=tuple(answer.ids[p] if answer is not None else () for p in which),
+            distractor_ids=None if distractor is None else tuple(distractor.ids[p] for p in which),
+            unedited=unedited,
+        )
+
+    def measure_rows(self, logits: torch.Tensor, prompts: Sequence[int]) -> torch.Tensor:
+        """The metric of rows that each belong to a prompt: [row] float32, on the device of the logits.
+
+        Numbers that are not finite are given as they are; gradients flow where the metric has one.
+
+        Args:
+            logits: [row, vocab] at the answer position.
+            prompts: for each row its prompt.
+
+        Raises:
+            BadInput: the metric needs an answer, is of an answer of several tokens, or is a callable that gives what is
+                no metric.
+        """
+        if self.answer is None and self.metric != "kl":
+            raise BadInput(
+                f"The metric {self.metric} needs an answer.",
+                hint=f"Give answer=' word', or metric='kl'. Metrics: {', '.join(METRICS)}.",
+            )
+        if self.sequential:
+            raise BadInput(
+                "An answer of several tokens is measured by runs over prompt and answer, not from these logits.",
+                hint="Ask for the run's outcome, or give an answer of one token.",
+            )
+        rows = self.rows(prompts)
+        if self.user_metric is not None:
+            return self.user_metric(logits.float(), rows)
+        return measure(self.metric, logits, rows)
+
     def measure(self, logits: torch.Tensor) -> torch.Tensor:
         """The metric of each prompt: [prompt] float32 on the CPU.
 
@@ -124,18 +213,10 @@ class Question:
             logits: [prompt, vocab] float32 at the answer position.
 
         Raises:
-            BadInput: the metric needs an answer.
+            BadInput: as `measure_rows`.
             NotFinite: finite logits so far apart that the metric of them is not finite.
         """
-        if self.answer is None and self.metric != "kl":
-            raise BadInput(
-                f"The metric {self.metric} needs an answer.",
-                hint=f"Give answer=' word', or metric='kl'. Metrics: {', '.join(METRICS)}.",
-            )
-        clean = self.answer_logits("clean") if self.metric == "kl" else None
-        ids = self.answer.ids if self.answer is not None else ((),) * len(self.clean)
-        rows = Rows(ids, self.distractor.ids if self.distractor is not None else None, clean)
-        found = measure(self.metric, logits, rows).cpu()
+        found = self.measure_rows(logits, range(len(self.clean))).cpu()
         if not bool(torch.isfinite(found).all()):
             raise NotFinite(
                 f"The {self.metric} of these logits is not finite: they reach {float(logits.abs().max()):.3g}.",
@@ -158,18 +239,14 @@ class Question:
                 hint=f"Use 0 to {len(self.clean) - 1}.",
             )
 
-        def row(answer: Answer | None) -> Answer | None:
-            return None if answer is None else replace(answer, ids=(answer.ids[prompt],), texts=(answer.texts[prompt],))
-
-        def batch(several: Batch) -> Batch:
-            return Batch.of([several.prompts[prompt]], self.model.text.pad_id)
-
+        pad_id = self.model.text.pad_id
         where = self.answer_position
         return replace(
             self,
-            clean=batch(self.clean),
-            corrupted=None if self.corrupted is None else batch(self.corrupted),
-            answer=row(self.answer),
-            distractor=row(self.distractor),
-            answer_position=where[prompt] if isinstance(where, tuple) else where,
+            clean=self.clean.take(number, pad_id),
+            corrupted=None if self.corrupted is None else self.corrupted.take(number, pad_id),
+            answer=None if self.answer is None else self.answer.one(number),
+            distractor=None if self.distractor is None else self.distractor.one(number),
+            answer_position=where[number] if isinstance(where, tuple) else where,
+            which=number,
         )

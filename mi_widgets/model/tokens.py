@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -16,6 +16,9 @@ from .limits import Limits
 from .numbers import whole
 
 Prompt = str | Sequence[int] | torch.Tensor
+
+END = "end"
+"""The name of every prompt's last token."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +88,14 @@ class Batch:
         prompts: one `Tokens` per row.
         ids: [prompt, position] int64; the last column is every prompt's last token.
         pads: how many columns of padding each row starts with.
+        names: named positions, {name: one per row}, counted from 0 in the row's own tokens. "end" is every prompt's
+            last token unless it is named otherwise.
     """
 
     prompts: tuple[Tokens, ...]
     ids: torch.Tensor
     pads: tuple[int, ...]
+    names: Mapping[str, tuple[int, ...]] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, prompts: Sequence[Tokens], pad_id: int = 0) -> Batch:
@@ -133,13 +139,25 @@ class Batch:
             "position_ids": (columns - pads).clamp(min=0),
         }
 
-    def column(self, row: int, position: int) -> int:
-        """Column of a position counted in the row's own tokens (negative: from its end).
+    def take(self, row: int, pad_id: int = 0) -> Batch:
+        """One of the prompts by itself, its named positions included."""
+        alone = Batch.of([self.prompts[row]], pad_id)
+        return replace(alone, names={name: (where[row],) for name, where in self.names.items()})
+
+    def column(self, row: int, position: int | str) -> int:
+        """Column of a position counted in the row's own tokens (negative: from its end), or of a named one.
 
         Raises:
             BadInput: the prompt has no such position; pads can never be named.
         """
         length = len(self.prompts[row])
+        if isinstance(position, str):
+            if position not in self.names and position != END:
+                raise BadInput(
+                    f"No position of these prompts is named {position!r}.",
+                    hint=f"Names: {', '.join([*self.names, END])}; give more by Experiment(positions={{...}}).",
+                )
+            position = self.names[position][row] if position in self.names else -1
         if isinstance(position, bool) or not isinstance(position, int):
             raise BadInput(f"A position is a whole number, not {position!r}.", hint="Use exp.at(' word') to find one.")
         if not -length <= position < length:
@@ -150,7 +168,7 @@ class Batch:
             )
         return self.pads[row] + position % length
 
-    def columns(self, position: int) -> list[int]:
+    def columns(self, position: int | str) -> list[int]:
         """Column of one position in every row."""
         return [self.column(row, position) for row in range(len(self))]
 
