@@ -27,16 +27,19 @@ exp = mi.Experiment(
 """
 
 SLOW = """
-# 40 layers, each a step of the work that is drawn out to a tenth of a second, on any machine.
-import time, torch, transformers
+# 40 layers, each a step of the work. While the file `hold` lies here the atlas stays in its first layer unless it is
+# cancelled, so that no test must be quicker than the work it watches.
+import pathlib, time, torch, transformers
 import mi_widgets as mi
 import mi_widgets.analysis.attention as attention
-from mi_widgets.jobs import Job
+from mi_widgets.jobs import Job, current_job
 plain_pool = attention.pool
-def drawn_out(*args, **kwargs):
-    time.sleep(0.1)
+def held(*args, **kwargs):
+    job = current_job()
+    while job.op == "heads.atlas" and pathlib.Path("hold").exists() and not job.cancelled():
+        time.sleep(0.01)
     return plain_pool(*args, **kwargs)
-attention.pool = drawn_out
+attention.pool = held
 torch.manual_seed(0)
 small = mi.load()
 config = transformers.GPT2Config(
@@ -54,6 +57,21 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
     server = start(tmp_path_factory.mktemp("lab"))
     yield server
     server.stop()
+
+
+@pytest.fixture
+def signal(lab: LabServer) -> Iterator[Callable[[str], Path]]:
+    """Names files beside the notebooks, by which a test holds a kernel and lets it go; none is left behind."""
+    made: list[Path] = []
+
+    def named(name: str) -> Path:
+        made.append(lab.root / name)
+        made[-1].unlink(missing_ok=True)
+        return made[-1]
+
+    yield named
+    for file in made:
+        file.unlink(missing_ok=True)
 
 
 OpenNotebook = Callable[..., NotebookPage]

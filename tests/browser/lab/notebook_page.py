@@ -7,6 +7,7 @@ from typing import Any
 
 import nbformat
 from playwright.sync_api import ElementHandle, Locator, Page
+from playwright.sync_api import TimeoutError as Late
 
 from tests.browser.lab.server import TOKEN, LabServer
 
@@ -80,14 +81,48 @@ class NotebookPage:
         self.command("notebook:run-cell")
 
     def until_run(self, index: int, timeout: float = 90_000) -> None:
-        """Wait until a cell has finished (its prompt shows a number)."""
+        """Wait until a cell has finished (its prompt shows a number).
+
+        Raises:
+            AssertionError: it never will, since a cell before it failed; or it has not in time. Shows all cells.
+        """
+        wait = """i => {
+          const cells = window.jupyterapp.shell.currentWidget.content.widgets.slice(0, i + 1);
+          const cell = cells[i];
+          const run = /^\\[?\\d+\\]?:?$/.test(cell.promptNode?.textContent?.trim() ?? '')
+            || typeof cell.model.executionCount === 'number' && cell.model.executionState !== 'running';
+          const failed = (c) => (c.model.outputs?.toJSON() ?? []).some((o) => o.output_type === 'error');
+          return run ? 'run' : cells.some(failed) ? 'failed' : null;
+        }"""
+        try:
+            how = self.page.wait_for_function(wait, arg=index, timeout=timeout).json_value()
+        except Late:
+            how = "late"
+        assert how == "run", f"cell {index} did not run ({how}):\n{self.cells()}"
+
+    def cells(self) -> str:
+        """Every cell's prompt and output, and how the kernel is: for the message of a test that failed."""
+        kernel = self.page.evaluate(
+            """() => {
+              const session = window.jupyterapp.shell.currentWidget?.context?.sessionContext;
+              return `${session?.session?.kernel?.connectionStatus} ${session?.session?.kernel?.status}`;
+            }"""
+        )
+        prompts = self.page.evaluate(
+            """() => window.jupyterapp.shell.currentWidget.content.widgets.map(
+              (c) => `${c.promptNode?.textContent} ${c.model.executionCount} ${c.model.executionState}`)"""
+        )
+        shown = [f"cell {i}: {prompt}\n{self.output(i)}" for i, prompt in enumerate(prompts)]
+        return "\n".join([f"kernel: {kernel}", *shown])
+
+    def until_prints(self, index: int, text: str, timeout: float = 60_000) -> None:
+        """Wait until a cell, which may still run, has printed something."""
         self.page.wait_for_function(
-            """i => {
+            """([i, text]) => {
               const cell = window.jupyterapp.shell.currentWidget.content.widgets[i];
-              return /^\\[?\\d+\\]?:?$/.test(cell.promptNode?.textContent?.trim() ?? '')
-                || typeof cell.model.executionCount === 'number' && cell.model.executionState !== 'running';
+              return JSON.stringify(cell.model.outputs?.toJSON() ?? []).includes(text);
             }""",
-            arg=index,
+            arg=[index, text],
             timeout=timeout,
         )
 

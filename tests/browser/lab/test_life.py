@@ -68,15 +68,18 @@ def test_two_tabs_follow_one_kernel(open_notebook):
     assert second.get_attribute("data-replies") == replies, "the other tab took replies that were not its own"
 
 
-def test_reload_during_a_run_shows_the_run_and_its_result(open_notebook):
+def test_reload_during_a_run_shows_the_run_and_its_result(open_notebook, signal):
     notebook = open_notebook([SLOW, WIDGET, "pass"])
     run_cells(notebook, 2)
     widget = notebook.widget()
     expect(widget).to_have_attribute("data-state", "ready", timeout=60_000)
     notebook.save()
+    hold = signal("hold")
+    hold.touch()
     widget.get_by_role("radio", name="corrupted", exact=True).click()
-    expect(widget).to_have_attribute("data-state", "running")
+    expect(widget.get_by_text("0 of 40 layers", exact=True)).to_be_visible(timeout=60_000)
     notebook.open()
+    hold.unlink()
     widget = notebook.widget()
     expect(widget).to_have_attribute("data-run", "corrupted", timeout=60_000)
     expect(widget).to_have_attribute("data-state", "ready", timeout=60_000)
