@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..errors import BadInput
-from ..interventions.edits import Edit, Index
+from ..interventions.edits import Edit, several
 from ..model.architecture import GLOBAL_SITES, HEAD_SITES
 from ..model.tokens import Batch
 
@@ -30,11 +30,11 @@ def cut(batch: Batch, kind: str, values: list[torch.Tensor], place: Edit, n_head
         if pad:
             whole[row].movedim(position_axis - 1, 0)[:pad] = float("nan")
     if place.position is not None:
-        columns = torch.tensor([batch.columns(p) for p in _several(place.position)]).T
+        columns = torch.tensor([batch.columns(p) for p in several(place.position)]).T
         rows = torch.arange(len(batch))[:, None]
         whole = whole.movedim(position_axis, 1)[rows, columns].movedim(1, position_axis)
     if place.head is not None:
-        asked = _several(place.head)
+        asked = several(place.head)
         if n_heads is None or not all(0 <= h < n_heads for h in asked):
             raise BadInput(
                 f"{kind} has {n_heads or 'no'} heads, not {asked}.", hint=f"Sites with heads: {', '.join(HEAD_SITES)}."
@@ -43,10 +43,6 @@ def cut(batch: Batch, kind: str, values: list[torch.Tensor], place: Edit, n_head
     for axis, index in sorted(
         [(head_axis, place.head), (position_axis, place.position)], reverse=True, key=lambda a: a[0]
     ):
-        if isinstance(index, int):
+        if isinstance(index, (int, str)):
             whole = whole.squeeze(axis)
     return whole.squeeze(1) if isinstance(place.layer, int) or kind in GLOBAL_SITES else whole
-
-
-def _several(index: Index) -> list[int]:
-    return [index] if isinstance(index, int) else list(index or ())

@@ -105,7 +105,7 @@ class Experiment(LiveQuestion):
             site: kind, or a `Site` that fills in the rest.
             layer: a number takes that one and drops the axis; several keep it; None = all.
             head: the same for heads (key-value heads for k and v).
-            position: the same for positions; of scores and pattern the dest.
+            position: the same for positions, named ones included; of scores and pattern the dest.
             run: "clean", "corrupted" or "edited".
 
         Returns:

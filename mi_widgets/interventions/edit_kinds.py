@@ -9,7 +9,7 @@ import torch
 
 from ..errors import BadInput
 from ..results import storable
-from .edits import Edit, Index, finite_number, index_of
+from .edits import Edit, Place, finite_number, place_of, several
 from .prompts import NAMED, Prompts, prompts_of, shown
 from .sites import Site
 
@@ -26,12 +26,11 @@ class Reading(Edit):
     """
 
     source: Prompts | torch.Tensor | None = "other"
-    source_position: Index = None
+    source_position: Place = None
 
     def _read_from(self, source: Any, source_position: Any) -> None:
-        index = index_of("source_position", source_position)
-        count = 1 if isinstance(self.position, int) else len(self.position or ())
-        if index is not None and (1 if isinstance(index, int) else len(index)) != count:
+        index = place_of("source_position", source_position)
+        if index is not None and len(several(index)) != len(several(self.position)):
             raise BadInput("source_position must name as many positions as position.", hint="Give one for each.")
         object.__setattr__(self, "source", source)
         object.__setattr__(self, "source_position", index)
@@ -42,7 +41,7 @@ class Reading(Edit):
         source = self.source
         what = "" if isinstance(source, str) and source == "other" else f" from {shown(source)}"
         at = self.source_position
-        return what if at is None else f"{what or ' from other'}@{at if isinstance(at, int) else list(at)}"
+        return what if at is None else f"{what or ' from other'}@{at if isinstance(at, (int, str)) else list(at)}"
 
 
 @storable

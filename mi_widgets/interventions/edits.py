@@ -5,19 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import torch
 
 from ..errors import BadInput
 from ..model.architecture import GLOBAL_SITES, HEAD_SITES, SITES
 from ..model.numbers import whole
+from .positions import is_name
 from .sites import Site
 
 E = TypeVar("E", bound="Edit")
 
 Index = int | tuple[int, ...] | None
 """One, several, or all (None)."""
+
+Place = int | str | tuple[int | str, ...] | None
+"""One position, several, or all; a named one is text."""
 
 _UNIT_SITES = frozenset(SITES) - {"scores", "pattern", "logits"}
 
@@ -45,9 +49,36 @@ def index_of(name: str, value: Any) -> Index:
     )
 
 
-def several(index: Index) -> list[int]:
+def place_of(name: str, value: Any) -> Place:
+    """One position, several, or all, as users give them; a name stands for a position of each prompt.
+
+    Raises:
+        BadInput: something else.
+
+    Example:
+        >>> place_of("position", "s2"), place_of("position", ["io", -1])
+        ('s2', ('io', -1))
+    """
+    if is_name(value):
+        return str(value)
+    if isinstance(value, (list, tuple)) and any(is_name(v) for v in value):
+        parts = [str(v) if is_name(v) else whole(v) for v in value]
+        if None not in parts:
+            return tuple(p for p in parts if p is not None)
+    return index_of(name, value)
+
+
+@overload
+def several(index: Index) -> list[int]: ...
+
+
+@overload
+def several(index: Place) -> list[int | str]: ...
+
+
+def several(index: Place) -> Any:
     """One or several as a list; none where all is meant."""
-    return [index] if isinstance(index, int) else list(index or ())
+    return [index] if isinstance(index, (int, str)) else list(index or ())
 
 
 def finite_number(name: str, value: Any, hint: str) -> float:
@@ -69,14 +100,15 @@ class Edit:
         site: kind of site; None only for the template of a sweep.
         layer: layer, several, or None for all.
         head: head (key-value head for k and v), several, or None for all.
-        position: position in the base prompt's own tokens, negative from its end, several, or None for all.
+        position: position in the base prompt's own tokens, negative from its end, or a named one of the experiment;
+            several, or None for all.
         unit: index along the last axis (neuron, residual dimension), several, or None for all.
     """
 
     site: str | None = None
     layer: Index = None
     head: Index = None
-    position: Index = None
+    position: Place = None
     unit: Index = None
 
     def __init__(
@@ -110,7 +142,8 @@ class Edit:
             raise BadInput(f"{site} has no units.", hint="Leave unit out.")
         values = {"site": site, "layer": layer, "head": head, "position": position, "unit": unit}
         for name, value in values.items():
-            object.__setattr__(self, name, value if name == "site" else index_of(name, value))
+            read = place_of if name == "position" else index_of
+            object.__setattr__(self, name, value if name == "site" else read(name, value))
 
     def on(self: E, **changes: Any) -> E:
         """A copy that acts elsewhere: ``edit.on(position=10)``.
@@ -150,10 +183,10 @@ class Edit:
     def where(self) -> str:
         """The place in words: ``L1H1.z@14``."""
 
-        def part(mark: str, index: Index) -> str:
+        def part(mark: str, index: Place) -> str:
             if index is None:
                 return ""
-            return mark + (str(index) if isinstance(index, int) else "[" + ",".join(map(str, index)) + "]")
+            return mark + (str(index) if isinstance(index, (int, str)) else "[" + ",".join(map(str, index)) + "]")
 
         layer = part("L", self.layer) or ("" if self.site in GLOBAL_SITES else "L*")
         heads = part("H", self.head)

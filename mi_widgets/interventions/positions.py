@@ -44,10 +44,20 @@ def positions_of(batch: Batch, given: Any) -> dict[str, tuple[int, ...]]:
     return {_name(name): _per_prompt(batch, str(name), value) for name, value in given.items()}
 
 
+def is_name(value: Any) -> bool:
+    """Whether something can name a position: text with a letter, so that it is never taken for a number.
+
+    Example:
+        >>> is_name("s2"), is_name("2"), is_name("all")
+        (True, False, False)
+    """
+    return isinstance(value, str) and any(ch.isalpha() for ch in value) and value not in ("all", "from_end")
+
+
 def _name(name: Any) -> str:
-    if not isinstance(name, str) or not name.strip() or name == "all" or name == "from_end":
+    if not is_name(name):
         raise BadInput(f"{name!r} cannot name a position.", hint="Take a word, for example 'io' or 's2'.")
-    return name
+    return str(name)
 
 
 def _per_prompt(batch: Batch, name: str, value: Any) -> tuple[int, ...]:
