@@ -107,6 +107,11 @@ class Model:
         return self._running.module
 
     @property
+    def in_place(self) -> bool:
+        """The shadow is the user's own tree, which could not be copied."""
+        return self._running.in_place is not None
+
+    @property
     def notices(self) -> tuple[str, ...]:
         """Plain sentences about how this model is run that a reader of its results must know."""
         stamp = self._stamp
