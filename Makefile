@@ -67,8 +67,8 @@ test-lab: $(STAMPS)/overlays build chromium ## Tests in a real JupyterLab, Noteb
 	$(PY) -m pytest tests/browser/lab tests/browser/hosts
 
 .PHONY: bench
-bench: $(STAMPS)/overlays build ## Benchmarks
-	$(PY) -m pytest tests/benchmarks -s
+bench: $(STAMPS)/overlays build ## Benchmarks, and BENCHMARKS.md; ROWS="gpt2-16-z gpt2-16-drag" runs some rows alone
+	$(if $(ROWS),$(PY) -m tests.benchmarks $(ROWS),$(PY) -m pytest tests/benchmarks -s)
 
 .PHONY: models
 models: $(STAMPS)/install-dev ## Prove every decoder family of the installed transformers and write MODELS.md

@@ -19,7 +19,7 @@ from .ways import Found, Way, ways_of
 
 T = TypeVar("T")
 
-TOLERANCE = 1e-3
+TOLERANCE = 1e-4
 """How far a cell may be from plain hooks, on logits whose standard deviation is about 1."""
 
 
@@ -129,7 +129,12 @@ def measure(row: Row, config: PretrainedConfig, plan: Plan, say: Callable[[str],
         cells = row.cells(config.num_hidden_layers, config.num_attention_heads)
         columns = tuple(Column(way.name) for way in ways)
         run = _drags if row.kind == "drag" else _rounds
-        metrics, rates, kernel = run(row, config, plan, ways, columns, cells, say)
+        # What is there already is left out of the collections between timings: with four libraries it is a lot.
+        gc.freeze()
+        try:
+            metrics, rates, kernel = run(row, config, plan, ways, columns, cells, say)
+        finally:
+            gc.unfreeze()
     best = {name: statistics.median(rate.by_kernel[name] for rate in rates) for name in rates[0].by_kernel}
     rate = Rate(best)
     floor = None if row.kind == "drag" else multiply_adds(row, Sizes.of(config)) / rate.best
