@@ -24,9 +24,11 @@ if TYPE_CHECKING:
         UnsupportedArchitecture,
     )
     from .experiment import Experiment
-    from .interventions.edit_kinds import Add, Patch, Scale, Zero
+    from .interventions.attention_edits import Knockout, SetPattern
+    from .interventions.edit_kinds import Add, Patch, Project, Scale, Zero
     from .interventions.edits import Edit
     from .interventions.sequences import Sequence
+    from .interventions.set_edits import Mean, Resample
     from .interventions.sites import Site
     from .model.handle import Model, wrap
     from .model.loading import load
@@ -41,9 +43,11 @@ _HOMES = {
         "PromptMismatch", "SiteUnavailable", "UnsupportedArchitecture",
     ),
     "experiment": ("Experiment",),
-    "interventions.edit_kinds": ("Add", "Patch", "Scale", "Zero"),
+    "interventions.attention_edits": ("Knockout", "SetPattern"),
+    "interventions.edit_kinds": ("Add", "Patch", "Project", "Scale", "Zero"),
     "interventions.edits": ("Edit",),
     "interventions.sequences": ("Sequence",),
+    "interventions.set_edits": ("Mean", "Resample"),
     "interventions.sites": ("Site",),
     "model.handle": ("Model", "wrap"),
     "model.loading": ("load",),
@@ -56,9 +60,10 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Add", "AnswerNotSingleToken", "AttentionHeads", "AttributionResult", "BadInput", "Cancelled", "Edit",
-    "EditNeverFired", "Experiment", "MiWidgetsError", "Model", "NotFinite", "OutOfMemory", "Patch", "PatternResult",
-    "PromptMismatch", "Provenance", "Result", "Scale", "Sequence", "Site", "SiteUnavailable", "SweepResult", "Tokens",
-    "UnsupportedArchitecture", "Zero", "__version__", "checkpoints", "link", "load", "wrap",
+    "EditNeverFired", "Experiment", "Knockout", "Mean", "MiWidgetsError", "Model", "NotFinite", "OutOfMemory", "Patch",
+    "PatternResult", "Project", "PromptMismatch", "Provenance", "Resample", "Result", "Scale", "Sequence", "SetPattern",
+    "Site", "SiteUnavailable", "SweepResult", "Tokens", "UnsupportedArchitecture", "Zero", "__version__", "checkpoints",
+    "link", "load", "wrap",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The edits of any site: replace, remove, scale, add to."""
+"""The edits of any site that read one run or none: replace, remove, scale, add to, project."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..errors import BadInput
 from ..results import storable
 from .edits import Edit, Place, finite_number, place_of, several
+from .layouts import SQUARE
 from .prompts import NAMED, Prompts, prompts_of, shown
 from .sites import Site
 
@@ -204,3 +206,84 @@ class Add(Edit):
     def __str__(self) -> str:
         size = f"vector{list(self.vector.shape)}" if isinstance(self.vector, torch.Tensor) else f"{self.vector:g}"
         return f"add {'' if self.scale == 1.0 else f'{self.scale:g} x '}{size} to {self.where}"
+
+
+# The bases of subspaces, by the tensor that spans them: an edit is copied for every cell of a map.
+_AXES = WeakTensorKeyDictionary()
+
+
+@storable
+@dataclass(frozen=True, eq=False, init=False)
+class Project(Reading):
+    """Replace what a value has in a subspace: x <- x + Q Q^T (s - x), Q an orthonormal basis of the columns of `basis`.
+
+    Attributes:
+        basis: [d] one direction, or [d, k] k of them, along the site's last axis (the edited units, where some are
+            named); heads share it.
+        source, source_position: what s is; see `Reading`. None: s = 0, which removes the subspace.
+
+    Example:
+        >>> import torch
+        >>> str(Project("resid_mid", 2, basis=torch.eye(64)[:, :3]))
+        'project out 3 directions of L2.resid_mid'
+    """
+
+    basis: torch.Tensor
+    source: Prompts | torch.Tensor | None = None
+
+    def __init__(
+        self,
+        site: str | Site | None = None,
+        layer: Any = None,
+        head: Any = None,
+        position: Any = None,
+        unit: Any = None,
+        *,
+        basis: torch.Tensor,
+        source: Any = None,
+        source_position: Any = None,
+    ) -> None:
+        self._place(site, layer, head, position, unit)
+        if self.site in SQUARE:
+            raise BadInput(f"{self.site} has no directions to project on.", hint="Take q, k, z or a stream.")
+        if not isinstance(basis, torch.Tensor) or basis.ndim not in (1, 2) or not basis.is_floating_point():
+            raise BadInput("basis is a tensor of [d] or [d, k] real numbers.", hint="One direction in each column.")
+        if source is None and source_position is not None:
+            raise BadInput("source_position says where to read, and nothing is read.", hint="Give source='other'.")
+        self._read_from(None if source is None else prompts_of("source", source, NAMED), source_position)
+        object.__setattr__(self, "basis", basis)
+        if self.axes.shape[1] == 0:
+            raise BadInput("basis holds no direction: it is zero, empty or not finite.", hint="Give at least one.")
+
+    @property
+    def axes(self) -> torch.Tensor:
+        """Q: orthonormal columns that span those of `basis`, [d, rank] float64."""
+        version, axes = _AXES.get(self.basis, (None, None))
+        if axes is None or version != self.basis._version:
+            axes = self._span()
+            _AXES[self.basis] = (self.basis._version, axes)
+        return axes
+
+    def _span(self) -> torch.Tensor:
+        columns = self.basis.detach().double().reshape(len(self.basis), -1)
+        if columns.numel() == 0 or not bool(columns.isfinite().all()):
+            return columns[:, :0]
+        u, s, _ = torch.linalg.svd(columns, full_matrices=False)
+        return u[:, s > s[0] * max(columns.shape) * torch.finfo(self.basis.dtype).eps]
+
+    def value(self, x: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:
+        """X + Q Q^T (s - x)."""
+        q = self.axes.to(x)
+        if x.shape[-1] != len(q):
+            raise BadInput(
+                f"The basis has {len(q)} rows, and {self.where} has {x.shape[-1]} units.",
+                hint="Give one row for each unit.",
+            )
+        return x + ((-x if source is None else source - x) @ q) @ q.T
+
+    def __str__(self) -> str:
+        k = self.axes.shape[1]
+        what = f"{k} direction{'s' * (k > 1)} of {self.where}"
+        if self.source is None:
+            return f"project out {what}"
+        return f"project {what} onto {self._from.removeprefix(' from ') or 'other'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -77,4 +78,19 @@ def at_positions(tensor: torch.Tensor, positions: Sequence[int], length: int, ro
             f"{what} has {tensor.shape[0]} positions, prompt {row} has {length}.",
             hint="Give one row for every position of the base prompt.",
         )
+    return picked(tensor, positions)
+
+
+def picked(tensor: torch.Tensor, positions: Sequence[int]) -> torch.Tensor:
+    """Rows of [position, ...]; of neighbours a view, so that the many cells of a map share what they read."""
+    if positions and list(positions) == list(range(positions[0], positions[0] + len(positions))):
+        return tensor[positions[0] : positions[0] + len(positions)]
     return tensor[list(positions)]
+
+
+def squares(value: torch.Tensor) -> bool:
+    """Whether numbers can be squared, as norms do; what is not finite at all is found in the logits."""
+    largest = float(value.abs().max())
+    # Norms reckon in float32 where the model does not.
+    wide = torch.promote_types(value.dtype, torch.float32)
+    return not math.isfinite(largest) or largest <= (torch.finfo(wide).max / value.shape[-1]) ** 0.5

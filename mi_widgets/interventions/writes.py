@@ -42,7 +42,7 @@ class Write:
                 pattern [dest, head, src] in the prompt's own tokens.
 
         Returns:
-            The same shape and dtype; `here` itself is left as it is.
+            The same shape and dtype; it may be `there` itself, so do not write into it. `here` is left as it is.
 
         Raises:
             BadInput: what is read does not fit, or there is no such unit.
@@ -135,7 +135,7 @@ def writes_of(model: Model, batch: Batch, edit: Edit, base: str, sources: Source
     _require_heads(model, edit)
     reader = reader_of(model, batch, edit, base, sources)
     return [
-        [Write(reader.edit(row), key, reader.positions[row], reader.there(key, row)) for key in keys]
+        [Write(reader.edits[row], key, reader.positions[row], reader.there(key, row)) for key in keys]
         for row in range(len(batch))
     ]
 

@@ -1,0 +1,90 @@
+"""Means of unedited runs, by position or over all of them."""
+
+from __future__ import annotations
+
+import torch
+
+from ..errors import BadInput, PromptMismatch
+from ..model.access import Key
+from ..model.tokens import Batch
+from .layouts import SQUARE, at_positions, given, own, site_axes
+from .set_edits import Mean
+from .sources import Sources
+
+
+def mean_at(edit: Mean, key: Key, batch: Batch, row: int, positions: tuple[int, ...], sources: Sources) -> torch.Tensor:
+    """The mean that stands at each edited position of one prompt.
+
+    Args:
+        edit: what is averaged, and how.
+        key: the site.
+        batch: the base prompts.
+        row: which of them.
+        positions: the edited ones, in the prompt's own tokens.
+        sources: gives the runs.
+
+    Returns:
+        [position or 1, ...site axes]; of scores and pattern [dest, head, src].
+
+    Raises:
+        PromptMismatch: a mean by position over prompts that are not as long as this one.
+        BadInput: a site that has no mean over positions, or nothing to average.
+    """
+    kind = key[0]
+    pool = "all" if edit.own(len(batch)) else edit.pool
+    if pool == "all" and kind in ("q", "k", *SQUARE):
+        raise BadInput(
+            f"{edit} would be the mean over the prompt's own positions, and {kind} has none: "
+            + ("rotations average out." if kind in ("q", "k") else "each position sees other sources."),
+            hint="Give over='corrupted', or prompts.",
+        )
+    if isinstance(edit.over, torch.Tensor):
+        return _of_tensor(edit, edit.over, kind, batch, row, positions)
+    if edit.own(len(batch)):
+        return _all(key, Batch.of([batch.prompts[row]]), sources)
+    runs = batch if edit.over is None else sources.batch_of(edit.over)
+    if pool == "all":
+        return _all(key, runs, sources)
+    lengths = sorted({*runs.lengths, batch.lengths[row]})
+    if len(lengths) > 1:
+        raise PromptMismatch(
+            f"A mean by position needs prompts of one length; these have {lengths} tokens.",
+            hint="Use pool='all', or prompts as long as the base.",
+        )
+
+    def mean() -> torch.Tensor:
+        average = sources.read(runs, [key])[key].float().mean(0)
+        return average.transpose(0, 1) if kind in SQUARE else average
+
+    return sources.derived(("mean by position", runs.key, key), mean)[list(positions)]
+
+
+def _all(key: Key, runs: Batch, sources: Sources) -> torch.Tensor:
+    """The mean over all non-special positions of all runs, [1, ...site axes]."""
+
+    def mean() -> torch.Tensor:
+        value = sources.read(runs, [key])[key]
+        parts = []
+        for row, tokens in enumerate(runs.prompts):
+            kept = [p for p in tokens.positions if p not in tokens.special]
+            parts.append(own(key[0], value, row, runs.pads[row])[kept].float())
+        every = torch.cat(parts)
+        if not len(every):
+            raise BadInput("All tokens of these prompts are special, so there is no mean.", hint="Take other prompts.")
+        return every.mean(0, keepdim=True)
+
+    return sources.derived(("mean over all", runs.key, key), mean)
+
+
+def _of_tensor(
+    edit: Mean, tensor: torch.Tensor, kind: str, batch: Batch, row: int, positions: tuple[int, ...]
+) -> torch.Tensor:
+    axes, what = site_axes(kind), "The mean"
+    if tensor.ndim == axes:
+        return tensor[None]
+    if tensor.ndim == axes + 2:
+        tensor = tensor.mean(0)
+    by_position = given(kind, tensor, row, len(batch), what)
+    if edit.pool == "all":
+        return by_position.mean(0, keepdim=True)
+    return at_positions(by_position, positions, batch.lengths[row], row, what)
