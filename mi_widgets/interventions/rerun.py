@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -13,7 +12,7 @@ from ..model.handle import Model
 from ..model.tokens import Batch
 from .capture import capture
 from .edits import Edit
-from .layouts import own
+from .layouts import own, squares
 from .sources import Sources
 from .writes import Write, keys_of, writes_of
 
@@ -75,10 +74,8 @@ def _require_squares(write: Write, value: torch.Tensor) -> None:
     """
     if write.key[0] in ("scores", "pattern", "logits"):
         return
-    largest = float(value.abs().max())
-    # Norms reckon in float32 where the model does not.
-    wide = torch.promote_types(value.dtype, torch.float32)
-    if math.isfinite(largest) and largest > (torch.finfo(wide).max / value.shape[-1]) ** 0.5:
+    if not squares(value):
+        largest, wide = float(value.abs().max()), torch.promote_types(value.dtype, torch.float32)
         kept = str(wide).removeprefix("torch.")
         raise NotFinite(
             f"{write.edit} writes {largest:.2g}: the square is past {kept}, and a norm would make zeros of all there "

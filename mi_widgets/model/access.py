@@ -59,6 +59,14 @@ def head_results(z: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     return torch.einsum("...hv,hvd->...hd", z, by_head.to(z.dtype))
 
 
+def _taken(changed: torch.Tensor, new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
+    """What was written where it differs from what was there, to the bit of that elsewhere.
+
+    Where gradients are asked for all that was written counts: they run through it also where the numbers are equal.
+    """
+    return new if torch.is_grad_enabled() else torch.where(changed, new, old)
+
+
 class _Hooks:
     """Hooks of one pass, removed together."""
 
@@ -170,7 +178,7 @@ class _Hooks:
             def read(x: torch.Tensor) -> torch.Tensor:
                 if "moved" not in stream:
                     return x
-                return torch.where(stream["moved"].reshape(x.shape) == 0, x, stream["mid"].reshape(x.shape))
+                return _taken(stream["moved"].reshape(x.shape) != 0, stream["mid"].reshape(x.shape), x)
 
             self.after(layer.attn_writer, added)
             if self.wants(index, "resid_mid"):
@@ -188,7 +196,7 @@ class _Hooks:
                 if open_half:
                     step = y - stream["mid"]
                     new = self.visit("mlp_out", index, step)
-                    y = y if new is step else torch.where(new == step, y, stream["mid"] + new)
+                    y = y if new is step else _taken(new != step, stream["mid"] + new, y)
                 return self.visit("resid_post", index, y)
 
             self.after(layer.path, post)
@@ -232,7 +240,7 @@ class _Hooks:
                     return y
                 # Summed anew where something was written: a difference would leave rounding that a post-norm blows up.
                 total = new.sum(dim=-2) if bias is None else new.sum(dim=-2) + bias
-                return torch.where((new != by_head).flatten(-2).any(-1, keepdim=True), total.to(y.dtype), y)
+                return _taken((new != by_head).flatten(-2).any(-1, keepdim=True), total.to(y.dtype), y)
 
             self.after(layer.out_proj, result)
         if self.wants(index, "projected"):

@@ -246,9 +246,10 @@ def attend(
         seen = state.see("scores", scores)
         pattern = state.see("pattern", plain if seen is scores else pattern_of(seen, terms.sinks))
         if pattern is not plain:
-            # Only the heads whose weights changed leave the kernel's own output.
+            mixed = mix(pattern, value).to(out.dtype)
+            # Only the heads whose weights changed leave the kernel's own output; gradients run through all weights.
             changed = (pattern != plain).flatten(2).any(-1).any(0)
-            out = torch.where(changed[None, None, :, None], mix(pattern, value).to(out.dtype), out)
+            out = mixed if torch.is_grad_enabled() else torch.where(changed[None, None, :, None], mixed, out)
     # Families may lay heads side by side with `view`, which needs them in order.
     return state.see("attended", out).contiguous()
 

@@ -129,7 +129,7 @@ def _times(ways: tuple[Callable[[], torch.Tensor], ...]) -> list[list[float]]:
 
 
 @contextmanager
-def fast(model: Model, kernel: Kernel | None = None) -> Iterator[str]:
+def fast(model: Model, kernel: Kernel | None = None, within: str = "") -> Iterator[str]:
     """Have the products of a model's `nn.Linear` and `Conv1D` run on the faster kernel inside the block.
 
     Only float32 on a CPU, only modules of a shadow whose forward is the class's own, and only without gradients;
@@ -138,6 +138,7 @@ def fast(model: Model, kernel: Kernel | None = None) -> Iterator[str]:
     Args:
         model: whose shadow runs.
         kernel: None = what was found on this machine.
+        within: path of the only module that will run; "" = the whole model.
 
     Yields:
         The name of what runs, for provenance: "onednn", "mkl", "torch", or the device's type.
@@ -155,7 +156,7 @@ def fast(model: Model, kernel: Kernel | None = None) -> Iterator[str]:
     with ExitStack() as stack:
         count = 0
         if kernel.product is not None and not model.in_place:
-            for module in model.shadow.modules():
+            for module in model.shadow.get_submodule(within).modules():
                 gain = kernel.conv1d if isinstance(module, Conv1D) else kernel.linear
                 if gain >= FASTER and _multiplies(module):
                     stack.enter_context(forward_replaced(module, _forward(module, kernel.product)))

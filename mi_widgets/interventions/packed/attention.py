@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
+from torch.nn.functional import scaled_dot_product_attention
 
 from ...model.attention_math import Terms, mix, pattern_of, scores_of
 from ..writes import Write
 from .base import BaseRuns, LayerBase
 from .variants import Variant, cut
+
+SHARED = 256
+"""Keys that would be copied for the variants of a group from which on they are read where they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,15 +54,18 @@ def attend(
         [variant, asking, head, d_head_v].
     """
     base = runs.layers[layer]
-    query, key = query.transpose(1, 2), _whole(runs, base.key, group, key)
-    value = _whole(runs, base.value, group, value)
     terms = _terms(base, group)
     plain = terms.softcap is None and terms.sinks is None and terms.bias is None
     written = any((kind, layer) in v.writes for v in group.variants for kind in ("scores", "pattern"))
+    if plain and not written and group.start * len(group.variants) > SHARED and len(_begins(runs, group)) == 1:
+        return _shared(runs, base, group, terms, query, key, value)
+    query, key = query.transpose(1, 2), _whole(runs, base.key, group, key)
+    value = _whole(runs, base.value, group, value)
     out = _fused(query, key, value, terms, group) if plain else None
     if out is not None and not written:
         return out
-    scores = scores_of(query, key, terms)
+    # Without a mask, rows would be taken for the last ones.
+    scores = scores_of(query, key, replace(terms, mask=_mask(terms, group, key)))
     unwritten = pattern = pattern_of(scores, terms.sinks)
     if written:
         new = _write(scores, group, "scores", layer)
@@ -73,12 +78,11 @@ def attend(
     return torch.where(changed[:, None, :, None], mixed.to(out.dtype), out)
 
 
-def _fused(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, terms: Terms, group: Group
-) -> torch.Tensor:
+def _fused(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, terms: Terms, group: Group) -> torch.Tensor:
+    """PyTorch's kernel: [variant, head, asking, d] and all keys and values of each variant."""
     # Every position asks and nothing hides but the future: the kernel's own triangle.
     triangle = terms.mask is None and group.asking == group.end > 1
-    out = F.scaled_dot_product_attention(
+    out = scaled_dot_product_attention(
         query,
         key,
         value,
@@ -88,6 +92,44 @@ def _fused(
         enable_gqa=query.shape[1] != key.shape[1],
     )
     return out.transpose(1, 2)
+
+
+def _shared(
+    runs: BaseRuns,
+    base: LayerBase,
+    group: Group,
+    terms: Terms,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+) -> torch.Tensor:
+    """The same without a copy of the base run's keys and values for every variant: one product over what they share."""
+    (begin,) = _begins(runs, group)
+    count, asking, heads, width = query.shape
+    kv_heads = key.shape[2]
+    before = slice(begin, begin + group.start)
+    # Query heads that share a key-value head stand beside each other: [kv head, head of it * variant * asking, d].
+    asked = query.permute(2, 0, 1, 3)
+    together = asked.reshape(kv_heads, -1, width)
+    scores = torch.empty(heads, count, asking, group.end, dtype=query.dtype, device=query.device)
+    shared = torch.matmul(together, base.key[before].permute(1, 2, 0))
+    scores[..., : group.start] = shared.view(heads, count, asking, group.start)
+    own_key, own_value = (t.permute(2, 0, 1, 3).repeat_interleave(heads // kv_heads, dim=0) for t in (key, value))
+    scores[..., group.start :] = torch.matmul(asked, own_key.transpose(-1, -2))
+    scores *= width**-0.5 if terms.scaling is None else terms.scaling
+    mask = _mask(terms, group, key)
+    if mask is not None:
+        mask = mask if mask.ndim == 2 else mask[0].unsqueeze(1)  # [1 or head, 1, asking, src]
+        scores = scores.masked_fill_(~mask, float("-inf")) if mask.dtype == torch.bool else scores.add_(mask)
+    pattern = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
+    weights = pattern[..., : group.start].reshape(kv_heads, -1, group.start)
+    out = torch.matmul(weights, base.value[before].permute(1, 0, 2)).view(heads, count, asking, -1)
+    out = out + torch.matmul(pattern[..., group.start :], own_value)
+    return out.permute(1, 2, 0, 3)
+
+
+def _begins(runs: BaseRuns, group: Group) -> set[int]:
+    return {runs.starts[v.prompt] for v in group.variants}
 
 
 def _whole(runs: BaseRuns, table: torch.Tensor, group: Group, own: torch.Tensor) -> torch.Tensor:
@@ -146,4 +188,3 @@ def _written(weights: torch.Tensor, group: Group, write: Write) -> torch.Tensor:
     places = [p - group.first for p in write.positions]
     rows[places] = write.apply(rows[places])
     return rows.transpose(0, 1)
-

@@ -72,10 +72,10 @@ class BaseRuns:
         return self.final if layer == len(self.layers) else self.layers[layer].stream
 
     @property
-    def bytes(self) -> int:
+    def nbytes(self) -> int:
         """What is held, roughly: positional arguments are shared between layers and left out."""
         tensors = [self.final, *(t for at in self.layers for t in (at.stream, at.key, at.value, at.attended))]
-        return sum(t.numel() * t.element_size() for t in tensors)
+        return sum(t.nbytes for t in tensors)
 
 
 @dataclass

@@ -8,6 +8,7 @@ import torch
 
 from ...model.access import projection_of
 from ...model.handle import Model
+from ...model.kernels import fast
 
 
 class Tail:
@@ -26,7 +27,7 @@ class Tail:
     def logits(self, stream: torch.Tensor) -> torch.Tensor:
         """All logits: [row, d_model] -> [row, vocab] float32."""
         parts = self.model.architecture
-        with self.model.passing(layers=()) as shadow:
+        with self.model.passing(layers=()) as shadow, fast(self.model, within=parts.unembed):
             return self._shaped(shadow.get_submodule(parts.unembed)(self._normed(stream))[0])
 
     def of_tokens(self, stream: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:

@@ -8,8 +8,10 @@ from functools import cached_property
 
 import torch
 
+from ...errors import EditNeverFired
 from ...model.access import Key, Visitor
 from ...model.architecture import HEAD_SITES, SITES
+from ..layouts import squares
 from ..writes import Write
 
 LATE = frozenset({"z", "result", "attn_out", "resid_mid", "mlp_pre", "mlp_post", "mlp_out", "resid_post"})
@@ -123,31 +125,59 @@ def cut(write: Write, kept: list[int]) -> Write:
     return replace(write, positions=tuple(write.positions[i] for i in kept), there=there)
 
 
-def visitors_of(lots: Sequence[Lot], layer: int) -> dict[Key, Visitor]:
-    """Visitors that carry out what the variants write in a layer, on their own rows of a packed call.
+class Writing:
+    """Carries out what variants write in a layer, on their own rows of a packed call.
 
     Scores and patterns have rows of sources and are left to the attention.
+
+    Args:
+        lots: whose rows are which.
+        layer: the layer.
+        spoiled: is given the variants that write numbers too large to be squared.
+
+    Attributes:
+        visitors: for `access.visiting`.
     """
-    found: dict[Key, list[tuple[list[int], Write]]] = {}
-    for lot in lots:
-        for key, writes in lot.variant.writes.items():
-            if key[1] != layer or key[0] in SQUARE:
-                continue
-            for write in writes:
-                rows, here = lot.here(write)
-                if rows:
-                    found.setdefault(key, []).append((rows, here))
-    return {key: _visitor(several) for key, several in found.items()}
+
+    def __init__(self, lots: Sequence[Lot], layer: int, spoiled: set[Variant]) -> None:
+        self._spoiled = spoiled
+        self._waiting: dict[Key, Write] = {}
+        found: dict[Key, list[tuple[list[int], Write, Variant]]] = {}
+        for lot in lots:
+            for key, writes in lot.variant.writes.items():
+                if key[1] != layer or key[0] in SQUARE:
+                    continue
+                for write in writes:
+                    rows, here = lot.here(write)
+                    if rows:
+                        found.setdefault(key, []).append((rows, here, lot.variant))
+                        self._waiting[key] = write
+        self.visitors: dict[Key, Visitor] = {key: self._visitor(key, several) for key, several in found.items()}
+
+    def require_fired(self) -> None:
+        """Raise unless every site that is written was reached.
+
+        Raises:
+            EditNeverFired: one was not.
+        """
+        for write in self._waiting.values():
+            raise EditNeverFired(f"{write.edit} was never reached in the run.", hint="Please report the model's class.")
+
+    def _visitor(self, key: Key, several: list[tuple[list[int], Write, Variant]]) -> Visitor:
+        def visitor(value: torch.Tensor) -> torch.Tensor:
+            self._waiting.pop(key, None)
+            new = value.clone()
+            for rows, write, _ in several:
+                where = _where(rows, new)
+                new[0, where] = write.apply(new[0, where])
+            if not squares(new):
+                self._spoiled.update(variant for rows, _, variant in several if not squares(new[0, _where(rows, new)]))
+            return new
+
+        return visitor
 
 
-def _visitor(several: list[tuple[list[int], Write]]) -> Visitor:
-    def visitor(value: torch.Tensor) -> torch.Tensor:
-        new = value.clone()
-        for rows, write in several:
-            first, last = rows[0], rows[-1]
-            # A slice is a view and costs a tenth of picking rows one by one.
-            where = slice(first, last + 1) if last - first == len(rows) - 1 else torch.tensor(rows, device=new.device)
-            new[0, where] = write.apply(new[0, where])
-        return new
-
-    return visitor
+def _where(rows: list[int], value: torch.Tensor) -> slice | torch.Tensor:
+    """Rows of a value; of neighbours a slice, which costs a tenth of picking them one by one."""
+    first, last = rows[0], rows[-1]
+    return slice(first, last + 1) if last - first == len(rows) - 1 else torch.tensor(rows, device=value.device)

@@ -1,0 +1,182 @@
+"""Many edited runs of one question, each measured: the quickest way that is right, chosen here.
+
+Three ways give the same numbers: variants packed into one sequence (`packed`), whole runs side by side (`rectangle`),
+and one plain run after the other (`rerun`), which is the oracle of both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from ..errors import NotFinite
+from ..model.kernels import fast_linear
+from .packed.base import NotPackable
+from .packed.engine import Packed
+from .plan import Edits, Plan, Planned
+from .question import Question
+from .rectangle import Rectangle
+
+BLOCK = 256
+"""Edited runs that are laid out at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One finished edited run.
+
+    Attributes:
+        run: its number among those asked for.
+        metric: [prompt] float32 on the CPU, the mean over draws; NaN where the run is not finite.
+        failed: what was wrong with it, or None.
+    """
+
+    run: int
+    metric: torch.Tensor
+    failed: NotFinite | None = None
+
+
+@dataclass
+class Account:
+    """What was done for some edited runs, for provenance.
+
+    Attributes:
+        words: how they were run.
+        floor: the largest difference between the metric of the unedited base among them and by itself.
+        notes: plain sentences a reader must know.
+    """
+
+    words: str = ""
+    floor: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+
+Steps = Generator[list[Measured] | None, None, Account]
+"""Yields what has just been finished, or None to let more urgent work through."""
+
+
+def measure_many(question: Question, runs: Sequence[Edits]) -> Steps:
+    """Measure edited runs; the question's own edits are part of every one.
+
+    Args:
+        question: what is asked; `question.edits` are the live edits under all runs.
+        runs: for each run what it changes beside the live edits.
+
+    Raises:
+        BadInput, PromptMismatch, SiteUnavailable: what is wrong with an edit.
+        EditNeverFired: an edit's site was not reached.
+    """
+    account = Account()
+    if question.sequential:
+        yield from _one_by_one(question, runs, range(len(runs)))
+        account.words = "runs over the prompt and the answer, one by one"
+        return account
+    plan = Plan(question, runs)
+    packed, rectangle = Packed(question, plan), Rectangle(question, live=any(plan.live))
+    ways: set[str] = set()
+    block: list[tuple[int, list[Planned]]] = []
+    for run, parts in plan:
+        block.append((run, parts))
+        if len(block) == BLOCK:
+            yield from _block(packed, rectangle, block, account, ways)
+            block = []
+    if block:
+        yield from _block(packed, rectangle, block, account, ways)
+    account.words = " and ".join(sorted(ways))
+    account.floor = packed.floor
+    return account
+
+
+def _block(
+    packed: Packed, rectangle: Rectangle, block: list[tuple[int, list[Planned]]], account: Account, ways: set[str]
+) -> Generator[list[Measured] | None, None, None]:
+    """Run a block of runs; those that cannot be packed go side by side, those that are not finite by themselves."""
+    tally = _Tally(packed.question, block)
+    whole: list[Planned] = []
+    together: list[Planned] = []
+    for _, parts in block:
+        (whole if packed.why_not(parts) else together).extend(parts)
+    if together:
+        why = packed.prove()
+        if why is None:
+            try:
+                for numbers in packed.steps(together):
+                    yield tally.add([(n.planned, math.nan if n.spoiled else n.metric) for n in numbers or ()])
+                ways.add(packed.words)
+                together = []
+            except NotPackable as reason:
+                why = str(reason)
+        if why is not None:
+            sentence = f"Runs were not packed: {why}."
+            if sentence not in account.notes:
+                account.notes.append(sentence)
+            whole += tally.left(together)
+    if whole:
+        for parts, logits in rectangle.logits(whole):
+            if logits is None:
+                metrics = [math.nan] * len(parts)
+            else:
+                metrics = packed.question.measure_rows(logits, [part.prompt for part in parts]).cpu().tolist()
+            yield tally.add(list(zip(parts, metrics, strict=True)))
+        ways.add(rectangle.words)
+    again = tally.not_finite()
+    if again:
+        yield from _one_by_one(packed.question, packed.plan.runs, again)
+
+
+class _Tally:
+    """Gathers the numbers of prompts and draws until a run is whole."""
+
+    def __init__(self, question: Question, block: list[tuple[int, list[Planned]]]) -> None:
+        self.prompts = len(question.clean)
+        self.waiting = {run: {id(part) for part in parts} for run, parts in block}
+        self.draws = {run: len(parts) // self.prompts for run, parts in block}
+        self.sums = {run: [0.0] * self.prompts for run, _ in block}
+        self.spoiled: list[int] = []
+
+    def add(self, found: Sequence[tuple[Planned, float]]) -> list[Measured] | None:
+        """Take numbers, and give the runs that they complete."""
+        done: list[Measured] = []
+        for part, metric in found:
+            self.waiting[part.run].discard(id(part))
+            self.sums[part.run][part.prompt] += metric / self.draws[part.run]
+            if self.waiting[part.run]:
+                continue
+            total = torch.tensor(self.sums[part.run], dtype=torch.float32)
+            if bool(torch.isfinite(total).all()):
+                done.append(Measured(part.run, total))
+            else:
+                self.spoiled.append(part.run)
+        return done or None
+
+    def left(self, parts: Sequence[Planned]) -> list[Planned]:
+        """Those of some parts that have no number yet."""
+        return [part for part in parts if id(part) in self.waiting[part.run]]
+
+    def not_finite(self) -> list[int]:
+        """Runs whose numbers are not finite: a plain run says what is wrong."""
+        return self.spoiled
+
+
+def _one_by_one(
+    question: Question, runs: Sequence[Edits], which: Sequence[int]
+) -> Generator[list[Measured] | None, None, None]:
+    """Plain runs, which say what is wrong with them."""
+    for run in which:
+        try:
+            found = Measured(run, question.outcome("edited", (*question.edits, *runs[run])).metric)
+        except NotFinite as problem:
+            nothing = torch.full((len(question.clean),), math.nan, dtype=torch.float32)
+            found = Measured(run, nothing, problem)
+        yield [found]
+
+
+def kernel_words(question: Question) -> str:
+    """The kernels that edited runs use, for provenance: attention's, and the matrix products' where it is another."""
+    attention = question.model.architecture.kernel
+    if question.model.device.type != "cpu" or question.model.dtype != torch.float32:
+        return attention
+    return f"{attention}, products on {fast_linear().name}"

@@ -1,0 +1,275 @@
+"""The packed way of running many edits: for which models it is right, in what pieces, and how each run is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+import torch
+
+from ...model.access import Key, Visitor
+from ...model.handle import Model
+from ...model.proof import limit_of
+from ...model.tokens import Batch
+from ..edit_kinds import Add
+from ..layouts import own
+from ..metrics import Rows, measure
+from ..plan import Plan, Planned
+from ..question import Question
+from ..rerun import rerun
+from ..writes import Write
+from .base import BaseRuns, NotPackable, capture_base
+from .run import run_variants
+from .tail import Tail
+from .variants import Variant, in_order, variant_of
+
+ROWS = 1024
+"""Rows of one piece: enough for a product to run at full speed, few enough for a piece to end soon."""
+
+WEIGHTS = 32 * 2**20
+"""Attention weights that a piece may hold at once, in numbers."""
+
+UNEMBEDDED = 128
+"""Rows whose logits over the whole vocabulary are held at once."""
+
+_PROVEN: WeakKeyDictionary[Model, tuple[int, str | None]] = WeakKeyDictionary()
+"""For each model the generation at which packing was tried, and why it is wrong there (None: it is right)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Number:
+    """The metric of one planned run; `spoiled` when it must be looked at by a plain run."""
+
+    planned: Planned
+    metric: float
+    spoiled: bool = False
+
+
+@dataclass
+class Packed:
+    """Runs planned edits as variants of base runs.
+
+    Attributes:
+        question: what is asked.
+        plan: the runs.
+        floor: the largest difference so far between the metric of the unedited base among variants and the base's.
+    """
+
+    question: Question
+    plan: Plan
+    floor: float = 0.0
+    _tail: Tail = field(init=False)
+    _base_metric: dict[int, float] = field(default_factory=dict)
+
+    words = "only what differs from the base run, packed into one sequence"
+
+    def __post_init__(self) -> None:
+        self._tail = Tail(self.question.model)
+        batch = self.question.batch(self.question.base)
+        self._answers = [column - pad for column, pad in zip(self.question.columns(batch), batch.pads, strict=True)]
+
+    def why_not(self, planned: Iterable[Planned]) -> str | None:
+        """Why runs cannot be packed, or None when they can."""
+        model = self.question.model
+        if model.in_place:
+            return "the model is run in place"
+        if model.architecture.odd_logits is not None:
+            return model.architecture.odd_logits
+        outside = next((w.key[0] for part in planned for w in part.writes if w.key[1] is None), None)
+        if outside is not None:
+            return f"{outside} belongs to no layer"
+        return None
+
+    def steps(self, parts: Sequence[Planned]) -> Generator[list[Number] | None, None, None]:
+        """Run some planned runs; yields None between layers and numbers as they come.
+
+        Raises:
+            NotPackable: the model, or these prompts, cannot be run this way.
+            EditNeverFired: an edit's site was not reached.
+        """
+        runs = self.runs()
+        yield None
+        piece: list[tuple[Planned, Variant]] = []
+        rows = weights = 0
+        lengths = runs.lengths
+        same: list[Number] = []
+        for part in parts:
+            answer, length = self._answers[part.prompt], lengths[part.prompt]
+            variant = variant_of(
+                part.prompt, in_order(part.own), part.live, length, answer, self.question.model.n_layers
+            )
+            if variant is None:
+                same.append(Number(part, self._unedited(runs, part.prompt)))
+                continue
+            own_rows = variant.end - variant.start
+            own_weights = own_rows * variant.end * self.question.model.n_heads
+            if piece and (rows + own_rows > ROWS or weights + own_weights > WEIGHTS):
+                yield from self._piece(runs, piece)
+                piece, rows, weights = [], 0, 0
+            piece.append((part, variant))
+            rows, weights = rows + own_rows, weights + own_weights
+        if same:
+            yield same
+        if piece:
+            yield from self._piece(runs, piece)
+
+    def logits(self, parts: Sequence[Planned]) -> Generator[None, None, torch.Tensor | None]:
+        """Logits at the answer of a few planned runs, [part, vocab] float32; None when a plain run must look at one."""
+        runs = self.runs()
+        yield
+        variants = [
+            variant_of(
+                part.prompt,
+                in_order(part.own),
+                part.live,
+                runs.lengths[part.prompt],
+                self._answers[part.prompt],
+                self.question.model.n_layers,
+            )
+            for part in parts
+        ]
+        streams = torch.stack([self._final(runs, part.prompt) for part in parts])
+        changed = [i for i, variant in enumerate(variants) if variant is not None]
+        if changed:
+            spoiled: set[Variant] = set()
+            asked = [v for v in variants if v is not None]
+            streams[changed] = yield from run_variants(self.question.model, runs, asked, spoiled)
+            if spoiled:
+                return None
+        return self._tail.logits(streams)
+
+    def runs(self) -> BaseRuns:
+        """The base runs; of unedited ones the cache's."""
+        question, plan = self.question, self.plan
+        batch = question.batch(question.base)
+        if not any(plan.live):
+            name = ("base runs", question.model.generation, batch.key)
+            return question.captures.held(name, lambda: capture_base(question.model, batch))
+        return capture_base(question.model, batch, self._live_visitors)
+
+    def _live_visitors(self, some: Batch, rows: Sequence[int]) -> Mapping[Key, Visitor]:
+        by_key: dict[Key, list[tuple[int, Write]]] = {}
+        for place, row in enumerate(rows):
+            for write in self.plan.live[row]:
+                by_key.setdefault(write.key, []).append((place, write))
+
+        def visitor(kind: str, writes: list[tuple[int, Write]]) -> Visitor:
+            def visit(x: torch.Tensor) -> torch.Tensor:
+                new = x.clone()
+                for row, write in writes:
+                    view = own(kind, new, row, 0)
+                    at = list(write.positions)
+                    view[at] = write.apply(view[at])
+                return new
+
+            return visit
+
+        return {key: visitor(key[0], writes) for key, writes in by_key.items()}
+
+    def _final(self, runs: BaseRuns, prompt: int) -> torch.Tensor:
+        """[d_model] that leaves the last layer of the base run at the answer."""
+        return runs.final[runs.starts[prompt] + self._answers[prompt]]
+
+    def _unedited(self, runs: BaseRuns, prompt: int) -> float:
+        """The metric of a prompt's base run."""
+        if prompt not in self._base_metric:
+            self._base_metric[prompt] = float(self._measure(self._final(runs, prompt)[None], [prompt])[0])
+        return self._base_metric[prompt]
+
+    def _piece(
+        self, runs: BaseRuns, piece: list[tuple[Planned, Variant]]
+    ) -> Generator[list[Number] | None, None, None]:
+        variants = [variant for _, variant in piece]
+        spoiled: set[Variant] = set()
+        reference = _reference(variants, self._answers)
+        stream = yield from run_variants(self.question.model, runs, [*variants, reference], spoiled)
+        prompts = [part.prompt for part, _ in piece]
+        found = self._measure(stream, [*prompts, reference.prompt]).tolist()
+        self.floor = max(self.floor, abs(found[-1] - self._unedited(runs, reference.prompt)))
+        finite = torch.isfinite(stream).all(-1).tolist()
+        yield [
+            Number(part, number, spoiled=variant in spoiled or not ok or number - number != 0)
+            for (part, variant), number, ok in zip(piece, found[:-1], finite[:-1], strict=True)
+        ]
+
+    def _measure(self, stream: torch.Tensor, prompts: Sequence[int]) -> torch.Tensor:
+        """[row, d_model] that leave the last layer -> [row] float32 metrics on the CPU."""
+        question = self.question
+        if question.metric == "logit_diff" and question.user_metric is None and question.distractor is not None:
+            assert question.answer is not None
+            named = [*(i for r in question.answer.ids for i in r), *(i for r in question.distractor.ids for i in r)]
+            ids = sorted(set(named))
+            place = {token: i for i, token in enumerate(ids)}
+            rows = Rows(
+                index=torch.tensor(list(prompts)),
+                answer_ids=tuple(tuple(place[i] for i in question.answer.ids[p]) for p in prompts),
+                distractor_ids=tuple(tuple(place[i] for i in question.distractor.ids[p]) for p in prompts),
+            )
+            return measure("logit_diff", self._tail.of_tokens(stream, ids), rows).cpu()
+        found = [
+            question.measure_rows(self._tail.logits(stream[i : i + UNEMBEDDED]), prompts[i : i + UNEMBEDDED]).cpu()
+            for i in range(0, len(stream), UNEMBEDDED)
+        ]
+        return torch.cat(found)
+
+    def prove(self) -> str | None:
+        """Why packing gives other numbers than a plain run on this model, or None; tried once for each model.
+
+        Three random writes into the first prompt (a stream, all heads, an MLP's output, those of them that there are)
+        are run packed and plain.
+        """
+        model = self.question.model
+        known = _PROVEN.get(model)
+        if known is None or known[0] != model.generation:
+            try:
+                why = self._compare()
+            except NotPackable as reason:
+                why = str(reason)
+            known = _PROVEN[model] = (model.generation, why)
+        return known[1]
+
+    def _compare(self) -> str | None:
+        model, question = self.question.model, self.question
+        prompt = question.batch(question.base).prompts[0]
+        batch = Batch.of([prompt])
+        runs = capture_base(model, batch)
+        length, n_layers = len(prompt), model.n_layers
+        generator = torch.Generator().manual_seed(0)
+        places = [("resid_pre", 0, length // 2), ("z", n_layers // 2, 0), ("mlp_out", n_layers - 1, length - 1)]
+        variants, plain = [], []
+        for kind, layer, position in places:
+            if kind not in model.architecture.sites or (kind, layer) in model.architecture.missing_at:
+                continue
+            value = own(kind, question.captures.get(model, batch, [(kind, layer)])[kind, layer], 0, 0)[position]
+            noise = torch.randn(value.shape, generator=generator).to(value)
+            edit = Add(kind, layer, position=position, vector=noise * value.float().square().mean().sqrt().to(value))
+            write = Write(edit, (kind, layer), (position,), (edit.vector)[None])  # type: ignore[index]
+            variant = variant_of(0, [write], [], length, length - 1, n_layers)
+            assert variant is not None
+            variants.append(variant)
+            plain.append(rerun(model, batch, [edit], question.base, self.plan.sources)["logits", None][0, -1].float())
+        if not variants:
+            return None
+        found = self._tail.logits(_drained(run_variants(model, runs, variants, set())))
+        wanted = torch.stack(plain)
+        error = float((found - wanted).abs().max() / wanted.abs().max())
+        return None if error <= limit_of(model.dtype) else f"packed runs differ from plain ones by {error:.1g}"
+
+
+def _drained(steps: Generator[None, None, torch.Tensor]) -> torch.Tensor:
+    """The result of steps, taken at once."""
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        found: torch.Tensor = end.value
+        return found
+
+
+def _reference(variants: Sequence[Variant], answers: Sequence[int]) -> Variant:
+    """A variant that writes nothing, as short as the shortest: what the base run is among these."""
+    shortest = max(variants, key=lambda v: v.start)
+    return Variant(
+        shortest.prompt, min(v.layer for v in variants), shortest.start, shortest.end, answers[shortest.prompt], {}
+    )
