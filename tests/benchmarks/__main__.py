@@ -55,7 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
         if told and told[-1].startswith("{"):
             records[name] = json.loads(told.pop())
         print("\n".join(told), flush=True)
-    print(keep(records) if records else "Nothing was written: that was less than the table is made of.")
+    if records:
+        print(keep(records))
+    elif not status and not asked.profile:
+        print("Nothing was written: that was less than the table is made of.")
     return status
 
 

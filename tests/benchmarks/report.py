@@ -157,8 +157,8 @@ head of z, and single patches as after a drag. `make bench` runs it and writes t
   *shared*: there the first 60 % are. The others' idioms run those cells too; we skip what cannot differ.
 - TransformerLens: `patching.get_act_patch_resid_pre` and `get_act_patch_attn_head_out_all_pos` on a
   `TransformerBridge` with the same unprocessed weights; single patches with `run_with_hooks`. nnsight: the map of its
-  patching guide, one invoke per cell and one trace per layer, without gradients. Plain hooks: a loop over forward
-  passes of the Hugging Face model. All give the logit difference at the last position.
+  patching guide, one invoke per cell and one trace per layer. Plain hooks: a loop over forward
+  passes of the Hugging Face model. All run without gradients and give the logit difference at the last position.
 - Clean runs are cached before the clock starts, everybody's; ours are `exp.baselines` and `exp.read` of the clean site.
   Our capture of the base run is inside the time. Every round is a new experiment, so that nothing is answered from a
   table; so are single patches.
