@@ -330,6 +330,7 @@ class Model:
         *,
         resume: tuple[int, torch.Tensor] | None = None,
         keep: Sequence[int] | None = None,
+        gradients: bool = False,
     ) -> torch.Tensor:
         """One forward pass on the shadow.
 
@@ -340,6 +341,7 @@ class Model:
             resume: (layer, x): layers before that one are skipped, and it is entered with x [row, position, d_model].
                 With layer n_layers only the last norm and the unembedding run, on x.
             keep: for each row the one column (pads count) that is unembedded; None = all.
+            gradients: keep what `torch.autograd.grad` needs. The weights are the user's: never call `backward`.
 
         Returns:
             [row, position, vocab] logits in the model's dtype; with `keep` [row, 1, vocab].
@@ -374,7 +376,7 @@ class Model:
             )
 
         def run(asked: Mapping[Key, Visitor], keep: Sequence[int] | None = None) -> torch.Tensor:
-            with torch.no_grad(), ExitStack() as stack:
+            with torch.set_grad_enabled(gradients), ExitStack() as stack:
                 shadow = stack.enter_context(self._running.running())
                 if resume is not None:
                     stack.enter_context(resuming(shadow, self.architecture, self._skipping(), *resume))
