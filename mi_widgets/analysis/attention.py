@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..errors import BadInput, MiWidgetsError, PromptMismatch
+from ..interventions.draws import draws_of
 from ..interventions.question import Question
 from ..interventions.rerun import visitors_of
 from ..model.access import Key, Visitor
@@ -68,7 +69,8 @@ PatternOf = Callable[[Sequence[int] | None], torch.Tensor]
 def _one_run(question: Question, run: str) -> dict[int, PatternOf]:
     """One forward pass; patterns are computed later, for the layers and heads asked for.
 
-    Attention itself runs in the model's usual kernel. Only layers whose scores or pattern are edited keep weights.
+    Attention itself runs in the usual kernel. Only layers whose scores or pattern are edited keep weights; in an
+    edited run that is a mean over draws all do.
     """
     model, batch = question.model, question.batch(run)
     model.require("pattern")
@@ -76,8 +78,12 @@ def _one_run(question: Question, run: str) -> dict[int, PatternOf]:
     kept: dict[int, torch.Tensor] = {}
     layers = [layer for layer in model.layers_with("pattern") if layer is not None]
     visitors: dict[Key, Visitor] = {}
-    if run == "edited" and question.edits:
-        visitors, _ = visitors_of(model, batch, question.edits, question.base, question.sources())
+    draws = draws_of(question.edits, len(batch)) if run == "edited" else [()]
+    if len(draws) > 1:
+        means = question.values(run, [("pattern", layer) for layer in layers])
+        kept = {layer: means["pattern", layer] for layer in layers}
+    elif draws[0]:
+        visitors, _ = visitors_of(model, batch, draws[0], question.base, question.sources())
     rewritten = {layer for kind, layer in visitors if kind in ("scores", "pattern") and layer is not None}
 
     def watcher(layer: int) -> Callable[[Weights], None]:
@@ -96,7 +102,8 @@ def _one_run(question: Question, run: str) -> dict[int, PatternOf]:
 
     for layer in rewritten:
         visitors["pattern", layer] = keeper(layer, visitors.get(("pattern", layer)))
-    model.forward(batch, visitors, {layer: watcher(layer) for layer in layers if layer not in rewritten})
+    if not kept:
+        model.forward(batch, visitors, {layer: watcher(layer) for layer in layers if layer not in rewritten})
     pad = batch.pads[0]
 
     def reader(layer: int) -> PatternOf:

@@ -33,6 +33,7 @@ def provenance(
     what = f"{run} run of {'the prompt' if prompts == 1 else f'{prompts} prompts'}"
     if run == "edited":
         what += f" (base {question.base}; {', '.join(map(str, question.edits)) or 'no edits'})"
+    edits = question.notes(question.edits) if run == "edited" else ()
     return Provenance(
         model=model.name,
         dtype=str(model.dtype).removeprefix("torch."),
@@ -42,5 +43,5 @@ def provenance(
         recomputed=recomputed,
         milliseconds=1000 * (time.perf_counter() - started),
         noise_floor=floor,
-        notes=tuple(dict.fromkeys((*model.notices, *warned, *question.warnings, *notes))),
+        notes=tuple(dict.fromkeys((*model.notices, *warned, *question.warnings, *edits, *notes))),
     )

@@ -13,6 +13,7 @@ from ..errors import BadInput, PromptMismatch
 from ..interventions.edit_kinds import Patch
 from ..interventions.edits import Edit, edits_of, index_of
 from ..interventions.positions import position_of
+from ..interventions.notes import CARRIED
 from ..interventions.question import RUNS
 from ..interventions.reading import pairing
 from ..interventions.sites import Site
@@ -149,7 +150,9 @@ class Experiment(LiveQuestion):
             BadInput: an edit that cannot be meant.
         """
         question = self.snapshot(edits, base)
-        return self._work(run_steps(question, self._fresh), "patch.run")
+        result = self._work(run_steps(question, self._fresh), "patch.run")
+        self._warn_once([note for note in result.provenance.notes if CARRIED in note])
+        return result
 
     def sweep(
         self,

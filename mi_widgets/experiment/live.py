@@ -6,13 +6,14 @@ import itertools
 import threading
 import uuid
 import warnings
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn, TypeVar
 
 from ..errors import BadInput
 from ..interventions.baselines import Baselines, baseline_steps, still_true
 from ..interventions.capture import Captures
+from ..interventions.draws import draws_of
 from ..interventions.edits import Edit, edits_of
 from ..interventions.metrics import Answer, Metric
 from ..interventions.question import Question
@@ -27,6 +28,7 @@ from ..model.tokens import Batch
 from ..results import Progress
 from .asking import Asked, question_of, warnings_of
 from .edit_list import EditList
+from .history import Runs
 from .news import News
 from .observers import Observers
 from .runs import Steps, guess_steps
@@ -63,6 +65,9 @@ class LiveQuestion:
     """A question that changes: prompts, answer direction, metric, base, edits, selection, and its observers.
 
     `Experiment` adds the answers; the arguments are explained there.
+
+    Attributes:
+        runs: the runs of the live list, the newest last.
     """
 
     def __init__(
@@ -95,6 +100,8 @@ class LiveQuestion:
         self._asks = 0
         self._selection: tuple[Site, ...] = ()
         self._captures = Captures()
+        self.runs = Runs()
+        self._warned = False
         self._baselines: tuple[tuple[Any, ...], Baselines] | None = None
         self.edits = EditList(self._check_edit, lambda: self._changed("edits"))
         asked = Asked(clean, corrupted, answer, distractor, metric, base, answer_position, positions)
@@ -211,6 +218,7 @@ class LiveQuestion:
                     answer_position=now.answer_position,
                     positions=now.clean if positions is KEEP else positions,
                     custom=now.custom,
+                    dropped=now.dropped if clean is KEEP else (),
                 ),
                 rev=now.rev,
                 together=answer is not KEEP and distractor is not KEEP,
@@ -253,9 +261,17 @@ class LiveQuestion:
         def steps() -> Generator[Progress, None, None]:
             yield Progress(0, 1)
             self.model.refresh()
-            visitors_of(self.model, asked.batch(asked.base), [edit], asked.base, asked.sources())
+            batch, sources = asked.batch(asked.base), asked.sources()
+            for edits in draws_of([edit], len(batch)):
+                visitors_of(self.model, batch, edits, asked.base, sources)
 
         self._work(steps(), "edits.check")
+
+    def _warn_once(self, sentences: Sequence[str]) -> None:
+        """Warn whoever called the public call of the first sentence, unless this experiment has warned before."""
+        if sentences and not self._warned:
+            self._warned = True
+            warnings.warn(sentences[0], stacklevel=3)
 
     def _changed(self, topic: str) -> None:
         with self._lock:

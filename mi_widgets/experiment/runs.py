@@ -15,8 +15,8 @@ from ..analysis.common import provenance
 from ..analysis.scores import SCORES, score_layer
 from ..interventions.baselines import Baselines, share_notes
 from ..interventions.edits import Edit
-from ..interventions.metrics import recovered
-from ..interventions.question import Question
+from ..interventions.metrics import Recovered, recovered
+from ..interventions.question import Outcome, Question
 from ..interventions.reading import pairing
 from ..interventions.sweep import Grid, sweep_steps
 from ..results import Progress, Result, SweepResult
@@ -75,7 +75,7 @@ def run_steps(question: Question, fresh: Fresh) -> Steps[Result]:
     found = question.outcome("edited")
     logits, metric = found.logits, found.metric
     share = recovered(metric, base.clean, base.corrupted, base.floor, question.metric)
-    prompts = len(metric)
+    stderr, metric_stderr = _errors(found, share, base)
     shown = sorted({i for row in logits for i in row.topk(min(KEPT_TEXTS, row.numel())).indices.tolist()})
     return Result(
         provenance=provenance(
@@ -84,12 +84,26 @@ def run_steps(question: Question, fresh: Fresh) -> Steps[Result]:
         logits=logits.cpu(),
         metric=float(metric.mean()),
         recovered=float(share.mean),
-        stderr=float(share.stderr),
-        metric_stderr=float(metric.std() / prompts**0.5) if prompts > 1 else float("nan"),
+        stderr=stderr,
+        metric_stderr=metric_stderr,
         per_prompt={"metric": metric, "recovered": share.per_prompt},
         metric_name=question.metric,
         labels=tuple((i, question.model.text.piece(i)) for i in shown),
     )
+
+
+def _errors(found: Outcome, share: Recovered, base: Baselines) -> tuple[float, float]:
+    """Standard errors of the share and of the metric; NaN for one prompt, unless it is a mean over draws.
+
+    Each prompt draws for itself, so draws are part of what several prompts differ by.
+    """
+    if len(found.metric) > 1:
+        return float(share.stderr), float(found.metric.std() / len(found.metric) ** 0.5)
+    if found.draws is None:
+        return float("nan"), float("nan")
+    error = float(found.draws.std() / len(found.draws) ** 0.5)
+    whole = float("nan") if base.corrupted is None else abs(float((base.clean - base.corrupted).mean()))
+    return (error / whole if bool(share.mean.isfinite()) else float("nan")), error
 
 
 def sweep_result_steps(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..interventions.baselines import Baselines
+from ..interventions.hiding import hidden_by
 from ..interventions.metrics import METRICS, Answer
 from ..interventions.question import Question
 from ..model.handle import Model
@@ -61,7 +62,7 @@ def question_on_wire(
         "metrics": _metrics(question),
         "base": question.base,
         "answer_position": row,
-        "edits": [{"label": str(e.edit), "on": e.on, "site": e.edit.where, "note": e.note} for e in entries],
+        "edits": _edits(question, entries),
         "baselines": _baselines(baselines),
         "warnings": warnings,
     }
@@ -74,6 +75,25 @@ def _metrics(question: Question) -> list[list[str]]:
     if question.sequential:
         names = [entry for entry in names if entry[0] == "logprob"]
     return [*names, *([[own.name, own.name]] if own is not None and not question.sequential else [])]
+
+
+def _edits(question: Question, entries: tuple[Entry, ...]) -> list[dict[str, Any]]:
+    """Chips: an edit that another one overwrites whole says so."""
+    on = [i for i, entry in enumerate(entries) if entry.on]
+    batch = question.batch(question.base)
+    length = batch.lengths[0] if len(set(batch.lengths)) == 1 else None
+    paired = question.corrupted is None or question.clean.lengths == question.corrupted.lengths
+    hidden = hidden_by([entries[i].edit for i in on], question.model, length, paired)
+    over = {on[i]: entries[on[j]].edit for i, j in hidden.items()}
+    return [
+        {
+            "label": entry.edit.words(len(batch)),
+            "on": entry.on,
+            "site": entry.edit.where,
+            "note": f"has no effect: overwritten by {over[i]}" if i in over else entry.note,
+        }
+        for i, entry in enumerate(entries)
+    ]
 
 
 def _model(model: Model) -> dict[str, Any]:

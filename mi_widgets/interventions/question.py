@@ -15,8 +15,10 @@ from ..model.handle import Model
 from ..model.numbers import whole
 from ..model.tokens import Batch
 from .capture import Captures
+from .draws import draws_of
 from .edits import Edit
 from .metrics import METRICS, Answer, Rows, measure
+from .notes import notes_of
 from .rerun import rerun
 from .sequences import teacher_forced
 from .sources import Sources
@@ -32,10 +34,12 @@ class Outcome:
     Attributes:
         logits: [prompt, vocab] float32 at the answer position.
         metric: [prompt] float32 on the CPU.
+        draws: [draw, prompt] the metric of each draw, of which the others are means; None where nothing is drawn.
     """
 
     logits: torch.Tensor
     metric: torch.Tensor
+    draws: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Question:
         warnings: plain sentences about what is odd in how prompts and answers go together.
         bos: how further prompts are tokenised; see `Model.tokens`.
         custom: the user's own metric, measured when `metric` is its name; kept while another one is measured.
+        dropped: those of the warnings that are about rows of a table which are not asked.
         which: number of the only prompt among those it was taken from; None for all prompts.
     """
 
@@ -74,6 +79,7 @@ class Question:
     warnings: tuple[str, ...] = ()
     bos: bool | None = None
     custom: UserMetric | None = None
+    dropped: tuple[str, ...] = ()
     which: int | None = None
 
     @property
@@ -126,11 +132,25 @@ class Question:
         """
         batch = self.batch(run)
         if run == "edited" and self.edits:
-            values = rerun(self.model, batch, self.edits, self.base, self.sources(), keys)
+            values = self._edited(batch, keys)
         else:
             values = self.captures.get(self.model, batch, keys)
         require_finite_values(batch, {key: value for key, value in values.items() if key != ("logits", None)})
         return values
+
+    def _edited(self, batch: Batch, keys: Sequence[Key]) -> dict[Key, torch.Tensor]:
+        """Sites of the edited run; over draws the mean."""
+        sources = self.sources()
+        total: dict[Key, torch.Tensor] = {}
+        draws = draws_of(self.edits, len(batch))
+        for edits in draws:
+            for key, value in rerun(self.model, batch, edits, self.base, sources, keys).items():
+                total[key] = total[key] + value if key in total else value
+        return {key: value / len(draws) if len(draws) > 1 else value for key, value in total.items()}
+
+    def notes(self, edits: Sequence[Edit]) -> tuple[str, ...]:
+        """What a reader must know about edits of this question."""
+        return notes_of(self.model, self.batch(self.base), edits, self.base, self.sources())
 
     def columns(self, batch: Batch) -> list[int]:
         """Column of the answer position in each row."""
@@ -154,6 +174,12 @@ class Question:
             BadInput, NotFinite: as `measure`.
         """
         asked = self if edits is None else replace(self, edits=tuple(edits))
+        draws = draws_of(asked.edits, len(self.clean)) if run == "edited" else []
+        if len(draws) > 1:
+            each = [asked.outcome(run, one) for one in draws]
+            logits, metric = (torch.stack([getattr(one, name) for one in each]) for name in ("logits", "metric"))
+            return Outcome(logits.mean(0), metric.mean(0), metric)
+        asked = replace(asked, edits=draws[0]) if draws else asked
         if asked.sequential:
             return Outcome(*teacher_forced(asked, run))
         logits = asked.answer_logits(run)
