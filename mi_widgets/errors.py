@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "AnswerNotSingleToken",
     "BadInput",
@@ -75,9 +77,14 @@ class Stale(MiWidgetsError):
 
 
 class Cancelled(MiWidgetsError):
-    """The work was cancelled before it finished; what was finished is kept."""
+    """The work was cancelled before it finished.
+
+    Attributes:
+        partial: what was finished, a map of the cells that were run for example; None where nothing was.
+    """
 
     retryable = True
+    partial: Any = None
 
 
 class OutOfMemory(MiWidgetsError, MemoryError):

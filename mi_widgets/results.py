@@ -177,8 +177,8 @@ class Result(BaseResult):
         metric: mean over prompts, in the metric's unit (logits for logit_diff).
         recovered: ratio of means, 1 = the clean run, 0 = the corrupted one; NaN without a corrupted prompt or when the
             two runs differ by less than ten noise floors.
-        stderr: standard error of `recovered` over prompts; NaN for one prompt.
-        metric_stderr: s.d. of the metric over prompts / sqrt(prompts); NaN for one prompt.
+        stderr: standard error of `recovered` over prompts; NaN for one prompt without draws (`mi.Resample`).
+        metric_stderr: s.d. of the metric over prompts / sqrt(prompts); for one prompt the same over its draws.
         per_prompt: {"metric", "recovered"} as [prompt].
         metric_name: which metric it is.
         vocabulary: (id, text) of the tokens `top` can show, by rank for each prompt.
@@ -296,12 +296,13 @@ class SweepResult(BaseResult):
     Frame columns: site, layer, head, position, token, metric, recovered, stderr, exact.
 
     Attributes:
-        metric, recovered, stderr: [layer, position], [layer, head] or [layer, head, position] float32; NaN = not run
-            (yet), or the layer has no such site.
-        exact: [same] bool; False where the value is an estimate or is pending.
+        metric, recovered, stderr: [layer, position], [layer, head] or [layer, head, position] float32 (with units, they
+            come first of these); NaN = not run (yet), or the layer has no such site.
+        exact: the same shape, bool; False where the value is an estimate or is pending.
+        same: the same shape, bool; cells that were not run because the two prompts have the same tokens up to there.
         site: the site that was edited.
-        axes: names of the axes after layer: ("position",), ("head",) or ("head", "position").
-        layers, heads, positions: labels along the axes.
+        axes: names of the axes after layer: ("position",), ("head",), ("head", "position"), ("unit",), ...
+        layers, heads, positions, units: labels along the axes; a position is a number or a name.
         tokens: base token at each position ("" where there is no position axis).
         source_tokens: source token at each position.
         template: the edit of every cell, without its place.
@@ -314,11 +315,13 @@ class SweepResult(BaseResult):
     recovered: torch.Tensor
     stderr: torch.Tensor
     exact: torch.Tensor
+    same: torch.Tensor
     site: str
     axes: tuple[str, ...]
     layers: tuple[int, ...]
     heads: tuple[int, ...] = ()
-    positions: tuple[int, ...] = ()
+    positions: tuple[int | str, ...] = ()
+    units: tuple[int, ...] = ()
     tokens: tuple[str, ...] = ()
     source_tokens: tuple[str, ...] = ()
     template: Any = None
@@ -327,15 +330,15 @@ class SweepResult(BaseResult):
     base: str = "corrupted"
     per_prompt: dict[str, torch.Tensor] = field(default_factory=dict)
 
-    def _places(self) -> Iterator[tuple[tuple[int, ...], dict[str, int]]]:
-        labels = {"head": self.heads, "position": self.positions}
+    def _places(self) -> Iterator[tuple[tuple[int, ...], dict[str, Any]]]:
+        labels: dict[str, tuple[Any, ...]] = {"head": self.heads, "position": self.positions, "unit": self.units}
         shape = self.metric.shape
         for flat in range(self.metric.numel()):
             index: list[int] = []
             for size in reversed(shape):
                 flat, i = divmod(flat, size)
                 index.insert(0, i)
-            place = {"layer": self.layers[index[0]]}
+            place: dict[str, Any] = {"layer": self.layers[index[0]]}
             for axis, i in zip(self.axes, index[1:], strict=True):
                 place[axis] = labels[axis][i]
             yield tuple(index), place
@@ -349,6 +352,7 @@ class SweepResult(BaseResult):
                 "layer": place["layer"],
                 "head": place.get("head"),
                 "position": position,
+                **({"unit": place["unit"]} if self.units else {}),
                 "token": token_of.get(position, "") if position is not None else "",
                 "metric": float(self.metric[index]),
                 "recovered": float(self.recovered[index]),
@@ -356,9 +360,30 @@ class SweepResult(BaseResult):
                 "exact": bool(self.exact[index]),
             }
 
-    def edit(self, layer: int, head: int | None = None, position: int | None = None) -> Any:
+    def edit(
+        self, layer: int, head: int | None = None, position: int | str | None = None, unit: int | None = None
+    ) -> Any:
         """The edit of one cell, ready for `exp.edits.add` or `exp.run`."""
-        return replace(self.template, site=self.site, layer=layer, head=head, position=position)
+        return self.template.on(site=self.site, layer=layer, head=head, position=position, unit=unit)
+
+    def cell(self, edit: Any) -> tuple[int, ...] | None:
+        """The index of the cell that an edit is the edit of; None where there is none, or it is not exact.
+
+        Example:
+            >>> import mi_widgets as mi
+            >>> exp = mi.Experiment(mi.load(), "Mary saw John", "John saw Mary", answer=" Mary", distractor=" John")
+            >>> found = exp.sweep("z", progress=False)
+            >>> found.cell(mi.Patch("z", 1, head=2)), found.cell(mi.Zero("z", 1, head=2))
+            ((1, 2), None)
+        """
+        labels: dict[str, tuple[Any, ...]] = {"head": self.heads, "position": self.positions, "unit": self.units}
+        index = []
+        for axis, several in (("layer", self.layers), *((axis, labels[axis]) for axis in self.axes)):
+            if getattr(edit, axis) not in several:
+                return None
+            index.append(several.index(getattr(edit, axis)))
+        place = {axis: getattr(edit, axis) for axis in ("layer", *self.axes)}
+        return tuple(index) if edit == self.edit(**place) and bool(self.exact[tuple(index)]) else None
 
     def top(self, n: int = 5) -> tuple[Any, ...]:
         """Edits of the n cells whose metric moved furthest from the base run's."""

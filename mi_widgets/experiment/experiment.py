@@ -9,29 +9,27 @@ import torch
 
 from ..analysis.attention import patterns
 from ..analysis.attribution import attribute
-from ..errors import BadInput, PromptMismatch
-from ..interventions.edit_kinds import Patch
-from ..interventions.edits import Edit, edits_of, index_of
-from ..interventions.positions import position_of
+from ..errors import BadInput
+from ..interventions.edits import Edit, index_of
 from ..interventions.notes import CARRIED
+from ..interventions.positions import position_of
 from ..interventions.question import RUNS
-from ..interventions.reading import pairing
 from ..interventions.sites import Site
-from ..interventions.sweep import Positions, grid_of
 from ..interventions.writes import keys_of
 from ..jobs import Priority
 from ..model.architecture import HEAD_SITES
-from ..results import AttributionResult, PatternResult, Result, SweepResult
+from ..results import AttributionResult, PatternResult, Result
 from .bar import Bar
 from .cut import cut
-from .live import LiveQuestion
-from .runs import baseline_frame, run_steps, score_frame, sweep_result_steps
+from .generating import Generation, checked, generation_steps
+from .runs import baseline_frame, run_steps, score_frame
+from .sweeps import Sweeps
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Experiment(LiveQuestion):
+class Experiment(Sweeps):
     """Prompts, an answer direction, a metric, and a live list of edits; every widget is a view of one.
 
     Args:
@@ -154,64 +152,6 @@ class Experiment(LiveQuestion):
         self._warn_once([note for note in result.provenance.notes if CARRIED in note])
         return result
 
-    def sweep(
-        self,
-        site: str,
-        edit: Edit | None = None,
-        base: str | None = None,
-        *,
-        on_top: bool = False,
-        layers: Sequence[int] | int | None = None,
-        heads: Sequence[int] | int | None = None,
-        positions: Positions = None,
-        progress: bool = True,
-    ) -> SweepResult:
-        """A map of reruns: the same edit in every cell, one full forward pass each.
-
-        Args:
-            site: layer x position for sites of the stream; layer x head for q, k, v, z, pattern and result.
-            edit: `Patch()` by default; `Zero()` gives an ablation map.
-            base: None = the live base.
-            on_top: add each cell's edit to the live edits; the clean and corrupted baselines stay the unedited ones.
-            layers: which; None = all.
-            heads: which; None = all.
-            positions: which; None = all that pair, and for sites with heads all at once; "all" = each by itself there
-                too. Positions without a partner in the source prompt are NaN.
-            progress: show a progress bar.
-
-        Raises:
-            Cancelled: it was cancelled.
-            NotFinite: no cell gives a number. One that gives none among others is NaN, and `provenance.notes` says why.
-            SiteUnavailable: the model has no such site.
-            PromptMismatch: the prompts do not pair position by position.
-            BadInput: numbers out of range, or base prompts of different length in a sweep over positions.
-        """
-        (template,) = edits_of((Patch() if edit is None else edit,))
-        if (template.site, template.layer, template.head, template.position) != (None, None, None, None):
-            raise BadInput(
-                f"The edit of a sweep has no place of its own; this one is {template}.",
-                hint="Write exp.sweep('z', edit=mi.Zero()), and choose cells with layers, heads and positions.",
-            )
-        question = self.snapshot(None if on_top else (), base)
-        batch = question.batch(question.base)
-        asked_for = positions is not None and not isinstance(positions, str)
-        offered = None if asked_for else pairing(template, question.base, question.sources())
-        grid = grid_of(self.model, template, site, batch.lengths[0], layers, heads, positions, offered)
-        if grid.positions and len(set(batch.lengths)) > 1:
-            lengths = sorted(set(batch.lengths))
-            raise PromptMismatch(
-                f"A sweep over positions needs base prompts of one length; these have {lengths} tokens.",
-                hint="Sweep each length by itself.",
-            )
-        steps = sweep_result_steps(question, grid, template, site, self._fresh)
-        with Bar(f"{type(template).__name__.lower()} {site}", progress) as bar:
-            return self.scheduler.run(
-                self._news.told(steps),
-                priority=Priority.SWEEP,
-                op="sweep.run",
-                on_partial=lambda _, value: bar.see(value),
-            )
-
     def patterns(
         self,
         layers: Sequence[int] | int | None = None,
@@ -262,6 +202,57 @@ class Experiment(LiveQuestion):
         """
         question = self.snapshot()
         return self._fetch(lambda: attribute(question, by, run, prompt), "attribution.run")
+
+    def generate(
+        self,
+        tokens: int = 20,
+        edits: Iterable[Edit] | Edit | None = None,
+        phase: str = "all",
+        *,
+        base: str | None = None,
+        temperature: float = 0.0,
+        seed: int = 0,
+        progress: bool = True,
+    ) -> Generation:
+        """Go on from the base prompts, token by token, with edits at absolute positions.
+
+        Args:
+            tokens: how many new ones; an end token stops a text before.
+            edits: None = the live list; () = none. An edit without a position acts on all positions of its phase; one
+                at a number beyond the prompt acts when that token is run. Negative positions count from the end of
+                the prompt.
+            phase: "prompt": edits act on prompt positions only; "decode": on new tokens only; "all": on both.
+            base: which prompt to go on from; None = the live base.
+            temperature: 0 takes the most probable token; otherwise one is drawn.
+            seed: of the draws.
+            progress: show a progress bar.
+
+        Returns:
+            A `Generation`, the same as whole passes over the growing text with every edit at its positions would give.
+
+        Raises:
+            EditNeverFired: an edit has no position in the phase, or no token came to it.
+            BadInput: more tokens than the model has positions; an edit that reads by position acting on new tokens.
+            NotFinite: a step's logits hold NaN or infinity.
+
+        Example:
+            >>> import mi_widgets as mi
+            >>> exp = mi.Experiment(mi.load(), "When Mary and John went to the store, John gave a drink to")
+            >>> exp.generate(2, progress=False).texts
+            (' Mary.',)
+            >>> calm = exp.generate(2, mi.Zero("attn_out", 2), phase="decode", progress=False)
+            >>> calm.ids[0][0] == exp.generate(1, progress=False).ids[0][0]  # the first token follows the prompt alone
+            True
+        """
+        count, where, sampling = checked(tokens, phase, temperature, seed)
+        steps = generation_steps(self.snapshot(edits, base), count, where, sampling, self._look)
+        with Bar("generate", progress) as bar:
+            return self.scheduler.run(
+                self._news.told(steps),
+                priority=Priority.RUN,
+                op="generate.run",
+                on_partial=lambda _, value: bar.see(value),
+            )
 
     def __repr__(self) -> str:
         clean = self._question.clean.prompts

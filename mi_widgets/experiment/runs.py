@@ -14,12 +14,10 @@ from ..analysis.attribution import attribute
 from ..analysis.common import provenance
 from ..analysis.scores import SCORES, score_layer
 from ..interventions.baselines import Baselines, share_notes
-from ..interventions.edits import Edit
+from ..interventions.many import outcome_steps
 from ..interventions.metrics import Recovered, recovered
 from ..interventions.question import Outcome, Question
-from ..interventions.reading import pairing
-from ..interventions.sweep import Grid, sweep_steps
-from ..results import Progress, Result, SweepResult
+from ..results import Progress, Result
 from .answers import guessed
 
 if TYPE_CHECKING:
@@ -72,15 +70,13 @@ def run_steps(question: Question, fresh: Fresh) -> Steps[Result]:
     started = time.perf_counter()
     yield Progress(0, 1)
     base = yield from fresh(question)
-    found = question.outcome("edited")
+    found, words = yield from outcome_steps(question)
     logits, metric = found.logits, found.metric
     share = recovered(metric, base.clean, base.corrupted, base.floor, question.metric)
     stderr, metric_stderr = _errors(found, share, base)
     shown = sorted({i for row in logits for i in row.topk(min(KEPT_TEXTS, row.numel())).indices.tolist()})
     return Result(
-        provenance=provenance(
-            question, "edited", "one full forward pass", started, floor=base.floor, notes=share_notes(question, base)
-        ),
+        provenance=provenance(question, "edited", words, started, floor=base.floor, notes=share_notes(question, base)),
         logits=logits.cpu(),
         metric=float(metric.mean()),
         recovered=float(share.mean),
@@ -104,57 +100,6 @@ def _errors(found: Outcome, share: Recovered, base: Baselines) -> tuple[float, f
     error = float(found.draws.std() / len(found.draws) ** 0.5)
     whole = float("nan") if base.corrupted is None else abs(float((base.clean - base.corrupted).mean()))
     return (error / whole if bool(share.mean.isfinite()) else float("nan")), error
-
-
-def sweep_result_steps(
-    question: Question, grid: Grid, template: Edit, site: str, fresh: Fresh
-) -> Generator[Any, None, SweepResult]:
-    """A whole map, cell by cell; see `Experiment.sweep`."""
-    started = time.perf_counter()
-    base = yield from fresh(question)
-    batch = question.batch(question.base)
-
-    def metric_of(one: Edit) -> torch.Tensor:
-        return question.outcome("edited", (*question.edits, one)).metric
-
-    swept = yield from sweep_steps(grid, metric_of, len(batch))
-    values = swept.metric
-    share = recovered(values, base.clean, base.corrupted, base.floor, question.metric)
-    other = "clean" if question.base == "corrupted" else "corrupted"
-    source = question.sources().get(other)
-    here = batch.prompts[0].strings
-    there = source.batch.prompts[0].strings if source is not None else ()
-    paired = source is not None and pairing(template, question.base, question.sources()) is not None
-    pairs = source.pairs[0] if source is not None and paired else {}
-    means = {"clean": float(base.clean.mean())}
-    if base.corrupted is not None:
-        means["corrupted"] = float(base.corrupted.mean())
-    return SweepResult(
-        provenance=provenance(
-            question,
-            question.base,
-            f"{len(grid.edits)} full forward passes",
-            started,
-            floor=base.floor,
-            notes=(*share_notes(question, base), *swept.notes),
-        ),
-        metric=values.mean(0),
-        recovered=share.mean,
-        stderr=share.stderr,
-        exact=~torch.isnan(values.mean(0)),
-        site=site,
-        axes=grid.axes,
-        layers=grid.layers,
-        heads=grid.heads,
-        positions=grid.positions,
-        tokens=tuple(here[p] for p in grid.positions),
-        source_tokens=tuple(there[pairs[p]] if p in pairs else "" for p in grid.positions),
-        template=template,
-        baselines=means,
-        metric_name=question.metric,
-        base=question.base,
-        per_prompt={"metric": values},
-    )
 
 
 def baseline_frame(question: Question, base: Baselines) -> pd.DataFrame:

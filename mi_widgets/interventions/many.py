@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from ..errors import NotFinite
 from ..model.kernels import fast_linear
+from .draws import draws_of
 from .packed.base import NotPackable
 from .packed.engine import Packed
 from .plan import Edits, Plan, Planned
-from .question import Question
+from .question import Outcome, Question
 from .rectangle import Rectangle
 
 BLOCK = 256
@@ -32,11 +34,13 @@ class Measured:
         run: its number among those asked for.
         metric: [prompt] float32 on the CPU, the mean over draws; NaN where the run is not finite.
         failed: what was wrong with it, or None.
+        same: it was not run, since it must equal the base run: it carries what both prompts have in common.
     """
 
     run: int
     metric: torch.Tensor
     failed: NotFinite | None = None
+    same: bool = False
 
 
 @dataclass
@@ -134,6 +138,7 @@ class _Tally:
         self.prompts = len(question.clean)
         self.waiting = {run: {id(part) for part in parts} for run, parts in block}
         self.draws = {run: len(parts) // self.prompts for run, parts in block}
+        self.same = {run for run, parts in block if all(part.same for part in parts)}
         self.sums = {run: [0.0] * self.prompts for run, _ in block}
         self.spoiled: list[int] = []
 
@@ -147,7 +152,7 @@ class _Tally:
                 continue
             total = torch.tensor(self.sums[part.run], dtype=torch.float32)
             if bool(torch.isfinite(total).all()):
-                done.append(Measured(part.run, total))
+                done.append(Measured(part.run, total, same=part.run in self.same))
             else:
                 self.spoiled.append(part.run)
         return done or None
@@ -180,3 +185,28 @@ def kernel_words(question: Question) -> str:
     if question.model.device.type != "cpu" or question.model.dtype != torch.float32:
         return attention
     return f"{attention}, products on {fast_linear().name}"
+
+
+def outcome_steps(question: Question) -> Generator[None, None, tuple[Outcome, str]]:
+    """The edited run of a question, the quickest way that is right, and in words how it was done.
+
+    Raises:
+        BadInput, PromptMismatch, SiteUnavailable, EditNeverFired, NotFinite: as a plain run would.
+    """
+    plain = "one full forward pass"
+    if question.sequential or len(draws_of(question.edits, len(question.clean))) > 1:
+        return question.outcome("edited"), "full forward passes"
+    if not question.edits:
+        return question.outcome("edited"), plain
+    plan = Plan(replace(question, edits=()), [question.edits])
+    ((_, parts),) = list(plan)
+    packed = Packed(plan.question, plan)
+    words, logits = plain, None
+    if packed.why_not(parts) is None and packed.prove() is None:
+        # A prompt of another kind than the one it was tried on may still not allow it.
+        with suppress(NotPackable):
+            logits = yield from packed.logits(parts)
+            words = f"{packed.words}: {packed.extent(parts)}"
+    if logits is None:
+        return question.outcome("edited"), plain
+    return Outcome(logits, question.measure(logits)), words

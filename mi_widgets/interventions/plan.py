@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from ..model.access import Key
 from .draws import draws_of
-from .edit_kinds import Reading
+from .edit_kinds import Patch, Reading
 from .edits import Edit
 from .question import Question
+from .reading import source_of
+from .sources import Source
 from .writes import Write, keys_of, writes_of
 
 Edits = tuple[Edit, ...]
@@ -24,12 +28,14 @@ class Planned:
         prompt: number of the prompt.
         own: what it writes and the base run does not.
         live: what the base run writes too; it comes first where both write.
+        same: it has nothing to write, since the prompts are the same up to there.
     """
 
     run: int
     prompt: int
     own: tuple[Write, ...]
     live: tuple[Write, ...] = ()
+    same: bool = False
 
     @property
     def writes(self) -> tuple[Write, ...]:
@@ -60,8 +66,11 @@ class Plan:
         for run, edits in enumerate(self.runs):
             parts = []
             for draw in draws_of((*under, *edits), len(self.question.clean)):
-                own = self._writes(draw)
-                parts += [Planned(run, p, own[p], self.live[p]) for p in range(len(self.question.clean))]
+                own = self._differing(draw, self._writes(draw))
+                parts += [
+                    Planned(run, p, own[p], self.live[p], same=bool(draw) and not own[p])
+                    for p in range(len(self.question.clean))
+                ]
             yield run, parts
 
     def _writes(self, edits: Sequence[Edit]) -> list[tuple[Write, ...]]:
@@ -73,6 +82,34 @@ class Plan:
             for row, writes in enumerate(writes_of(question.model, batch, edit, question.base, self.sources)):
                 by_row[row] += writes
         return [tuple(writes) for writes in by_row]
+
+    def _differing(self, edits: Sequence[Edit], by_row: list[tuple[Write, ...]]) -> list[tuple[Write, ...]]:
+        """The writes without those positions at which a patch puts back what is there.
+
+        Only where nothing else is edited, positions are not moved, and the prompts have the same tokens up to there.
+        """
+        if any(self.live) or len(edits) != 1 or not isinstance(edits[0], Patch) or edits[0].source_position is not None:
+            return by_row
+        source = edits[0].source
+        if isinstance(source, torch.Tensor):
+            return by_row
+        there = source_of(edits[0], self.sources)
+        found = []
+        for row, writes in enumerate(by_row):
+            shared = self._shared(there, row)
+            kept = [(w, [i for i, p in enumerate(w.positions) if p >= shared]) for w in writes]
+            found.append(tuple(w if len(k) == len(w.positions) else w.at(k) for w, k in kept if k))
+        return found
+
+    def _shared(self, source: Source, row: int) -> int:
+        """How many tokens a prompt and the one it reads have in common at their beginning, paired with themselves."""
+        base = self.question.batch(self.question.base).prompts[row].ids
+        other = source.batch.prompts[source.row(row)].ids
+        pairs = source.pairs[row]
+        shared = 0
+        while shared < min(len(base), len(other)) and base[shared] == other[shared] and pairs.get(shared) == shared:
+            shared += 1
+        return shared
 
     def _read_ahead(self) -> None:
         """Read a map's sites in one pass; one by one, each layer would cost a pass of its own."""

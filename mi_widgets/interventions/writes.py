@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -12,6 +13,7 @@ from ..model.architecture import GLOBAL_SITES, HEAD_SITES
 from ..model.handle import Model
 from ..model.tokens import Batch
 from .edits import Edit, several
+from .layouts import picked, site_axes
 from .reading import reader_of
 from .sources import Sources
 
@@ -76,6 +78,13 @@ class Write:
         else:
             whole[:, torch.tensor(heads)[:, None], torch.tensor(units)] = new
         return whole
+
+    def at(self, kept: Sequence[int]) -> Write:
+        """The same at some of its positions, given by their places in `positions`."""
+        there = self.there
+        if there is not None and there.ndim == site_axes(self.key[0]) + 1 and there.shape[0] == len(self.positions):
+            there = picked(there, kept)  # otherwise it is the same at every position
+        return replace(self, positions=tuple(self.positions[i] for i in kept), there=there)
 
     def _fitting(self, here: torch.Tensor) -> torch.Tensor:
         assert self.there is not None

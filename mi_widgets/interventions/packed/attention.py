@@ -10,7 +10,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from ...model.attention_math import Terms, mix, pattern_of, scores_of
 from ..writes import Write
 from .base import BaseRuns, LayerBase
-from .variants import Variant, cut
+from .variants import Variant
 
 SHARED = 256
 """Keys that would be copied for the variants of a group from which on they are read where they are."""
@@ -179,7 +179,7 @@ def _write(weights: torch.Tensor, group: Group, kind: str, layer: int) -> torch.
             if not kept:
                 continue
             new = weights.clone() if new is weights else new
-            new[i] = _written(new[i], group, write if len(kept) == len(write.positions) else cut(write, kept))
+            new[i] = _written(new[i], group, write if len(kept) == len(write.positions) else write.at(kept))
     return new
 
 

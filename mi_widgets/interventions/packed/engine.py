@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from ...errors import OutOfMemory
 from ...model.access import Key, Visitor
 from ...model.handle import Model
 from ...model.proof import limit_of
@@ -139,6 +140,12 @@ class Packed:
                 return None
         return self._tail.logits(streams)
 
+    def extent(self, parts: Sequence[Planned]) -> str:
+        """What of the prompts was run again, in words: ``layers 2 to 3, positions 10 to 14``."""
+        first = min((w.key[1] for part in parts for w in part.writes if w.key[1] is not None), default=0)
+        start = min((p for part in parts for w in part.writes for p in w.positions), default=0)
+        return f"layers {first} to {self.question.model.n_layers - 1} from position {start} on"
+
     def runs(self) -> BaseRuns:
         """The base runs; of unedited ones the cache's."""
         question, plan = self.question, self.plan
@@ -178,6 +185,25 @@ class Packed:
         return self._base_metric[prompt]
 
     def _piece(
+        self, runs: BaseRuns, piece: list[tuple[Planned, Variant]]
+    ) -> Generator[list[Number] | None, None, None]:
+        """Run a piece; where it does not fit the memory, its halves."""
+        try:
+            yield from self._whole_piece(runs, piece)
+        except RuntimeError as problem:
+            if not _out_of_memory(problem):
+                raise
+            if len(piece) == 1:
+                raise OutOfMemory(
+                    "A single edited run does not fit the memory.", hint="Shorten the prompt, or free memory."
+                ) from problem
+            half = len(piece) // 2
+        else:
+            return
+        yield from self._piece(runs, piece[:half])
+        yield from self._piece(runs, piece[half:])
+
+    def _whole_piece(
         self, runs: BaseRuns, piece: list[tuple[Planned, Variant]]
     ) -> Generator[list[Number] | None, None, None]:
         variants = [variant for _, variant in piece]
@@ -255,6 +281,11 @@ class Packed:
         wanted = torch.stack(plain)
         error = float((found - wanted).abs().max() / wanted.abs().max())
         return None if error <= limit_of(model.dtype) else f"packed runs differ from plain ones by {error:.1g}"
+
+
+def _out_of_memory(problem: RuntimeError) -> bool:
+    """An accelerator that is full, or a CPU whose allocator is."""
+    return isinstance(problem, torch.OutOfMemoryError) or "can't allocate memory" in str(problem)
 
 
 def _drained(steps: Generator[None, None, torch.Tensor]) -> torch.Tensor:

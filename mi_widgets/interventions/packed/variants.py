@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 
 from ...errors import EditNeverFired
 from ...model.access import Key, Visitor
-from ...model.architecture import HEAD_SITES, SITES
+from ...model.architecture import SITES
 from ..layouts import squares
 from ..writes import Write
 
@@ -114,15 +114,7 @@ class Lot:
         row_of = self.row_of
         kept = [i for i, p in enumerate(write.positions) if p in row_of]
         rows = [row_of[write.positions[i]] for i in kept]
-        return rows, write if len(kept) == len(write.positions) else cut(write, kept)
-
-
-def cut(write: Write, kept: list[int]) -> Write:
-    """A write at some of its positions, given by their places in it."""
-    there, axes = write.there, 3 if write.key[0] in HEAD_SITES else 2
-    if there is not None and there.ndim == axes and there.shape[0] == len(write.positions):
-        there = there[kept]  # otherwise it is the same at every position
-    return replace(write, positions=tuple(write.positions[i] for i in kept), there=there)
+        return rows, write if len(kept) == len(write.positions) else write.at(kept)
 
 
 class Writing:

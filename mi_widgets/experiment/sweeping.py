@@ -1,0 +1,220 @@
+"""Sweeps as an experiment gives them: which cells, estimate first or not, and the map as a result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..analysis.common import provenance
+from ..errors import BadInput
+from ..interventions.baselines import Baselines, share_notes
+from ..interventions.edit_kinds import Patch
+from ..interventions.edits import Edit, edits_of
+from ..interventions.estimate import estimate_steps
+from ..interventions.grid import Grid, Positions, grid_of
+from ..interventions.metrics import recovered
+from ..interventions.positions import rows_of
+from ..interventions.question import Question
+from ..interventions.reading import pairing
+from ..interventions.sweep import Index, Swept, column_order, largest_order, sweep_steps
+from ..results import Progress, SweepResult
+from .runs import Fresh
+
+METHODS = ("exact", "gradient")
+ORDERS = ("columns", "largest")
+
+EVERY = 0.1
+"""Seconds between partial maps of a stream, at least."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a sweep is asked for, as written; see `Experiment.sweep`."""
+
+    site: str
+    edit: Edit | None = None
+    layers: Sequence[int] | int | None = None
+    heads: Sequence[int] | int | None = None
+    positions: Positions = None
+    units: Sequence[int] | int | str | None = None
+    method: str = "exact"
+    steps: int = 1
+    top: int | None = None
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A sweep, checked and laid out.
+
+    Attributes:
+        question: what is asked; its edits are under all cells.
+        grid: the cells.
+        template: the edit of every cell, without its place.
+        asked: as written.
+    """
+
+    question: Question
+    grid: Grid
+    template: Edit
+    asked: Asked
+
+
+def laid_out(question: Question, asked: Asked) -> Laid:
+    """Check what is asked for, and lay out the cells.
+
+    Raises:
+        BadInput, SiteUnavailable, PromptMismatch: see `Experiment.sweep`.
+    """
+    (template,) = edits_of((Patch() if asked.edit is None else asked.edit,))
+    place = (template.site, template.layer, template.head, template.position, template.unit)
+    fixed = template.site is not None and place[1:] == (None,) * 4 and template.site == asked.site
+    if place != (None,) * 5 and not fixed:
+        raise BadInput(
+            f"The edit of a sweep has no place of its own; this one is {template}.",
+            hint="Write exp.sweep('z', edit=mi.Zero()), and choose cells with layers, heads and positions.",
+        )
+    if asked.method not in METHODS:
+        raise BadInput(f"There is no method {asked.method!r}.", hint=f"Methods: {', '.join(METHODS)}.")
+    for name, value in (("steps", asked.steps), ("top", asked.top)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise BadInput(f"{name} is a whole number from 1, not {value!r}.", hint="Leave it out.")
+    batch = question.batch(question.base)
+    grid = grid_of(
+        question.model,
+        template,
+        asked.site,
+        batch,
+        asked.layers,
+        asked.heads,
+        asked.positions,
+        asked.units,
+        offered=lambda: pairing(template, question.base, question.sources()),
+    )
+    return Laid(question, grid, template, asked)
+
+
+def map_steps(
+    laid: Laid,
+    fresh: Fresh,
+    *,
+    stream: bool = False,
+    guess: bool = False,
+    order: str = "columns",
+    first: int | str | None = None,
+) -> Generator[Any, None, SweepResult]:
+    """A whole map; see `Experiment.sweep` and `Experiment.sweep_stream`.
+
+    Args:
+        laid: the sweep.
+        fresh: gives the baselines.
+        stream: also yield the map as a `SweepResult` whenever more of it is known.
+        guess: begin with the estimate.
+        order: "columns" or "largest".
+        first: the position whose column comes first.
+    """
+    started = time.perf_counter()
+    question, grid, asked = laid.question, laid.grid, laid.asked
+    yield Progress(0, max(1, len(grid.edits)))
+    base = yield from fresh(question)
+    known = Swept.nothing(len(question.clean), grid)
+    why_no_estimate: tuple[str, ...] = ()
+
+    def so_far(words: str) -> SweepResult:
+        return _result(laid, known, base, words, started, why_no_estimate)
+
+    if guess or asked.method == "gradient" or asked.top is not None or order == "largest":
+        try:
+            guessed = yield from estimate_steps(question, list(grid.edits.values()), asked.steps)
+            for cell, index in enumerate(grid.edits):
+                known.metric.movedim(0, -1)[index] = guessed[:, cell]
+        except BadInput as problem:
+            if not guess or asked.method == "gradient" or asked.top is not None:
+                raise
+            why_no_estimate = (f"There is no estimate: {problem.message}",)
+        if stream:
+            yield so_far("an estimate by gradients: two forward passes and one backward")
+    if asked.method == "gradient":
+        return so_far("an estimate by gradients: two forward passes and one backward")
+    start = base.of(question.base).mean()
+
+    def far(index: Index) -> float:
+        return float((known.metric.movedim(0, -1)[index].mean() - start).abs())
+
+    cells = column_order(grid, question.batch(question.base), first) if order == "columns" else []
+    cells = largest_order(grid, far) if order == "largest" or asked.top is not None else cells
+    last = time.monotonic()
+    for event in (steps := _Ended(sweep_steps(question, grid, cells[: asked.top], known))):
+        if not isinstance(event, Swept):
+            yield event
+        elif stream and time.monotonic() - last >= EVERY:
+            last = time.monotonic()
+            yield so_far("cells of a map that is not finished")
+    account = steps.value.account
+    words = account.words if account is not None else ""
+    return so_far(f"{min(len(cells), asked.top or len(cells))} edited runs: {words}")
+
+
+class _Ended:
+    """Iterates over a generator and keeps what it returns."""
+
+    value: Swept
+
+    def __init__(self, steps: Generator[Any, None, Swept]) -> None:
+        self.steps = steps
+
+    def __iter__(self) -> Generator[Any, None, None]:
+        self.value = yield from self.steps
+
+
+def _result(
+    laid: Laid, known: Swept, base: Baselines, words: str, started: float, notes: tuple[str, ...]
+) -> SweepResult:
+    question, grid = laid.question, laid.grid
+    floor = max(base.floor, known.account.floor if known.account is not None else 0.0)
+    share = recovered(known.metric, base.clean, base.corrupted, floor, question.metric)
+    means = {"clean": float(base.clean.mean())}
+    if base.corrupted is not None:
+        means["corrupted"] = float(base.corrupted.mean())
+    return SweepResult(
+        provenance=provenance(
+            question,
+            "edited" if question.edits else question.base,
+            words,
+            started,
+            floor=floor,
+            notes=(*share_notes(question, base), *known.notes, *notes),
+        ),
+        metric=known.metric.mean(0),
+        recovered=share.mean,
+        stderr=share.stderr,
+        exact=known.exact.clone(),
+        same=known.same.clone(),
+        site=grid.site,
+        axes=grid.axes,
+        layers=grid.layers,
+        heads=grid.heads,
+        positions=grid.positions,
+        units=grid.units,
+        tokens=grid.tokens,
+        source_tokens=_source_tokens(laid),
+        template=laid.template,
+        baselines=means,
+        metric_name=question.metric,
+        base=question.base,
+        per_prompt={"metric": known.metric.clone()},
+    )
+
+
+def _source_tokens(laid: Laid) -> tuple[str, ...]:
+    """What stands at the partner of each position in the first prompt that is read; "" where there is none."""
+    question, grid = laid.question, laid.grid
+    source = question.sources().get("other")
+    reads = pairing(laid.template, question.base, question.sources()) is not None if grid.positions else False
+    if source is None or not reads:
+        return ("",) * len(grid.positions)
+    there, pairs = source.batch.prompts[0].strings, source.pairs[0]
+    batch = question.batch(question.base)
+    partners = (pairs.get(rows_of(batch, position)[0][0]) for position in grid.positions)
+    return tuple("" if p is None else there[p] for p in partners)
