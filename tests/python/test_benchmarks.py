@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 
 import pytest
@@ -13,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tests.benchmarks import report
 from tests.benchmarks.floor import Rate, Sizes, multiply_adds
 from tests.benchmarks.measure import Column, Plan, measure
+from tests.benchmarks.profiling import kind_of, profile
 from tests.benchmarks.rows import TINY, Row, all_rows, drawn, model_of, pair_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
@@ -175,3 +177,14 @@ def test_the_table_is_kept_row_by_row(measured, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "machine", lambda: {**kept["machine"], "torch": "another"})
     assert "dropped" in report.keep({names["drag"]: records["drag"]})
     assert list(json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["rows"]) == [names["drag"]]
+
+
+def test_a_profile_tells_where_the_time_goes():
+    kinds = ("aten::addmm", "mkldnn::_linear_pointwise", "aten::_softmax", "aten::native_layer_norm", "aten::add")
+    products = "matrix products"
+    expected = [products, products, "attention", "norms and activations", "other operations"]
+    assert [kind_of(name) for name in kinds] == expected
+    told = profile(Row("gpt2", 6, False, "z"), TINY["gpt2"])
+    assert told.startswith("gpt2-6-z: ")
+    for kind in expected:
+        assert re.search(rf"^  {kind} +[0-9.]+ ms +[0-9.]+%$", told, re.MULTILINE)
