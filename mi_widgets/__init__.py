@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         UnsupportedArchitecture,
     )
     from .experiment import Experiment
+    from .experiment.generating import Generation
     from .interventions.attention_edits import Knockout, SetPattern
     from .interventions.edit_kinds import Add, Patch, Project, Scale, Zero
     from .interventions.edits import Edit
@@ -43,6 +44,7 @@ _HOMES = {
         "PromptMismatch", "SiteUnavailable", "UnsupportedArchitecture",
     ),
     "experiment": ("Experiment",),
+    "experiment.generating": ("Generation",),
     "interventions.attention_edits": ("Knockout", "SetPattern"),
     "interventions.edit_kinds": ("Add", "Patch", "Project", "Scale", "Zero"),
     "interventions.edits": ("Edit",),
@@ -60,10 +62,10 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Add", "AnswerNotSingleToken", "AttentionHeads", "AttributionResult", "BadInput", "Cancelled", "Edit",
-    "EditNeverFired", "Experiment", "Knockout", "Mean", "MiWidgetsError", "Model", "NotFinite", "OutOfMemory", "Patch",
-    "PatternResult", "Project", "PromptMismatch", "Provenance", "Resample", "Result", "Scale", "Sequence", "SetPattern",
-    "Site", "SiteUnavailable", "SweepResult", "Tokens", "UnsupportedArchitecture", "Zero", "__version__", "checkpoints",
-    "link", "load", "wrap",
+    "EditNeverFired", "Experiment", "Generation", "Knockout", "Mean", "MiWidgetsError", "Model", "NotFinite",
+    "OutOfMemory", "Patch", "PatternResult", "Project", "PromptMismatch", "Provenance", "Resample", "Result", "Scale",
+    "Sequence", "SetPattern", "Site", "SiteUnavailable", "SweepResult", "Tokens", "UnsupportedArchitecture", "Zero",
+    "__version__", "checkpoints", "link", "load", "wrap",
 ]  # fmt: skip
 
 

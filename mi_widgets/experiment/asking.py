@@ -29,6 +29,7 @@ class Asked:
     Attributes:
         positions: named positions; the prompts whose names are kept, if they still fit; or None.
         custom: the user's own metric that `metric` may name.
+        dropped: sentences about rows of a table that are not asked.
     """
 
     clean: Any
@@ -40,6 +41,7 @@ class Asked:
     answer_position: Any
     positions: Any = None
     custom: UserMetric | None = None
+    dropped: tuple[str, ...] = ()
 
 
 def question_of(
@@ -108,9 +110,10 @@ def question_of(
         captures=captures,
         bos=bos,
         custom=custom,
+        dropped=asked.dropped,
     )
     require_defined(question)
-    return replace(question, warnings=_odd_together(question))
+    return replace(question, warnings=(*asked.dropped, *_odd_together(question)))
 
 
 def _metric_of(asked: Asked) -> tuple[str, UserMetric | None]:

@@ -1,0 +1,103 @@
+"""The edited runs of an experiment, the newest last: what was changed, and what came of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, overload
+
+from ..interventions.edits import Edit
+from ..results import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_RUNS = 100
+MOST_BYTES = 64 * 2**20
+"""Of logits; a run beyond it drops the oldest, but is kept itself."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One edited run.
+
+    Attributes:
+        edits: that were switched on.
+        base: the run they were made on.
+        result: what came of it.
+    """
+
+    edits: tuple[Edit, ...]
+    base: str
+    result: Result
+
+    def __str__(self) -> str:
+        what = ", ".join(map(str, self.edits)) or "no edits"
+        return f"{self.base}: {what} -> {self.result.metric_name} {self.result.metric:.4g}"
+
+
+class Runs(Sequence[Run]):
+    """The runs of the live list, the newest last; at most 100, and the oldest go first. Threads may add.
+
+    Example:
+        >>> import mi_widgets as mi
+        >>> exp = mi.Experiment(mi.load(), "Mary went to the", answer=" store")
+        >>> _ = exp.edits.add(mi.Zero("z", 1, head=2))
+        >>> exp.run().metric == exp.runs[-1].result.metric
+        True
+        >>> [str(edit) for edit in exp.runs[-1].edits]
+        ['zero L1H2.z']
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: tuple[Run, ...] = ()
+
+    def add(self, run: Run) -> None:
+        """Append a run, and drop the oldest where there are too many."""
+        with self._lock:
+            kept = (*self._kept, run)[-MOST_RUNS:]
+            size = sum(_bytes(r) for r in kept)
+            while len(kept) > 1 and size > MOST_BYTES:
+                size -= _bytes(kept[0])
+                kept = kept[1:]
+            self._kept = kept
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._kept = ()
+
+    @overload
+    def __getitem__(self, i: int) -> Run: ...
+
+    @overload
+    def __getitem__(self, i: slice) -> tuple[Run, ...]: ...
+
+    def __getitem__(self, i: int | slice) -> Run | tuple[Run, ...]:
+        return self._kept[i]
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self._kept)
+
+    def __repr__(self) -> str:
+        return "\n".join(["runs:", *(f"  {i} {run}" for i, run in enumerate(self._kept))]) if self._kept else "no runs"
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row per run. Columns: run, base, edits, metric_name, metric, recovered."""
+        import pandas as pd
+
+        columns = ["run", "base", "edits", "metric_name", "metric", "recovered"]
+        rows = [
+            [i, run.base, ", ".join(map(str, run.edits)), run.result.metric_name, run.result.metric,
+             run.result.recovered] for i, run in enumerate(self._kept)
+        ]  # fmt: skip
+        return pd.DataFrame(rows, columns=columns)
+
+
+def _bytes(run: Run) -> int:
+    logits = run.result.logits
+    return logits.numel() * logits.element_size()
