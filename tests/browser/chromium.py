@@ -25,6 +25,10 @@ FLAGS = [
     "--disable-lcd-text",
     "--hide-scrollbars",
 ]
+WAIT = 60_000
+"""Milliseconds until something that must come is given up: long, since a test on a busy machine is slow, not wrong."""
+IMPORTS = 240_000
+"""The same, where a fresh kernel must first import torch and transformers."""
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _LOCAL = {"127.0.0.1", "localhost", "::1", ""}
 
@@ -75,7 +79,7 @@ def guarded(
         **options: of the context (viewport, color_scheme, ...).
     """
     context = browser.new_context(**options)
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(WAIT)
     guard = Guard(allowed=list(allowed))
 
     def watch(page: Page) -> None:

@@ -37,5 +37,5 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> NotebookNode:
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     folder = tmp_path_factory.mktemp("nbclient")
     env = {**os.environ, "IPYTHONDIR": str(folder / "ipython")}
-    client = NotebookClient(notebook, timeout=90, startup_timeout=60, resources={"metadata": {"path": str(folder)}})
+    client = NotebookClient(notebook, timeout=240, startup_timeout=200, resources={"metadata": {"path": str(folder)}})
     return client.execute(env=env)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.chromium import IMPORTS
 from tests.browser.hosts.plain_model import ASKED, CLEAN, plain_patterns
 from tests.browser.lab.atlas import assert_shows, atlas_canvas, click_head, read_atlas
 
 
-def drawn_widget(page: Page, timeout: float = 90_000) -> Locator:
+def drawn_widget(page: Page, timeout: float = IMPORTS) -> Locator:
     """The widget of a page, once it has drawn."""
     widget = page.locator(".mi-widget[data-ready]")
     widget.wait_for(timeout=timeout)
@@ -32,6 +33,6 @@ def assert_alive(widget: Locator) -> None:
     before = widget.get_attribute("data-atlas-rev")
     assert before is not None
     field.press("Enter")
-    expect(widget).not_to_have_attribute("data-atlas-rev", before, timeout=30_000)
+    expect(widget).not_to_have_attribute("data-atlas-rev", before)
     expect(widget).to_have_attribute("data-state", "ready")
     assert_shows(read_atlas(widget), plain_patterns(ASKED))

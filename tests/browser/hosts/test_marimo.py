@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.chromium import guarded
+from tests.browser.chromium import IMPORTS, guarded
 from tests.browser.hosts.live_widget import assert_alive
 from tests.browser.lab.atlas import click_head
 from tests.browser.lab.server import free_port
@@ -38,7 +38,7 @@ def marimo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 200
         while not answers(f"{url}/health"):
             if process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError("marimo did not start:\n" + log.read_text()[-3000:])
@@ -56,7 +56,7 @@ def marimo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return answer.status == 200
     except OSError:
         return False
@@ -70,7 +70,7 @@ def opened(browser, url):
         page.goto(url, wait_until="commit")
         widgets = page.locator(".mi-widget[data-ready]")
         # The first page of a server waits for torch to be imported.
-        widgets.nth(1).wait_for(timeout=90_000)
+        widgets.nth(1).wait_for(timeout=IMPORTS)
         yield page, widgets
 
 

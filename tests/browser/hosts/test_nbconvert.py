@@ -48,7 +48,9 @@ def test_the_picture_is_on_the_page(browser, tmp_path, executed, how):
         picture = page.locator(".jp-OutputArea img")
         expect(picture).to_have_count(1)
         expect(picture).to_be_visible()
-        assert picture.evaluate("img => img.complete && img.naturalWidth") == 2 * picture.bounding_box()["width"]
+        assert (
+            picture.evaluate("img => img.decode().then(() => img.naturalWidth)") == 2 * picture.bounding_box()["width"]
+        )
         assert all(url.startswith((TEMPLATE, "file:", "data:")) for url in asked), asked
 
 

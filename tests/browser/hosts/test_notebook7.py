@@ -18,6 +18,7 @@ def test_draws_answers_and_reruns(notebook7, browser):
         notebook = NotebookPage(context.new_page(), notebook7, name, route="notebooks").open()
         notebook.run_all()
         assert_alive(drawn_widget(notebook.page))
-        said = notebook.evaluate_in_kernel(2, "print(heads.selection[0], heads.question['prompts']['clean']['text'])")
-        assert said.strip() == f"L2H1.pattern {ASKED}"
+        wanted = f"L2H1.pattern {ASKED}"
+        code = "print(*heads.selection, heads.question['prompts']['clean']['text'])"
+        assert notebook.until_kernel_prints(2, code, wanted).strip() == wanted
     notebook7.end_sessions()

@@ -52,7 +52,9 @@ def test_untrusted_it_shows_the_picture(lab, browser, executed, state):
         assert not trusted(page)
         picture = page.locator(".jp-OutputArea img")
         expect(picture).to_be_visible()
-        assert picture.evaluate("img => img.complete && img.naturalWidth") == 2 * picture.bounding_box()["width"]
+        assert (
+            picture.evaluate("img => img.decode().then(() => img.naturalWidth)") == 2 * picture.bounding_box()["width"]
+        )
         expect(page.locator(".mi-widget")).to_have_count(0)
         if state == "without state":
             assert page.evaluate("window.scripts") == []

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from playwright.sync_api import ElementHandle, Locator, Page
+from playwright.sync_api import ElementHandle, Locator, Page, expect
 from playwright.sync_api import TimeoutError as Late
 
+from tests.browser.chromium import IMPORTS
 from tests.browser.lab.server import TOKEN, LabServer
 
 _READY = """async () => {
@@ -46,14 +47,14 @@ class NotebookPage:
     def open(self, *, kernel: bool = True) -> NotebookPage:
         """Open it and wait until its kernel is connected and idle (or, without a kernel, until it is drawn)."""
         self.page.goto(f"{self.server.url}/{self.route}/{self.name}?token={TOKEN}&reset", wait_until="commit")
-        self.page.wait_for_selector(".jp-Notebook", timeout=60_000)
+        self.page.wait_for_selector(".jp-Notebook")
         if kernel:
             self.until_idle()
         return self
 
     def until_idle(self) -> None:
         """Wait until the kernel is connected and has nothing to do."""
-        self.page.wait_for_function(_READY, timeout=60_000)
+        self.page.wait_for_function(_READY)
 
     def command(self, name: str, args: dict[str, Any] | None = None) -> None:
         """Run a JupyterLab command; does not wait for it, since some never resolve."""
@@ -80,7 +81,7 @@ class NotebookPage:
         )
         self.command("notebook:run-cell")
 
-    def until_run(self, index: int, timeout: float = 90_000) -> None:
+    def until_run(self, index: int, timeout: float = IMPORTS) -> None:
         """Wait until a cell has finished (its prompt shows a number).
 
         Raises:
@@ -115,7 +116,7 @@ class NotebookPage:
         shown = [f"cell {i}: {prompt}\n{self.output(i)}" for i, prompt in enumerate(prompts)]
         return "\n".join([f"kernel: {kernel}", *shown])
 
-    def until_prints(self, index: int, text: str, timeout: float = 60_000) -> None:
+    def until_prints(self, index: int, text: str, timeout: float = IMPORTS) -> None:
         """Wait until a cell, which may still run, has printed something."""
         self.page.wait_for_function(
             """([i, text]) => {
@@ -147,7 +148,7 @@ class NotebookPage:
             [index, source],
         )
 
-    def evaluate_in_kernel(self, index: int, source: str, timeout: float = 60_000) -> str:
+    def evaluate_in_kernel(self, index: int, source: str, timeout: float = IMPORTS) -> str:
         """Write a cell, run it, and give back what it printed."""
         before = self.page.evaluate(
             "i => window.jupyterapp.shell.currentWidget.content.widgets[i].model.executionCount", index
@@ -179,10 +180,16 @@ class NotebookPage:
         """All widgets of ours on the page."""
         return self.page.locator(".mi-widget")
 
-    def widget(self, index: int = 0, timeout: float = 90_000) -> Locator:
-        """One widget, once it has drawn."""
+    def widget(self, index: int = 0, timeout: float = IMPORTS) -> Locator:
+        """One widget, once it has drawn: its picture may still grow."""
         root = self.widgets().nth(index)
         root.and_(self.page.locator("[data-ready]")).wait_for(timeout=timeout)
+        return root
+
+    def resting_widget(self, index: int = 0) -> Locator:
+        """One widget, once its picture is whole and nothing runs."""
+        root = self.widget(index)
+        expect(root).to_have_attribute("data-state", "ready")
         return root
 
     def save(self) -> Path:
@@ -192,9 +199,18 @@ class NotebookPage:
 
     def restart_kernel(self) -> None:
         """Restart the kernel and confirm the question that comes up."""
+        # The old kernel is idle too: what is waited for is the new one.
+        self.page.evaluate(
+            """() => {
+              const kernel = window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel;
+              window.restarting = false;
+              kernel.statusChanged.connect((_, status) => { window.restarting ||= status === 'restarting'; });
+            }"""
+        )
         self.command("kernelmenu:restart")
-        self.page.locator(".jp-Dialog .jp-mod-accept").click(timeout=20_000)
-        self.page.wait_for_selector(".jp-Dialog", state="detached", timeout=20_000)
+        self.page.locator(".jp-Dialog .jp-mod-accept").click()
+        self.page.wait_for_selector(".jp-Dialog", state="detached")
+        self.page.wait_for_function("window.restarting")
         self.until_idle()
 
     def theme(self, name: str) -> None:

@@ -54,7 +54,7 @@ class LabServer:
         request = urllib.request.Request(
             f"{self.url}/api/{path}", method=method, headers={"Authorization": f"token {TOKEN}"}
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             body = answer.read()
         return json.loads(body) if body else None
 
@@ -70,7 +70,7 @@ class LabServer:
             self.end_sessions()
         self.process.terminate()
         try:
-            self.process.wait(15)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait(5)
@@ -84,7 +84,7 @@ def start(folder: Path, app: str = "jupyterlab") -> LabServer:
         app: the module to run: `jupyterlab`, or `notebook` for Notebook 7.
 
     Raises:
-        RuntimeError: it did not answer within 60 s; shows the end of its log.
+        RuntimeError: it did not answer within 200 s; shows the end of its log.
     """
     root = folder / "notebooks"
     homes = {
@@ -128,7 +128,7 @@ def start(folder: Path, app: str = "jupyterlab") -> LabServer:
             stderr=subprocess.STDOUT,
         )
     server = LabServer(f"http://127.0.0.1:{port}", root, process, log)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 200
     pause = 0.05
     while True:
         try:

@@ -55,17 +55,15 @@ def slow_widget(open_notebook, version: str, third: str = BUSY):
     for index in (0, 1):
         notebook.run_cell(index)
     notebook.until_run(1)
-    widget = notebook.widget()
-    expect(widget).to_have_attribute("data-state", "ready", timeout=60_000)
-    return notebook, widget
+    return notebook, notebook.resting_widget()
 
 
 def cancel_in_the_first_layer(widget) -> None:
     """Ask for another run, see that the kernel works on it, and cancel it."""
     switch_run(widget, "corrupted")
-    expect(widget.get_by_text("0 of 40 layers", exact=True)).to_be_visible(timeout=60_000)
+    expect(widget.get_by_text("0 of 40 layers", exact=True)).to_be_visible()
     widget.get_by_role("button", name="Cancel").click()
-    expect(widget).to_have_attribute("data-state", "ready", timeout=60_000)
+    expect(widget).to_have_attribute("data-state", "ready")
 
 
 def report(notebook) -> list[dict]:
@@ -96,10 +94,10 @@ def test_without_subshells_a_cancel_waits_for_the_cell_and_says_so(open_notebook
     notebook.until_prints(2, "busy")
     signal("hold").touch()
     switch_run(widget, "corrupted")
-    expect(widget.get_by_text("Waiting for the kernel", exact=True)).to_be_visible(timeout=60_000)
+    expect(widget.get_by_text("Waiting for the kernel", exact=True)).to_be_visible()
     expect(widget).to_have_attribute("data-state", "waiting")
     widget.get_by_role("button", name="Cancel").click()
-    expect(widget.get_by_text("Waiting for the kernel", exact=True)).to_be_hidden(timeout=60_000)
+    expect(widget.get_by_text("Waiting for the kernel", exact=True)).to_be_hidden()
     go.touch()
     notebook.until_run(2)
     (event,) = report(notebook)

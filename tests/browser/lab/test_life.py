@@ -21,7 +21,7 @@ def run_cells(notebook, count: int) -> None:
 def test_two_views_of_one_widget_share_everything(open_notebook):
     notebook = open_notebook([EXPERIMENT, WIDGET, "widget", "pass"])
     run_cells(notebook, 3)
-    first, second = notebook.widget(0), notebook.widget(1)
+    first, second = notebook.resting_widget(0), notebook.resting_widget(1)
     click_head(first, 1, 2)
     for view in (first, second):
         expect(view).to_have_attribute("data-selection", "L1H2.pattern")
@@ -39,7 +39,7 @@ def test_two_views_of_one_widget_share_everything(open_notebook):
 def test_two_widgets_of_one_experiment_show_one_selection_and_one_question(open_notebook):
     notebook = open_notebook([EXPERIMENT, WIDGET, "other = mi.AttentionHeads(exp)\nother", "pass"])
     run_cells(notebook, 3)
-    first, second = notebook.widget(0), notebook.widget(1)
+    first, second = notebook.resting_widget(0), notebook.resting_widget(1)
     click_head(first, 2, 0)
     expect(second).to_have_attribute("data-selection", "L2H0.pattern")
     rev = second.get_attribute("data-question-rev")
@@ -54,10 +54,10 @@ def test_two_widgets_of_one_experiment_show_one_selection_and_one_question(open_
 def test_two_tabs_follow_one_kernel(open_notebook):
     notebook = open_notebook([EXPERIMENT, WIDGET, "pass"])
     run_cells(notebook, 2)
-    first = notebook.widget()
+    first = notebook.resting_widget()
     notebook.save()
     other = open_notebook([], tab_of=notebook)
-    second = other.widget()
+    second = other.resting_widget()
     click_head(first, 0, 3)
     expect(second).to_have_attribute("data-selection", "L0H3.pattern")
     replies = second.get_attribute("data-replies")
@@ -71,38 +71,37 @@ def test_two_tabs_follow_one_kernel(open_notebook):
 def test_reload_during_a_run_shows_the_run_and_its_result(open_notebook, signal):
     notebook = open_notebook([SLOW, WIDGET, "pass"])
     run_cells(notebook, 2)
-    widget = notebook.widget()
-    expect(widget).to_have_attribute("data-state", "ready", timeout=60_000)
+    widget = notebook.resting_widget()
     notebook.save()
     hold = signal("hold")
     hold.touch()
     widget.get_by_role("radio", name="corrupted", exact=True).click()
-    expect(widget.get_by_text("0 of 40 layers", exact=True)).to_be_visible(timeout=60_000)
+    expect(widget.get_by_text("0 of 40 layers", exact=True)).to_be_visible()
     notebook.open()
     hold.unlink()
-    widget = notebook.widget()
-    expect(widget).to_have_attribute("data-run", "corrupted", timeout=60_000)
-    expect(widget).to_have_attribute("data-state", "ready", timeout=60_000)
+    widget = notebook.resting_widget()
+    expect(widget).to_have_attribute("data-run", "corrupted")
+    expect(widget).to_have_attribute("data-state", "ready")
     assert len(set(map(tuple, read_atlas(widget).cells(0, 0, 48).reshape(-1, 3)))) > 5
 
 
 def test_kernel_restart_keeps_the_picture_and_says_what_to_do(open_notebook):
     notebook = open_notebook([EXPERIMENT, WIDGET])
     run_cells(notebook, 2)
-    widget = notebook.widget()
+    widget = notebook.resting_widget()
     before = read_atlas(widget).rgb
     notebook.restart_kernel()
-    expect(widget).to_have_attribute("data-state", "restarted", timeout=30_000)
+    expect(widget).to_have_attribute("data-state", "restarted")
     expect(widget.get_by_text("The kernel was restarted", exact=True)).to_be_visible()
     assert (read_atlas(widget).rgb == before).all()
     run_cells(notebook, 2)
-    expect(notebook.widget()).to_have_attribute("data-state", "ready", timeout=60_000)
+    expect(notebook.widget()).to_have_attribute("data-state", "ready")
 
 
 def test_dark_theme_redraws_at_once(open_notebook):
     notebook = open_notebook([EXPERIMENT, WIDGET])
     run_cells(notebook, 2)
-    widget = notebook.widget()
+    widget = notebook.resting_widget()
     light = read_atlas(widget).rgb.mean()
     notebook.theme("JupyterLab Dark")
     expect(widget).to_have_attribute("data-theme", "dark")
@@ -118,7 +117,7 @@ def test_dark_theme_redraws_at_once(open_notebook):
 def test_keyboard_alone_selects_a_head_and_leaves_the_notebook_alone(open_notebook):
     notebook = open_notebook([EXPERIMENT, WIDGET, "pass"])
     run_cells(notebook, 2)
-    widget = notebook.widget()
+    widget = notebook.resting_widget()
     cells = notebook.page.evaluate("window.jupyterapp.shell.currentWidget.content.widgets.length")
     atlas_canvas(widget).focus()
     for key in ("Home", "ArrowDown", "ArrowRight", "ArrowDown", "Enter"):
@@ -138,7 +137,7 @@ def test_keyboard_alone_selects_a_head_and_leaves_the_notebook_alone(open_notebo
 def test_a_bad_answer_is_refused_in_the_widget_and_changes_nothing(open_notebook):
     notebook = open_notebook([EXPERIMENT, WIDGET, "pass"])
     run_cells(notebook, 2)
-    widget = notebook.widget()
+    widget = notebook.resting_widget()
     widget.locator("[data-action=answer]").click()
     field = widget.locator("[data-input=answer]")
     field.fill(" Supercalifragilistic")

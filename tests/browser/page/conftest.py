@@ -22,6 +22,4 @@ def plain(browser: Browser, address: str) -> Iterator[Plain]:
     """A plain page, 1180 pixels wide, light; fails the test on any error or any request off the loopback."""
     options = {"viewport": {"width": 1180, "height": 900}, "reduced_motion": "reduce", "color_scheme": "light"}
     with guarded(browser, **options) as (context, _guard):
-        page = context.new_page()
-        page.set_default_timeout(15_000)
-        yield Plain(page, address).open()
+        yield Plain(context.new_page(), address).open()

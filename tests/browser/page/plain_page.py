@@ -94,9 +94,9 @@ class Plain:
         return self.root.locator(f'[data-part="{name}"]')
 
     def wait(self, **marks: str) -> None:
-        """Wait until the root's data attributes are these, e.g. `wait(state="ready", run="clean")`."""
-        for name, value in marks.items():
-            self.page.wait_for_selector(f'.mi-widget[data-{name.replace("_", "-")}="{value}"]', state="attached")
+        """Wait until the root's data attributes are these, all at once, e.g. `wait(state="ready", run="clean")`."""
+        wanted = "".join(f'[data-{name.replace("_", "-")}="{value}"]' for name, value in marks.items())
+        self.page.wait_for_selector(f".mi-widget{wanted}", state="attached")
 
     def kernel(self, expression: str) -> Any:
         """Evaluate an expression of the scripted kernel `k` and the model `m`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.page.plain_page import Plain
 from tests.browser.page.ramp import DIVERGING_LIGHT, SEQUENTIAL_DARK, SEQUENTIAL_LIGHT, close, colour
@@ -146,8 +147,7 @@ def test_streamed_layers_appear_before_the_whole_is_there(plain: Plain) -> None:
     plain.kernel_async("k.mode.holdAtlas = true; k.rev++; k.startJob(); k.partial(0, 2, 0)")
     plain.page.wait_for_function("!document.querySelector('[data-part=work]').textContent.includes('kernel is free')")
     plain.wait(state="running")
-    plain.page.wait_for_selector("[data-notice=running]")
-    assert "2 of 4 layers · 0.4 s left" in plain.part("work").inner_text()
+    expect(plain.part("work")).to_contain_text("2 of 4 layers · 0.4 s left")
     kernel = values(plain)
     assert close(thumb_pixel(plain, 1, 1, 10, 4, 15), colour(SEQUENTIAL_LIGHT, kernel[1, 1, 10, 4]))
     waiting = thumb_pixel(plain, 3, 0, 10, 4, 15)

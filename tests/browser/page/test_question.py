@@ -22,16 +22,16 @@ def test_the_prompt_is_edited_in_place_and_enter_runs_it(plain: Plain) -> None:
     expect(area).to_be_focused()
     area.fill(NEW)
     plain.wait(state="changed")
-    assert "prompt changed" in plain.root.inner_text()
+    expect(plain.root).to_contain_text("prompt changed")
     expect(plain.root.locator(".mi-picture")).to_have_attribute("data-stale", "")
     assert plain.sent("question.set") == []
     area.press("Enter")
     plain.wait(state="ready", atlas_rev="2", question_rev="2")
     assert last_question(plain) == {"which": "clean", "text": NEW, "base_rev": 1}
     expect(area).to_be_hidden()
-    assert plain.part("strip").locator("[data-token]").all_inner_texts() == ["‹bos›", "Anna", "and", "Tom", "sat"]
+    expect(plain.part("strip").locator("[data-token]")).to_have_text(["‹bos›", "Anna", "and", "Tom", "sat"])
     expect(plain.part("focus").locator("canvas")).to_have_attribute("data-size", "5")
-    assert plain.root.locator(".mi-picture").get_attribute("data-stale") is None
+    expect(plain.root.locator(".mi-picture")).not_to_have_attribute("data-stale", "")
 
 
 def test_escape_restores_what_was_run(plain: Plain) -> None:
@@ -135,7 +135,7 @@ def test_the_shown_prompt_follows_the_run(plain: Plain) -> None:
     plain.root.get_by_role("radio", name="corrupted").click()
     plain.wait(run="corrupted", state="ready")
     expect(prompt).to_contain_text("store, Mary gave")
-    assert plain.part("strip").locator('[data-token="10"]').inner_text() == "Mary"
+    expect(plain.part("strip").locator('[data-token="10"]')).to_have_text("Mary")
     prompt.click()
     area = plain.root.locator("[data-input=prompt]")
     area.fill(NEW)

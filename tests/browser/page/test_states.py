@@ -8,22 +8,23 @@ from playwright.sync_api import expect
 from tests.browser.page.plain_page import Plain
 
 
-def notice(plain: Plain, name: str) -> str:
+def said(plain: Plain, name: str, *texts: str) -> None:
     card = plain.root.locator(f"[data-notice={name}]")
     expect(card).to_be_visible()
-    return card.inner_text()
+    for text in texts:
+        expect(card).to_contain_text(text, use_inner_text=True)
 
 
 def test_empty(plain: Plain) -> None:
     plain.mount("{ empty: true }")
     plain.wait(state="empty")
-    assert "Nothing to show yet" in notice(plain, "empty")
+    said(plain, "empty", "Nothing to show yet")
 
 
 def test_loading_shows_progress_and_cancel_after_300_ms(plain: Plain) -> None:
     plain.mount("{ noAtlas: true, status: {...shim.status('running'), op: 'heads.atlas', job: 'k-1'} }", ready=False)
     plain.wait(state="loading")
-    assert "Running" in notice(plain, "running")
+    said(plain, "running", "Running")
     box = plain.part("progress").bounding_box()
     root = plain.root.bounding_box()
     assert box is not None
@@ -39,9 +40,7 @@ def test_waiting_for_a_busy_kernel_can_be_cancelled(plain: Plain) -> None:
     plain.kernel_async("k.mode.holdAll = true")
     plain.root.get_by_role("radio", name="corrupted").click()
     plain.wait(state="waiting")
-    text = notice(plain, "waiting")
-    assert "Waiting for the kernel" in text
-    assert "Another cell is running. This starts when the kernel is free." in text
+    said(plain, "waiting", "Waiting for the kernel", "Another cell is running. This starts when the kernel is free.")
     expect(plain.root.locator(".mi-picture")).to_have_attribute("data-stale", "")
     plain.root.locator("[data-action=cancel]").click()
     plain.wait(state="ready", run="clean")
@@ -64,10 +63,10 @@ def test_failed_work_of_the_kernel_says_what_why_and_retries(plain: Plain) -> No
            message: 'not finite from resid_post 2 on', hint: 'Load it in float32.'}}})"""
     )
     plain.wait(state="failed")
-    assert "not finite from resid_post 2 on Load it in float32." in notice(plain, "failed")
-    assert "NotFinite" not in notice(plain, "failed")
+    said(plain, "failed", "not finite from resid_post 2 on Load it in float32.")
+    expect(plain.root.locator("[data-notice=failed]")).not_to_contain_text("NotFinite")
     plain.root.locator("[data-action=details]").click()
-    assert "NotFinite" in notice(plain, "failed")
+    said(plain, "failed", "NotFinite")
     plain.root.locator("[data-action=retry]").click()
     plain.page.wait_for_function("shown.model.sent.some(it => it.op === 'heads.atlas')")
 
@@ -75,7 +74,7 @@ def test_failed_work_of_the_kernel_says_what_why_and_retries(plain: Plain) -> No
 def test_prompts_of_different_length_get_a_plain_notice(plain: Plain) -> None:
     words = "The prompts differ in length: clean has 14 tokens, corrupted has 13."
     plain.mount(f"{{ warnings: ['{words}'] }}")
-    assert words in notice(plain, "warning")
+    said(plain, "warning", words)
     plain.root.locator("[data-action=hide]").click()
     expect(plain.root.locator("[data-notice=warning]")).to_have_count(0)
 
@@ -83,9 +82,7 @@ def test_prompts_of_different_length_get_a_plain_notice(plain: Plain) -> None:
 def test_a_restarted_kernel_keeps_the_picture_and_switches_the_controls_off(plain: Plain) -> None:
     plain.mount("{ kernelEpoch: 'another' }")
     plain.wait(state="restarted")
-    text = notice(plain, "restarted")
-    assert "The kernel was restarted" in text
-    assert "The picture is from before. Run the cell again to go on." in text
+    said(plain, "restarted", "The kernel was restarted", "The picture is from before. Run the cell again to go on.")
     plain.page.mouse.click(*plain.head_centre(2, 2))
     plain.wait(focus="L2H2")
     prompt = plain.root.locator("[data-action=prompt]")
@@ -97,9 +94,9 @@ def test_a_restarted_kernel_keeps_the_picture_and_switches_the_controls_off(plai
 def test_without_a_kernel_everything_drawn_can_be_explored(plain: Plain) -> None:
     plain.mount("{ deafSend: true, corrupted: shim.CORRUPTED }")
     plain.wait(state="offline")
-    text = notice(plain, "offline")
-    assert "Opened without a kernel" in text
-    assert "Everything drawn can still be explored. Rerunning needs a kernel." in text
+    said(
+        plain, "offline", "Opened without a kernel", "Everything drawn can still be explored. Rerunning needs a kernel."
+    )
     plain.page.mouse.move(*plain.head_centre(1, 1))
     plain.wait(focus="L1H1")
     plain.page.mouse.click(*plain.head_centre(1, 1))
@@ -117,13 +114,13 @@ def test_without_a_kernel_everything_drawn_can_be_explored(plain: Plain) -> None
 def test_another_protocol_asks_for_a_reload(plain: Plain, options: str) -> None:
     plain.mount(options)
     plain.wait(state="reload")
-    assert "Reload the page" in notice(plain, "reload")
+    said(plain, "reload", "Reload the page")
 
 
 def test_dropped_buffers_are_said_in_a_sentence(plain: Plain) -> None:
     plain.mount("{ dropBuffers: true }", ready=False)
     plain.wait(state="failed")
-    assert "arrived without its binary data" in notice(plain, "failed")
+    said(plain, "failed", "arrived without its binary data")
 
 
 def test_layers_without_attention_say_why(plain: Plain) -> None:
