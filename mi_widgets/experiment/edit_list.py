@@ -127,6 +127,12 @@ class EditList:
         if off:
             self._set(lambda now: tuple(off.get(id(entry), entry) for entry in now))
 
+    def restore(self, entries: Entries) -> None:
+        """Put in what was saved, in one undo step; what cannot run is switched off and marked with the reason."""
+        able = self._able(entries)
+        if able:
+            self._set(lambda now: able)
+
     def clear(self) -> None:
         """Take all edits out, in one undo step."""
         if self._now:

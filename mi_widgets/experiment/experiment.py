@@ -22,14 +22,16 @@ from ..results import AttributionResult, PatternResult, Result
 from .bar import Bar
 from .cut import cut
 from .generating import Generation, checked, generation_steps
+from .history import Run
 from .runs import baseline_frame, run_steps, score_frame
+from .stored import Stored
 from .sweeps import Sweeps
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Experiment(Sweeps):
+class Experiment(Sweeps, Stored):
     """Prompts, an answer direction, a metric, and a live list of edits; every widget is a view of one.
 
     Args:
@@ -134,7 +136,7 @@ class Experiment(Sweeps):
         return self._fetch(find, "site.read")
 
     def run(self, edits: Iterable[Edit] | Edit | None = None, base: str | None = None) -> Result:
-        """Rerun the base prompt with edits and measure.
+        """Rerun the base prompt with edits and measure; runs of the live list are kept in `runs`.
 
         Args:
             edits: None = the live list; () = the unedited run.
@@ -149,6 +151,8 @@ class Experiment(Sweeps):
         """
         question = self.snapshot(edits, base)
         result = self._work(run_steps(question, self._fresh), "patch.run")
+        if edits is None:
+            self.runs.add(Run(question.edits, question.base, result))
         self._warn_once([note for note in result.provenance.notes if CARRIED in note])
         return result
 

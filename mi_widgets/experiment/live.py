@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -35,6 +36,10 @@ from .runs import Steps, guess_steps
 from .worker import scheduler_of
 
 T = TypeVar("T")
+
+
+LOOK_AGAIN = 2.0
+"""Seconds after which the unedited runs are compared with their cache once more."""
 
 
 class _Keep:
@@ -103,13 +108,14 @@ class LiveQuestion:
         self.runs = Runs()
         self._warned = False
         self._baselines: tuple[tuple[Any, ...], Baselines] | None = None
+        self._looked: tuple[Any, float] = (None, 0.0)
         self.edits = EditList(self._check_edit, lambda: self._changed("edits"))
         asked = Asked(clean, corrupted, answer, distractor, metric, base, answer_position, positions)
         self._question = self._asked(asked, rev=1)
         model.observe(self._model_changed)
         # Where the user wrote the question. A change from a browser is answered there, in the widget.
         for sentence in warnings_of(self._question):
-            warnings.warn(sentence, stacklevel=2)
+            warnings.warn(sentence, stacklevel=3)
 
     def __reduce__(self) -> NoReturn:
         raise BadInput(
@@ -352,8 +358,17 @@ class LiveQuestion:
         return measured
 
     def _look(self, question: Question) -> Steps[None]:
-        """See whether the user's model has changed; who follows it is told, and caches are dropped."""
+        """See whether the user's model has changed; who follows it is told, and caches are dropped.
+
+        What a sample of the weights cannot show (a few numbers written through ``p.data``) a forward pass does, which
+        is done again once the last one is `LOOK_AGAIN` seconds old.
+        """
         self.model.refresh()
+        if not self.model.same_weights(question.tokens):
+            self.model.edited()
+        prompts = (question.clean.key, question.corrupted.key if question.corrupted is not None else None)
+        if prompts == self._looked[0] and time.monotonic() - self._looked[1] < LOOK_AGAIN:
+            return
         for run in question.unedited:
             if not still_true(question, run):
                 self._captures.clear()
@@ -361,6 +376,7 @@ class LiveQuestion:
                 # Edited weights give the new numbers again; something random gives others each time.
                 self.model.edited(steady=still_true(question, run))
             yield
+        self._looked = (prompts, time.monotonic())
 
     def _model_changed(self, change: Change) -> None:
         """Called by the model, on its worker."""
