@@ -110,9 +110,9 @@ def edit_of(value: Any, where: str, budget: Budget) -> Edit:
 
 
 def _value(value: Any, where: str, budget: Budget) -> Any:
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, (int, float)):
+    if isinstance(value, int) and value.bit_length() > 63:
+        raise BadInput(f"{where} is {short(value)}, no number that can be meant.", hint=DAMAGED)
+    if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, list):
         return tuple(_value(v, f"{where}[{i}]", budget) for i, v in enumerate(value))

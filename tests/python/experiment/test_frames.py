@@ -108,7 +108,7 @@ def test_bad_rows_are_dropped_and_told(model):
 
 def test_columns_that_name_no_position_are_told(model):
     table = frame(template=["ABBA", "BABA"], score=[0.5, 1.5], good=[True, False])
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="names no position") as caught:
         exp = mi.Experiment.from_frame(model, table)
     for name in ("template", "score", "good"):
         assert any(f"column {name!r} names no position" in str(w.message) for w in caught)

@@ -1,0 +1,77 @@
+"""`exp.runs`: the runs of the live list, the newest last, bounded."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import pytest
+import torch
+
+import mi_widgets as mi
+from mi_widgets.experiment.history import MOST_BYTES, MOST_RUNS, Run, Runs
+from tests.python.families import experiment, wrapped
+
+
+@pytest.fixture(scope="module")
+def exp():
+    return experiment(wrapped("gpt2"))
+
+
+def test_runs_of_the_live_list_are_kept(exp):
+    assert len(exp.runs) == 0
+    assert repr(exp.runs) == "no runs"
+    first = exp.run()
+    exp.edits.add(mi.Zero("z", 1, head=2))
+    second = exp.run()
+    third = exp.run(base="clean")
+    exp.run(())  # what is asked in passing is no step of the work
+    exp.run(mi.Zero("z", 0))
+    assert [run.result for run in exp.runs] == [first, second, third]
+    assert [run.edits for run in exp.runs] == [(), (mi.Zero("z", 1, head=2),), (mi.Zero("z", 1, head=2),)]
+    assert [run.base for run in exp.runs] == ["corrupted", "corrupted", "clean"]
+    assert exp.runs[-1].result is third
+    assert exp.run(exp.runs[1].edits, exp.runs[1].base).metric == second.metric
+    frame = exp.runs.to_frame()
+    assert frame.edits.tolist() == ["", "zero L1H2.z", "zero L1H2.z"]
+    assert frame.metric.tolist() == [first.metric, second.metric, third.metric]
+    assert "zero L1H2.z -> logit_diff" in repr(exp.runs)
+    exp.runs.clear()
+    assert list(exp.runs.to_frame().columns) == ["run", "base", "edits", "metric_name", "metric", "recovered"]
+
+
+def test_a_run_that_fails_is_not_kept():
+    exp = experiment(wrapped("gpt2"))
+    exp.edits.add(mi.Scale("resid_pre", 1, factor=1e38))
+    with pytest.raises(mi.NotFinite):
+        exp.run()
+    assert len(exp.runs) == 0
+
+
+def test_there_is_a_limit_in_number_and_in_bytes(exp):
+    result = exp.run(())
+    runs = Runs()
+    for i in range(MOST_RUNS + 7):
+        runs.add(Run((), "clean", replace(result, metric=float(i))))
+    assert [run.result.metric for run in runs] == [float(i) for i in range(7, MOST_RUNS + 7)]
+    large = replace(result, logits=torch.zeros(1, MOST_BYTES // 12))
+    for _ in range(5):
+        runs.add(Run((), "clean", large))
+    assert 2 <= sum(run.result is large for run in runs) <= 3
+    runs.add(Run((), "clean", replace(result, logits=torch.zeros(1, MOST_BYTES))))
+    assert len(runs) == 1
+
+
+def test_threads_may_add(exp):
+    result, runs = exp.run(()), Runs()
+
+    def add():
+        for _ in range(20):
+            runs.add(Run((), "clean", result))
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(runs) == 80
