@@ -16,7 +16,11 @@ BUDGET = 256 * 2**20
 
 
 def capture(
-    model: Model, batch: Batch, keys: Iterable[Key], visitors: dict[Key, Visitor] | None = None
+    model: Model,
+    batch: Batch,
+    keys: Iterable[Key],
+    visitors: dict[Key, Visitor] | None = None,
+    resume: tuple[int, torch.Tensor] | None = None,
 ) -> dict[Key, torch.Tensor]:
     """Run once and keep sites.
 
@@ -25,6 +29,7 @@ def capture(
         batch: prompts; columns are padded on the left.
         keys: (site, layer) pairs; ("logits", None) is the model's output.
         visitors: edits of the run; what is kept is the value after them.
+        resume: the layer to begin with and what enters it; see `Model.forward`.
 
     Returns:
         {key: value} on the model's device, shapes as in `access.Visitor`.
@@ -42,7 +47,7 @@ def capture(
         return visitor
 
     wanted = list(dict.fromkeys(keys))
-    model.forward(batch, {**edits, **{key: keep(key) for key in wanted}})
+    model.forward(batch, {**edits, **{key: keep(key) for key in wanted}}, resume=resume)
     return kept
 
 
@@ -81,6 +86,15 @@ class Captures:
             if (name := (model.generation, batch.key, key)) in self._kept:
                 self._kept.move_to_end(name)
         return fresh | {key: value for key, value in found.items() if value is not None}
+
+    def peek(self, model: Model, batch: Batch, key: Key) -> torch.Tensor | None:
+        """A site of an unedited run if it is there; nothing is run."""
+        found: torch.Tensor | None = self._kept.get((model.generation, batch.key, key))
+        return found
+
+    def put(self, model: Model, batch: Batch, key: Key, value: torch.Tensor) -> None:
+        """Keep a site of an unedited run that was come by otherwise."""
+        self._put((model.generation, batch.key, key), value)
 
     def held(self, name: Hashable, make: Callable[[], H]) -> H:
         """What was made of runs (a mean, a whole base run), made when it is not there; `name` tells it apart."""

@@ -21,6 +21,7 @@ from .packed.engine import Packed
 from .plan import Edits, Plan, Planned
 from .question import Outcome, Question
 from .rectangle import Rectangle
+from .rerun import start_of
 
 BLOCK = 256
 """Edited runs that are laid out at once."""
@@ -193,20 +194,20 @@ def outcome_steps(question: Question) -> Generator[None, None, tuple[Outcome, st
     Raises:
         BadInput, PromptMismatch, SiteUnavailable, EditNeverFired, NotFinite: as a plain run would.
     """
-    plain = "one full forward pass"
     if question.sequential or len(draws_of(question.edits, len(question.clean))) > 1:
         return question.outcome("edited"), "full forward passes"
     if not question.edits:
-        return question.outcome("edited"), plain
+        return question.outcome("edited"), "one full forward pass"
     plan = Plan(replace(question, edits=()), [question.edits])
     ((_, parts),) = list(plan)
     packed = Packed(plan.question, plan)
-    words, logits = plain, None
+    words, logits = "", None
     if packed.why_not(parts) is None and packed.prove() is None:
         # A prompt of another kind than the one it was tried on may still not allow it.
         with suppress(NotPackable):
             logits = yield from packed.logits(parts)
             words = f"{packed.words}: {packed.extent(parts)}"
     if logits is None:
-        return question.outcome("edited"), plain
+        start = start_of(question.model, question.batch(question.base), question.edits, question.sources())
+        return question.outcome("edited"), start.words
     return Outcome(logits, question.measure(logits)), words

@@ -100,6 +100,13 @@ class Question:
         return self.answer is not None and self.answer.sequences is not None
 
     @property
+    def tokens(self) -> frozenset[int]:
+        """Every token of its prompts and answers."""
+        prompts = [p for run in self.unedited for p in self.batch(run).prompts]
+        answers = [answer.ids for answer in (self.answer, self.distractor) if answer is not None]
+        return frozenset([*(i for p in prompts for i in p.ids), *(i for a in answers for row in a for i in row)])
+
+    @property
     def unedited(self) -> tuple[str, ...]:
         """The runs there are without edits."""
         return ("clean",) if self.corrupted is None else ("clean", "corrupted")
@@ -144,7 +151,7 @@ class Question:
         total: dict[Key, torch.Tensor] = {}
         draws = draws_of(self.edits, len(batch))
         for edits in draws:
-            for key, value in rerun(self.model, batch, edits, self.base, sources, keys).items():
+            for key, value in rerun(self.model, batch, edits, self.base, sources, keys, resume=True).items():
                 total[key] = total[key] + value if key in total else value
         return {key: value / len(draws) if len(draws) > 1 else value for key, value in total.items()}
 

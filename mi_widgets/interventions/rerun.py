@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -84,8 +85,56 @@ def _require_squares(write: Write, value: torch.Tensor) -> None:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a run with edits can begin, since everything before its first edited layer is as in the unedited run.
+
+    Attributes:
+        layer: the first edited layer; n_layers = only what follows the layers is edited, 0 = no layer can be skipped.
+        stream: what enters it in the unedited run, where that is known and the model's passes can be resumed.
+    """
+
+    layer: int
+    stream: torch.Tensor | None = None
+
+    @property
+    def words(self) -> str:
+        """What is run, for provenance."""
+        return "one full forward pass" if self.stream is None else f"one forward pass, resumed at layer {self.layer}"
+
+
+def start_of(model: Model, batch: Batch, edits: Sequence[Edit], sources: Sources, keep: Sequence[Key] = ()) -> Start:
+    """Where a rerun begins.
+
+    Args:
+        model, batch, edits, sources, keep: as in `rerun`.
+    """
+    behind = {"final_norm", "logits"}
+
+    def layer_of(key: Key) -> int:
+        return model.n_layers if key[0] in behind else key[1] or 0
+
+    layer = min((layer_of(key) for edit in edits for key in keys_of(model, edit)), default=0)
+    if layer == 0 or any(layer_of(key) < layer for key in keep):
+        return Start(0)
+    stream = sources.captures.peek(model, batch, _enters(model, layer))
+    return Start(layer, stream if stream is not None and model.resumes else None)
+
+
+def _enters(model: Model, layer: int) -> Key:
+    """The site that enters a layer; behind the last one what leaves it."""
+    return ("resid_pre", layer) if layer < model.n_layers else ("resid_post", layer - 1)
+
+
 def rerun(
-    model: Model, batch: Batch, edits: Sequence[Edit], base: str, sources: Sources, keep: Sequence[Key] = ()
+    model: Model,
+    batch: Batch,
+    edits: Sequence[Edit],
+    base: str,
+    sources: Sources,
+    keep: Sequence[Key] = (),
+    *,
+    resume: bool = False,
 ) -> dict[Key, torch.Tensor]:
     """One full forward pass of the base prompts with edits.
 
@@ -96,6 +145,8 @@ def rerun(
         base: "clean" or "corrupted": which prompt `batch` is.
         sources: runs that edits may read.
         keep: further sites to keep.
+        resume: begin at the first edited layer where what enters it is known (see `start_of`). A run that has to be
+            whole keeps that for the next one, which then gives the same numbers to the bit.
 
     Returns:
         {key: value} of `keep` and of ("logits", None) [row, position, vocab].
@@ -105,8 +156,26 @@ def rerun(
         NotFinite: the logits hold NaN or infinity; names the first site where it arises.
     """
     visitors, counts = visitors_of(model, batch, edits, base, sources)
-    kept = capture(model, batch, [*keep, ("logits", None)], visitors)
+    start = start_of(model, batch, edits, sources, keep) if resume else Start(0)
+    noted: list[torch.Tensor] = []
+    if start.layer and start.stream is None:
+        key = _enters(model, start.layer)
+        visitors[key] = _noting(noted, visitors.get(key))
+    given = None if start.stream is None else (start.layer, start.stream)
+    kept = capture(model, batch, [*keep, ("logits", None)], visitors, given)
     for edit, fired in zip(edits, counts, strict=True):
         if fired[0] < len(keys_of(model, edit)):
             raise EditNeverFired(f"{edit} was never reached in the run.", hint="Please report the model's class.")
+    for stream in noted:
+        sources.captures.put(model, batch, _enters(model, start.layer), stream)
     return kept
+
+
+def _noting(noted: list[torch.Tensor], then: Visitor | None) -> Visitor:
+    """Keep what is there before anything is edited."""
+
+    def visitor(x: torch.Tensor) -> torch.Tensor | None:
+        noted[:] = [x.detach().clone()]
+        return None if then is None else then(x)
+
+    return visitor
