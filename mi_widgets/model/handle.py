@@ -19,6 +19,7 @@ from .access import Key, Visitor, Watcher, visiting
 from .architecture import GLOBAL_SITES, SITES, Architecture
 from .attention_tap import Around
 from .discovery import discover
+from .fingerprint import Fingerprint
 from .finite import require_finite
 from .limits import limits_of
 from .proof import limit_of, prove
@@ -65,6 +66,7 @@ class Model:
         self.text = Tokenizer(tokenizer, limits_of(hf), int(hf.get_input_embeddings().weight.shape[0]))
         self.generation = 0
         self._random = False
+        self._fingerprint: tuple[int, Fingerprint] | None = None
         self._skips: tuple[int, Skips] = (-1, Skips(reason="not looked yet"))
         self._changes: list[Change] = []
         self._observers: list[weakref.WeakMethod[Callable[[Change], None]]] = []
@@ -272,6 +274,15 @@ class Model:
         self._stamp = now
         self._absorb()
         return self._tell(words)
+
+    def same_weights(self, tokens: Iterable[int]) -> bool:
+        """Whether the weights, and the rows of some tokens, seem to be what they were when first asked about.
+
+        See `Fingerprint`: it looks at a number of each row and column, and costs milliseconds.
+        """
+        if self._fingerprint is None or self._fingerprint[0] != self.generation:
+            self._fingerprint = self.generation, Fingerprint(self.hf, self.architecture.d_vocab)
+        return self._fingerprint[1].same(tokens)
 
     def edited(self, steady: bool = True) -> Change | None:
         """Take note that a run gave other numbers than before, though `refresh` saw no change.

@@ -262,15 +262,22 @@ class Packed:
         runs = capture_base(model, batch)
         length, n_layers = len(prompt), model.n_layers
         generator = torch.Generator().manual_seed(0)
-        places = [("resid_pre", 0, length // 2), ("z", n_layers // 2, 0), ("mlp_out", n_layers - 1, length - 1)]
+        middle = (n_layers - 1) // 2
+        # An edit behind the last layer's attention reaches the answer from the answer's own position alone.
+        heads = 0 if middle < n_layers - 1 else length - 1
         variants, plain = [], []
-        for kind, layer, position in places:
+        for kind, layer, position in (
+            ("resid_pre", 0, length // 2),
+            ("z", middle, heads),
+            ("mlp_out", n_layers - 1, length - 1),
+        ):
             if kind not in model.architecture.sites or (kind, layer) in model.architecture.missing_at:
                 continue
             value = own(kind, question.captures.get(model, batch, [(kind, layer)])[kind, layer], 0, 0)[position]
             noise = torch.randn(value.shape, generator=generator).to(value)
-            edit = Add(kind, layer, position=position, vector=noise * value.float().square().mean().sqrt().to(value))
-            write = Write(edit, (kind, layer), (position,), (edit.vector)[None])  # type: ignore[index]
+            noise *= value.float().square().mean().sqrt().to(value)
+            edit = Add(kind, layer, position=position, vector=noise)
+            write = Write(edit, (kind, layer), (position,), noise[None])
             variant = variant_of(0, [write], [], length, length - 1, n_layers)
             assert variant is not None
             variants.append(variant)
