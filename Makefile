@@ -38,6 +38,8 @@ lab: setup ## Open JupyterLab on the notebooks
 ##@ Parts of `make test`
 
 STEPS := lint types test-python test-js test-page test-lab
+# By whole files: what a module builds once is built once.
+TWO_AT_A_TIME := --numprocesses=2 --dist=loadfile
 
 .PHONY: lint
 lint: $(STAMPS)/overlays build ## Check style: ruff and biome
@@ -52,7 +54,7 @@ types: $(STAMPS)/overlays build ## Check types: mypy and tsc
 
 .PHONY: test-python
 test-python: $(STAMPS)/overlays build ## Python tests, packaging among them
-	$(PY) -m pytest tests/python
+	$(PY) -m pytest tests/python $(TWO_AT_A_TIME)
 
 .PHONY: test-js
 test-js: $(STAMPS)/overlays build ## TypeScript tests
@@ -60,7 +62,7 @@ test-js: $(STAMPS)/overlays build ## TypeScript tests
 
 .PHONY: test-page
 test-page: $(STAMPS)/overlays build chromium ## Tests on a plain page in Chromium
-	$(PY) -m pytest tests/browser/page
+	$(PY) -m pytest tests/browser/page $(TWO_AT_A_TIME)
 
 .PHONY: test-lab
 test-lab: $(STAMPS)/overlays build chromium ## Tests in a real JupyterLab, Notebook 7, marimo and notebooks without a kernel

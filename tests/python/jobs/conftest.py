@@ -6,8 +6,6 @@ import pytest
 
 from mi_widgets.jobs import Scheduler
 
-LIMIT = 20.0
-
 
 @pytest.fixture
 def scheduler():

@@ -6,7 +6,7 @@ import threading
 
 from mi_widgets.jobs import Progress
 
-LIMIT = 20.0
+LIMIT = 120.0
 
 
 class Gate:

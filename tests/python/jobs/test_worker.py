@@ -76,8 +76,8 @@ EXIT = textwrap.dedent(
 )
 
 
-@pytest.mark.parametrize("ending", ["", "raise SystemExit(0)", "import sys; sys.exit()"])
+@pytest.mark.parametrize("ending", ["", "import sys; sys.exit()"])
 def test_the_interpreter_exits_cleanly_with_a_job_inside_torch(ending):
     for _ in range(2):
-        done = subprocess.run([sys.executable, "-c", EXIT + ending], capture_output=True, text=True, timeout=120)
+        done = subprocess.run([sys.executable, "-c", EXIT + ending], capture_output=True, text=True, timeout=240)
         assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")

@@ -16,7 +16,7 @@ from mi_widgets.jobs import Priority
 from tests.python.by_hand import forward
 from tests.python.families import CLEAN, FAMILIES, build, experiment, ids_of, word_tokenizer
 
-LIMIT = 20
+LIMIT = 120
 
 
 def snapshot(hf, ids):
@@ -333,7 +333,7 @@ def test_what_was_used_is_freed():
     gone = weakref.ref(hf)
     del hf
     deadline = threading.Event()
-    for _ in range(200):
+    for _ in range(2000):
         gc.collect()
         if all(ref() is None for ref in (*refs, gone)):
             break

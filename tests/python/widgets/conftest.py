@@ -24,7 +24,7 @@ from mi_widgets.results import Progress, Provenance
 from mi_widgets.widgets import AttentionHeads, arrays, assets, attention_heads
 from mi_widgets.widgets.channel import RateLimit
 
-LIMIT = 20.0
+LIMIT = 120.0
 
 
 class RecordingComm(BaseComm):

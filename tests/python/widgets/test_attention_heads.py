@@ -34,7 +34,7 @@ def test_thumbnails_stream_to_every_client_and_the_trait_is_set_once(analysis, e
     page = page_of(AttentionHeads(experiment(layers=3)))
     page.unlimited()
     analysis.let(9)
-    page.widget.wait(20)
+    page.widget.wait(120)
     parts = [m for m in page.messages("partial", "k-1") if m.content["arrays"]]
     assert [m.content["data"]["layers"] for m in parts] == [[0, 1], [1, 2], [2, 3]]
     assert [m.content["seq"] for m in page.messages("partial", "k-1")] == list(range(6))
@@ -64,7 +64,7 @@ def test_a_page_shows_another_run(heads, canned, run):
     assert np.abs(arrays.decode(thumbs, thumbs["data"])[1, 0] - expected).max() <= 1 / 254 + 1e-6
     # The run that is shown is the one that a change of the question draws anew.
     page.exp.ask(clean=" b")
-    page.widget.wait(20)
+    page.widget.wait(120)
     assert (page.widget.result.run, page.widget.result.rev) == (run, 2)
 
 
@@ -75,7 +75,7 @@ def test_an_edit_draws_anew_only_what_it_changes(heads, analysis):
     def edit():
         page.exp.rev += 1
         page.exp.notify("edits")
-        page.widget.wait(20)
+        page.widget.wait(120)
 
     edit()
     assert len(analysis.started) == before
@@ -94,7 +94,7 @@ def test_an_edit_made_while_a_picture_is_drawn_draws_it_again(analysis, experime
     page.widget._exp.rev += 1
     page.widget._exp.notify("edits")
     analysis.let(50)
-    page.widget.wait(20)
+    page.widget.wait(120)
     assert page.widget.result.rev == page.widget.question["rev"] == 2
 
 
@@ -109,7 +109,7 @@ def test_without_a_corrupted_prompt_its_runs_are_refused_and_left(heads):
     both.answer(both.request("heads.atlas", run="difference"))
     both.exp.has_corrupted = False
     both.exp.ask(clean=" b")
-    both.widget.wait(20)
+    both.widget.wait(120)
     assert both.widget.result.run == "clean"
 
 
@@ -153,7 +153,7 @@ def test_the_question_is_set_through_the_experiment(heads):
     done = page.answer(page.request("question.set", base_rev=1, which="corrupted", text=" b a a", answer=None))
     assert (done.content["data"], done.content["rev"]) == ({"rev": 2}, 2)
     assert page.exp.asked == [{"corrupted": " b a a", "answer": None}]
-    page.widget.wait(20)
+    page.widget.wait(120)
     assert page.widget.question["answer"]["guessed"] is True
     assert page.widget.result.rev == 2
 
@@ -206,7 +206,7 @@ def test_an_old_atlas_never_replaces_a_newer_one(heads):
     page = heads()
     old = page.widget._atlas_task("corrupted")
     page.exp.ask(clean=" b")
-    page.widget.wait(20)
+    page.widget.wait(120)
     late = page.exp.scheduler.run(old.work)
     assert late.rev == 1
     assert old.done(late).data == {"run": "corrupted"}

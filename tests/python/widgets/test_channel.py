@@ -10,7 +10,7 @@ from mi_widgets.widgets.arrays import decode, weights
 from mi_widgets.widgets.channel import PART_BYTES, Channel, RateLimit
 from mi_widgets.widgets.ops import Part, Reply, Task
 
-LIMIT = 20.0
+LIMIT = 120.0
 
 
 class Clock:

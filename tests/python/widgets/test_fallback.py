@@ -44,7 +44,7 @@ def test_a_display_waits_for_the_first_result(analysis, experiment, page_of):
     thread.start()
     assert page.widget.result is None
     analysis.let(9)
-    thread.join(20)
+    thread.join(120)
     assert "image/png" in found[0][0]
 
 
@@ -82,7 +82,7 @@ def test_a_display_on_the_worker_does_not_wait_for_itself(heads):
     bundles = []
     page.widget.observe(lambda _: bundles.append(page.widget._repr_mimebundle_()), "atlas")
     page.answer(page.request("heads.atlas", run="corrupted"))
-    page.widget.wait(20)
+    page.widget.wait(120)
     assert "image/png" in bundles[0][0]
 
 

@@ -59,7 +59,7 @@ def finals(page, request_id):
 
 def alive(page, analysis):
     """The widget still answers, and no job got in that was not asked for rightly."""
-    page.widget.wait(20)
+    page.widget.wait(120)
     assert (
         page.answer(page.request("heads.value", run="clean", layer=0, head=0, dest=1, src=0)).content["kind"] == "done"
     )
@@ -140,7 +140,7 @@ def test_random_damage_to_messages_is_survived(heads, analysis, seed):
         page.send(mutated(rng, good))
         if rng.random() < 0.3:
             page.deliver({"method": rng.choice(["update", "custom", "x"]), "state": mutated(rng, {"selection": []})})
-    page.widget.wait(20)
+    page.widget.wait(120)
     ids = {m.content["id"] for m in page.messages() if "id" in m.content and not m.content["id"].startswith("k-")}
     assert ids
     for request_id in ids:

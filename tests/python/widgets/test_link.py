@@ -62,7 +62,7 @@ def test_a_link_keeps_no_closed_widget_alive(analysis, experiment, page_of):
     kept = page_of(AttentionHeads(experiment())).widget
     other = AttentionHeads(experiment())
     both = link(kept, other)
-    other.wait(20)
+    other.wait(120)
     gone = weakref.ref(other)
     other.close()
     del other

@@ -33,7 +33,7 @@ def eager_patterns(model, text):
 def page(page_of):
     model = mi.load()
     page = page_of(mi.AttentionHeads(model, CLEAN, CORRUPTED, answer=" Mary", distractor=" John"))
-    page.widget.wait(60)
+    page.widget.wait(120)
     page.model = model
     return page
 
@@ -59,7 +59,7 @@ def test_an_edited_prompt_gives_the_picture_of_the_new_prompt(page):
     reply = page.answer(
         page.request("question.set", base_rev=page.widget.question["rev"], which="clean", text=text, answer=None)
     )
-    page.widget.wait(60)
+    page.widget.wait(120)
     assert reply.content["kind"] == "done"
     assert page.widget.question["prompts"]["clean"]["text"] == text
     expected = eager_patterns(page.model, text)
@@ -78,7 +78,7 @@ def test_close_delete_collect_frees_the_users_model(recording):
     hf, tokenizer = loaded.hf, loaded.tokenizer
     del loaded
     widget = mi.AttentionHeads(hf, tokenizer, CLEAN)
-    widget.wait(60)
+    widget.wait(120)
     widget._repr_mimebundle_()
     widget.selection = ["L1H1.pattern"]
     gone = weakref.ref(hf)
