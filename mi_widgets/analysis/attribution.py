@@ -183,6 +183,8 @@ def _notes(question: Question) -> tuple[str, ...]:
     notes = []
     if question.metric != "logit_diff":
         notes.append(f"Attribution is of the logit difference; the metric shown elsewhere is {question.metric}.")
+    if question.sequential:
+        notes.append("Of an answer of several tokens the direction is that of its first.")
     if question.model.architecture.softcap is not None:
         notes.append("Of the logits before the model's softcap.")
     return tuple(notes)

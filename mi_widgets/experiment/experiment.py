@@ -92,7 +92,8 @@ class Experiment(Sweeps, Stored):
         """The unedited runs. Index: run. Columns: prompt, metric, probability, rank, correct, top.
 
         probability and rank are the answer's (rank 0 = top token); correct = the answer outranks the distractor
-        (without distractor: it is the top token); top is the top token as text.
+        (without distractor: it is the top token); top is the top token as text. Of a `mi.Sequence` the probability is
+        the whole answer's, and rank and correct are its first token's.
         """
         question = self.snapshot(edits=())
         return baseline_frame(question, self._work(self._fresh(question), "baselines.run"))

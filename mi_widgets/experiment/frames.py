@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, MiWidgetsError
@@ -143,7 +144,7 @@ def _check(
         here, there = (clean, corrupted) if base == "clean" else (corrupted, clean)
         tried(lambda: source_positions(here, there, align))
     answers = [
-        tried(lambda name=name: answers_of(model, [row[name]], 1, name))
+        tried(partial(answers_of, model, [row[name]], 1, name))
         for name in ("answer", "distractor")
         if name in row and name not in empty
     ]

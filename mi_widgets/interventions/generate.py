@@ -116,7 +116,7 @@ def generate_steps(
         NotFinite: a step's logits hold NaN or infinity.
     """
     model, batch = question.model, question.batch(question.base)
-    edits = _one_draw(question.edits)
+    edits = _one_draw(question.edits, len(batch))
     _require_room(model, batch, tokens)
     sources = question.sources()
     plans = [_plan(model, batch, edit, question.base, sources, phase) for edit in edits]
@@ -153,8 +153,8 @@ def generate_steps(
     )
 
 
-def _one_draw(edits: Sequence[Edit]) -> tuple[Edit, ...]:
-    draws = draws_of(edits)
+def _one_draw(edits: Sequence[Edit], prompts: int) -> tuple[Edit, ...]:
+    draws = draws_of(edits, prompts)
     if len(draws) > 1:
         raise BadInput(
             f"Generation runs once, and these edits stand for {len(draws)} runs.", hint="Take mi.Resample(..., n=1)."
@@ -350,7 +350,7 @@ class _Run:
         for number, (edit, plan) in enumerate(zip(edits, self.plans, strict=True)):
             if number not in self.fired:
                 raise EditNeverFired(
-                    f"{edit} was never reached: the text ended at position {max(self.reached, default=-1)}.",
+                    f"{edit} was never reached: {len(self.reached)} new positions were run after the prompts.",
                     hint="Generate more tokens, or edit an earlier position.",
                 )
             late = sorted(p for p in plan.later if p is not None and p not in self.reached)

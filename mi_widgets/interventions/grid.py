@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,7 +64,7 @@ def grid_of(
     heads: Sequence[int] | int | None = None,
     positions: Positions = None,
     units: Sequence[int] | int | str | None = None,
-    offered: Callable[[], frozenset[int] | None] = lambda: None,
+    offered: Callable[[], Sequence[Collection[int]] | None] = lambda: None,
 ) -> Grid:
     """Lay out the cells.
 
@@ -80,7 +80,8 @@ def grid_of(
         positions: which, by number or name; None = all where position is an axis by itself, "all" = make it one, and
             "from_end" = the same counted from the prompts' ends.
         units: which; "all" = every one; None = no such axis.
-        offered: gives the positions that have a partner in the source prompt, None = all; the others have no cells.
+        offered: gives for each prompt the positions that have a partner in the source prompt, None = all; cells of
+            others are left out.
 
     Raises:
         BadInput: numbers out of range, or an axis that the site does not have.
@@ -131,8 +132,8 @@ def _each(labels: Sequence[Any]) -> Iterator[tuple[tuple[int, ...], Any]]:
     yield from (((i,), label) for i, label in enumerate(labels)) if labels else [((), None)]
 
 
-def _paired(batch: Batch, position: int | str, pairs: frozenset[int]) -> bool:
-    return all(p in pairs for row in rows_of(batch, position) for p in row)
+def _paired(batch: Batch, position: int | str, pairs: Sequence[Collection[int]]) -> bool:
+    return all(p in own for row, own in zip(rows_of(batch, position), pairs, strict=True) for p in row)
 
 
 def _labels(name: str, given: Any, count: int) -> tuple[int, ...]:

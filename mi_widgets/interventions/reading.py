@@ -227,8 +227,8 @@ def source_of(edit: Reading, sources: Sources) -> Source:
     return source
 
 
-def pairing(edit: Edit, base: str, sources: Sources) -> frozenset[int] | None:
-    """The base positions at which an edit finds a partner in the run it reads, in every prompt; None = reads no run.
+def pairing(edit: Edit, base: str, sources: Sources) -> tuple[frozenset[int], ...] | None:
+    """For each prompt the base positions that find a partner in the run which an edit reads; None = it reads no run.
 
     Raises:
         BadInput: the run it reads is not there.
@@ -238,4 +238,4 @@ def pairing(edit: Edit, base: str, sources: Sources) -> frozenset[int] | None:
         return None
     if edit.source_position is not None:
         return None
-    return frozenset.intersection(*(frozenset(row) for row in source_of(edit, sources).pairs))
+    return tuple(frozenset(row) for row in source_of(edit, sources).pairs)

@@ -85,20 +85,21 @@ def ranged(phase, length):
     return {"prompt": range(length), "decode": range(length, 99), "all": range(99)}[phase]
 
 
-def scenario(name, phase, length, kv_heads):
+def scenario(name, phase, length, kv_heads, mean):
     """Edits, and the same by hand for a prompt of some length: {(site, layer): changes}."""
     where = ranged(phase, length)
     if name == "vectors":
         edits = [
             mi.Zero("z", 1, head=2), mi.Zero("k", 1, head=0), mi.Zero("v", 2, head=kv_heads - 1),
             mi.Add("resid_mid", 1, vector=VECTOR), mi.Scale("resid_mid", 1, factor=0.5),
-            mi.Scale("mlp_post", 0, unit=3, factor=-4),
+            mi.Scale("mlp_post", 0, unit=3, factor=-4), mi.Mean("attn_out", 2, over=[CLEAN], pool="all"),
         ]  # fmt: skip
         return edits, {
             ("z", 1): [zero_head(2, where)],
             ("k", 1): [zero_head(0, where)],
             ("v", 2): [zero_head(kv_heads - 1, where)],
             ("resid_mid", 1): [at_rows(where, lambda x: x + VECTOR), at_rows(where, lambda x: x / 2)],
+            ("attn_out", 2): [at_rows(where, lambda x: mean.expand(x.shape))],
             ("mlp_post", 0): [at_rows(where, lambda x: torch.cat([x[:, :3], -4 * x[:, 3:4], x[:, 4:]], 1))],
         }
     # Near enough that a window of 4 holds it for some new tokens, and lets it go while others come.
@@ -134,7 +135,8 @@ def same(found, row, tokens, probs):
 def test_every_step_is_a_whole_pass_by_hand(model, name, phase):
     exp = experiment(model)
     ids = ids_of(model, CORRUPTED)
-    edits, changes = scenario(name, phase, len(ids), model.n_kv_heads)
+    mean = by_hand.record(model.hf, ids_of(model, CLEAN))["attn_out", 2][1:].mean(0)  # without the beginning token
+    edits, changes = scenario(name, phase, len(ids), model.n_kv_heads, mean)
     found = exp.generate(STEPS, edits, phase, progress=False)
     assert "with the model's cache" in found.provenance.recomputed
     same(found, 0, *expected(model.hf, ids, changes))
@@ -288,6 +290,17 @@ def test_an_end_token_ends_a_text():
     assert bool(found.probs[0, stop:].isnan().all())
     assert bool((found.top_ids[0, stop:] == -1).all())
     assert len(found.to_frame()) == stop + own
+
+
+def test_resample_is_one_run_here():
+    exp = two(wrapped("gpt2"))
+    donors = [CORRUPTED, CLEAN]
+    with pytest.raises(mi.BadInput, match="stand for 3 runs"):
+        exp.generate(2, mi.Resample("resid_pre", 1, position=-1, prompts=donors, n=3), progress=False)
+    exp = experiment(exp.model)
+    one = mi.Resample("resid_pre", 1, position=3, prompts=[CLEAN], n=1)
+    found = exp.generate(3, one, progress=False)
+    assert found.ids == exp.generate(3, mi.Patch("resid_pre", 1, position=3, source=CLEAN), progress=False).ids
 
 
 def test_the_result(tmp_path):

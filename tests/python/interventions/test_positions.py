@@ -57,6 +57,22 @@ def test_an_edit_at_a_name_is_one_at_each_prompts_position(model, exp, site, own
         assert alone.metric != pytest.approx(one(model, row).run(()).metric, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("positions", "labels"), [(["io", "s2", "end"], ("io", "s2", "end")), ("from_end", range(-1, -11, -1))]
+)
+def test_a_sweep_over_prompts_of_different_length(exp, positions, labels):
+    """Each column is another position in each prompt: the same as running the cells one by one."""
+    found = exp.sweep("resid_pre", layers=[1], positions=positions, progress=False)
+    assert found.positions == tuple(labels)
+    for column, position in list(enumerate(labels))[:3]:
+        cell = exp.run(mi.Patch("resid_pre", 1, position=position))
+        assert float(found.metric[0, column]) == pytest.approx(cell.metric, abs=1e-5)
+        assert found.per_prompt["metric"][:, 0, column].tolist() == pytest.approx(
+            cell.per_prompt["metric"].tolist(), abs=1e-5
+        )
+    assert bool(found.exact.all())
+
+
 def test_reading_at_names(model, exp):
     for position, shape in (("s2", (2, 3, 4, 8)), (["io", "end"], (2, 3, 2, 4, 8))):
         found = exp.read("z", position=position)
