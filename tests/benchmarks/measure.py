@@ -6,7 +6,7 @@ import gc
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -132,26 +132,26 @@ def measure(row: Row, config: PretrainedConfig, plan: Plan, say: Callable[[str],
         # What is there already is left out of the collections between timings: with four libraries it is a lot.
         gc.freeze()
         try:
-            metrics, rates, kernel = run(row, config, plan, ways, columns, cells, say)
+            metrics, rates = run(row, config, plan, ways, columns, cells, say)
         finally:
             gc.unfreeze()
     best = {name: statistics.median(rate.by_kernel[name] for rate in rates) for name in rates[0].by_kernel}
     rate = Rate(best)
     floor = None if row.kind == "drag" else multiply_adds(row, Sizes.of(config)) / rate.best
-    return Measured(row, plan, columns, len(cells), statistics.pstdev(metrics), floor, rate, kernel)
+    return Measured(row, plan, columns, len(cells), statistics.pstdev(metrics), floor, rate, ways[0].kernel)
 
 
 def _rounds(
     row: Row,
     config: PretrainedConfig,
     plan: Plan,
-    ways: list[Way],
+    ways: Sequence[Way],
     columns: tuple[Column, ...],
     cells: list[Cell],
     say: Callable[[str], None],
-) -> tuple[list[float], list[Rate], str]:
+) -> tuple[list[float], list[Rate]]:
     """Whole maps, or samples of them; the columns' order changes from round to round."""
-    sizes, metrics, rates, kernel = Sizes.of(config), [], [], ""
+    sizes, metrics, rates = Sizes.of(config), [], []
     for number in range(-1, plan.rounds):
         warming = number < 0
         draw = random.Random(number)
@@ -178,19 +178,18 @@ def _rounds(
         metrics += list(reference.values())
         for column in columns:
             column.compare(found[column.name], reference)
-        kernel = str(ways[0].provenance.kernel)
-    return metrics, rates, kernel
+    return metrics, rates
 
 
 def _drags(
     row: Row,
     config: PretrainedConfig,
     plan: Plan,
-    ways: list[Way],
+    ways: Sequence[Way],
     columns: tuple[Column, ...],
     cells: list[Cell],
     say: Callable[[str], None],
-) -> tuple[list[float], list[Rate], str]:
+) -> tuple[list[float], list[Rate]]:
     """Single patches at random cells, all columns at each cell."""
     pair = pair_of(row, config.vocab_size, 0)
     for way in ways:
@@ -212,4 +211,4 @@ def _drags(
         for column in columns:
             column.compare(found[column.name], reference)
     say(f"{len(metrics)} patches")
-    return metrics, [measured_rate(Sizes.of(config))], ""
+    return metrics, [measured_rate(Sizes.of(config))]

@@ -117,7 +117,7 @@ def told(row: Row, record: Record) -> str:
         aim = "" if figure["target"] is None else f"   target {figure['target']:g}: {figure['verdict']}"
         lines.append(f"  {name:24} {figure['value']:10.2f}{units.get(name, 'x ours')}{aim}")
     rates = ", ".join(f"{name} {rate:.0f}" for name, rate in record["gigaflops"].items())
-    lines.append(f"  matrix products at 1024 rows, GFLOP/s: {rates};  ours ran on {record['kernel'] or 'no sweep'}")
+    lines.append(f"  matrix products at 1024 rows, GFLOP/s: {rates};  ours ran on {record['kernel']}")
     return "\n".join(lines)
 
 

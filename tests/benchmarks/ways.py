@@ -48,7 +48,11 @@ class Way(Protocol):
 
 
 class Ours:
-    """`exp.sweep` and `exp.run`. Every round is a new experiment, so that nothing can be answered from a table."""
+    """`exp.sweep` and `exp.run`. Every round is a new experiment, so that nothing can be answered from a table.
+
+    Attributes:
+        kernel: what the last result's provenance says it ran on.
+    """
 
     whole = "map"
 
@@ -69,15 +73,17 @@ class Ours:
 
     def run(self, cells: list[Cell]) -> Found:
         result = self.exp.sweep(self.row.site, progress=False)
-        self.provenance = result.provenance
+        self.kernel = result.provenance.kernel
         values = result.metric.tolist()
         return {(layer, i): values[layer][i] for layer, i in cells}
 
     def one(self, cell: Cell) -> float:
         layer, index = cell
-        if self.row.site == "z":
-            return self.exp.run([mi.Patch("z", layer, head=index)]).metric
-        return self.exp.run([mi.Patch("resid_pre", layer, position=index)]).metric
+        resid = self.row.site == "resid_pre"
+        edit = mi.Patch("resid_pre", layer, position=index) if resid else mi.Patch("z", layer, head=index)
+        result = self.exp.run([edit])
+        self.kernel = result.provenance.kernel
+        return result.metric
 
 
 class Hooks:
@@ -235,8 +241,8 @@ def out_of(layer):
     return layer.attn.c_proj if hasattr(layer, "attn") else layer.self_attn.o_proj
 
 
-def ways_of(hf: PreTrainedModel, row: Row) -> list[Way]:
+def ways_of(hf: PreTrainedModel, row: Row) -> tuple[Ours, Hooks, TransformerLens, NNsight]:
     """All columns; ours first, the reference second."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return [Ours(hf, row), Hooks(hf, row), TransformerLens(hf, row), NNsight(hf, row)]
+        return Ours(hf, row), Hooks(hf, row), TransformerLens(hf, row), NNsight(hf, row)
