@@ -144,7 +144,7 @@ def edits_of(case: Case, key: Key) -> list[tuple[mi.Edit, Old]]:
         (mi.Zero(site, layer, **some, **unit), lambda old, p, h: torch.zeros_like(old)),
         (mi.Zero(site, layer, **head), lambda old, p, h: torch.zeros_like(old)),
         (mi.Scale(site, layer, **head, position=-1, factor=-2), lambda old, p, h: -2 * old),
-        (mi.Add(site, layer, **some, **head, vector=vector, scale=0.5), lambda old, p, h: old + 0.5 * vector),
+        (mi.Add(site, layer, **some, vector=vector, scale=0.5), lambda old, p, h: old + 0.5 * vector),
     ]
     if site not in SQUARE:
         q = torch.linalg.qr(basis)[0]
