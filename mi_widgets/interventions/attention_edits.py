@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -112,7 +112,7 @@ class SetPattern(Edit):
         'set pattern L1H1.pattern@2 to weights[3]'
     """
 
-    weights: torch.Tensor
+    weights: torch.Tensor = field(default_factory=torch.Tensor)
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -228,7 +228,7 @@ class Project(Reading):
         'project out 3 directions of L2.resid_mid'
     """
 
-    basis: torch.Tensor
+    basis: torch.Tensor = field(default_factory=torch.Tensor)
     source: Prompts | torch.Tensor | None = None
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar, overload
@@ -87,7 +87,7 @@ def finite_number(name: str, value: Any, hint: str) -> float:
     Raises:
         BadInput: something else.
     """
-    if not isinstance(value, bool) and isinstance(value, (int, float)) and abs(value) < math.inf:
+    if not isinstance(value, bool) and isinstance(value, (int, float)) and abs(value) <= sys.float_info.max:
         return float(value)
     raise BadInput(f"{name} is a finite number, not {value!r}.", hint=hint)
 

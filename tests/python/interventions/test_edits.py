@@ -146,3 +146,114 @@ def test_how_an_edit_reads():
     assert str(mi.Zero("z", 1, head=(0, 2), position=-1)) == "zero L1H[0,2].z@-1"
     assert str(mi.Patch("resid_pre")) == "patch L*.resid_pre"
     assert str(mi.Patch("embed", position=3, unit=4)) == "patch embed@3#4"
+
+
+def every_kind():
+    return [
+        mi.Patch("z", 1, head=2, source="Mary went to", alpha=0.5),
+        mi.Patch("resid_pre", 1, position=3, source=(1, 5, 6), source_position=2),
+        mi.Patch("z", 1, source=("Mary went to", (1, 5, 6))),
+        mi.Zero("logits"),
+        mi.Scale("attn_out", (1, 2), factor=-2),
+        mi.Add("resid_post", 1, vector=torch.arange(4.0), scale=3),
+        mi.Add("mlp_post", 1, unit=3, vector=2.0),
+        mi.Project("resid_mid", 1, basis=torch.eye(4)[:, :2]),
+        mi.Project("resid_mid", 1, position=2, basis=torch.eye(4)[0], source="clean", source_position=1),
+        mi.Mean("z", 1, over=("Mary went to", "Anna saw the"), pool="all"),
+        mi.Mean("z", 1, over=torch.ones(4, 8)),
+        mi.Resample("z", 1, prompts=("Mary went to", (1, 5, 6)), n=3, seed=2),
+        mi.Knockout(layer=1, head=2, dest=(13, 14), src=-3),
+        mi.SetPattern(layer=1, head=2, position=2, weights=torch.tensor([0.5, 0.25, 0.25])),
+    ]
+
+
+@pytest.mark.parametrize("edit", every_kind(), ids=str)
+def test_every_kind_is_data(edit, tmp_path):
+    """Equal to itself made again, unlike its neighbours, frozen, moved by `on`, and kept by a saved result."""
+    (again,) = [other for other in every_kind() if other == edit]
+    assert again is not edit
+    assert hash(again) == hash(edit)
+    assert edit.on(layer=None) == again.on(layer=None) if edit.site == "logits" else edit.on(layer=0) != edit
+    assert str(edit.on()) == str(edit)
+    with pytest.raises(AttributeError):
+        edit.layer = 5
+    with pytest.raises(mi.BadInput, match="no weight"):
+        edit.on(weight=1)
+    with pytest.raises(TypeError):
+        type(edit)(nonsense=1)
+    one, two, three = torch.zeros(3, 1, 1).unbind()
+    kept = mi.SweepResult(
+        provenance=mi.Provenance("m", "float32", "cpu", "eager"), metric=one.clone(), recovered=two.clone(),
+        stderr=three.clone(), exact=one > 0,
+        same=two > 0, site=str(edit.site), axes=("position",), layers=(0,), positions=(0,), template=edit,
+    )  # fmt: skip
+    assert mi.SweepResult.load(kept.save(tmp_path / "edit.safetensors")).template == edit
+
+
+def test_how_every_kind_reads():
+    assert [str(edit) for edit in every_kind()] == [
+        "patch L1H2.z from 'Mary went to' by 0.5",
+        "patch L1.resid_pre@3 from 3 token ids@2",
+        "patch L1.z from 2 prompts",
+        "zero logits",
+        "scale L[1,2].attn_out by -2",
+        "add 3 x vector[4] to L1.resid_post",
+        "add 2 to L1.mlp_post#3",
+        "project out 2 directions of L1.resid_mid",
+        "project 1 direction of L1.resid_mid@2 onto clean@1",
+        "mean L1.z over 2 prompts, all positions",
+        "mean L1.z over a tensor [4, 8]",
+        "resample L1.z from 2 prompts, 3 draws",
+        "knockout L1H2.scores@[13,14]<-3",
+        "set pattern L1H2.pattern@2 to weights[3]",
+    ]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: mi.Scale("z", 1, factor=float("nan")),
+        lambda: mi.Scale("z", 1, factor="2"),
+        lambda: mi.Scale("z", 1, factor=10**400),
+        lambda: mi.Add("z", 1, vector=[1.0, 2.0]),
+        lambda: mi.Add("z", 1, vector=torch.ones(8), scale=True),
+        lambda: mi.Project("z", 1, basis=torch.zeros(8, 2)),
+        lambda: mi.Project("z", 1, basis=torch.full((8,), float("nan"))),
+        lambda: mi.Project("z", 1, basis=torch.ones(8, 2, 2)),
+        lambda: mi.Project("z", 1, basis=torch.arange(8)),
+        lambda: mi.Project("z", 1, basis=[1.0, 2.0]),
+        lambda: mi.Project("scores", 1, basis=torch.ones(8)),
+        lambda: mi.Project(basis=torch.ones(8)).on(site="pattern", layer=1),
+        lambda: mi.Project("z", 1, position=1, source_position=2, basis=torch.ones(8)),
+        lambda: mi.Mean("z", 1, over=[]),
+        lambda: mi.Mean("z", 1, over={"a": 1}),
+        lambda: mi.Mean("z", 1, pool="some"),
+        lambda: mi.Mean(pool="all").on(site="q", layer=1),
+        lambda: mi.Resample("z", 1, prompts=[]),
+        lambda: mi.Resample("z", 1, prompts=torch.ones(3)),
+        lambda: mi.Resample("z", 1, prompts=["Mary"], n=0),
+        lambda: mi.Resample("z", 1, prompts=["Mary"], seed=0.5),
+        lambda: mi.Knockout(layer=1, dest=3),
+        lambda: mi.Knockout("z", 1, dest=3, src=1),
+        lambda: mi.Knockout(layer=1, position=2, dest=3, src=1),
+        lambda: mi.Knockout(layer=1, dest=3, src=1.5),
+        lambda: mi.Knockout(layer=1, dest=3, src=1, unit=1),
+        lambda: mi.SetPattern("scores", 1, weights=torch.ones(3)),
+        lambda: mi.SetPattern(layer=1, weights=[1.0]),
+        lambda: mi.SetPattern(layer=1, weights=torch.tensor([float("inf")])),
+        lambda: mi.SetPattern(layer=1, weights=torch.ones(1, 1, 1, 1, 1)),
+    ],
+)
+def test_what_no_edit_can_be(make):
+    with pytest.raises(mi.BadInput) as raised:
+        make()
+    assert raised.value.hint
+
+
+def test_a_knockout_is_an_edge():
+    edge = mi.Knockout(layer=1, head=1, dest=14, src=10)
+    assert edge == mi.Knockout(mi.Site("pattern", 1, 1, 14, 10)) == mi.Knockout(mi.Site("scores", 1, 1, 14), src=10)
+    assert edge == mi.Knockout("pattern", 1, 1, 14, src=10)
+    assert (edge.site, edge.dest, edge.position) == ("scores", 14, 14)
+    assert edge.on(dest=13, src=(1, 2)) == mi.Knockout(layer=1, head=1, position=13, src=[1, 2])
+    assert mi.SetPattern(mi.Site("pattern", 1, 1, 2), weights=torch.eye(3)[0]).where == "L1H1.pattern@2"
