@@ -84,10 +84,13 @@ class Question:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What the baselines depend on."""
+        """What the baselines depend on, and what names of positions stand for."""
         corrupted = self.corrupted.key if self.corrupted is not None else None
         metric = self.user_metric or self.metric
-        return (self.clean.key, corrupted, self.answer, self.distractor, metric, self.base, self.answer_position)
+        names = tuple(sorted(self.clean.names.items()))
+        return (
+            self.clean.key, corrupted, self.answer, self.distractor, metric, self.base, self.answer_position, names
+        )  # fmt: skip
 
     @property
     def user_metric(self) -> UserMetric | None:

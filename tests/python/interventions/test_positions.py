@@ -151,6 +151,14 @@ def test_a_new_prompt_keeps_names_while_lengths_stay(model):
     assert exp.run().metric == pytest.approx(exp.run(mi.Patch("resid_pre", 1, position=5)).metric)
 
 
+def test_a_name_that_moves_makes_old_maps_unknown(model):
+    exp, edit = experiment(model, positions={"s2": 10}), mi.Patch("resid_pre", 1, position="s2")
+    exp.sweep("resid_pre", layers=[1], positions=["s2"], progress=False)
+    assert exp.known(edit)[0] == pytest.approx(exp.run(edit).metric, abs=1e-5)
+    exp.ask(positions={"s2": 11})
+    assert exp.known(edit) is None
+
+
 def test_rows_and_ends(exp):
     batch = exp.prompt()
     assert rows_of(batch, "s2") == [[10], [5]]
