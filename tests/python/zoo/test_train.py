@@ -23,14 +23,14 @@ def recipe():
 
 @pytest.fixture(scope="module")
 def short(recipe):
-    return train(recipe, seed=3, steps=30)
+    return train(replace(recipe, keep=(6,)), seed=3, steps=30)
 
 
 def test_the_same_seed_gives_the_same_losses_and_weights(recipe, short):
-    again = train(recipe, seed=3, steps=30)
-    assert again.losses == short.losses
-    for one, other in zip(again.model.parameters(), short.model.parameters(), strict=True):
-        assert torch.equal(one, other)
+    again = train(recipe, seed=3, steps=6)
+    assert again.losses == short.losses[:6]
+    for name, value in again.model.state_dict().items():
+        assert torch.equal(value, short.kept[6][name])
     assert train(recipe, seed=4, steps=2).losses != short.losses[:2]
 
 
