@@ -79,7 +79,7 @@ def violations(path: Path, source: str) -> list[str]:
 
 
 def run_python(code: str) -> str:
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
 

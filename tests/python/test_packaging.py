@@ -44,7 +44,7 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> str:
         env={**clean, **environment},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
     return answer.stdout

@@ -95,7 +95,7 @@ def test_a_sweep_is_read_in_a_fresh_interpreter(results, tmp_path):
     """Nothing but the result was imported there, and no model is needed."""
     path = results["part of the way"].save(tmp_path / "sweep.safetensors")
     code = f"import mi_widgets as mi; print(mi.SweepResult.load({str(path)!r}).edit(1, position=3))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False)
     assert done.stdout.strip() == "patch L1.resid_pre@3 by 0.5", done.stderr
 
 

@@ -66,7 +66,7 @@ def under_floors() -> dict[str, object]:
         env={**os.environ, "PYTHONPATH": str(FLOORS)},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
     )
     assert answer.returncode == 0, answer.stderr
     found: dict[str, object] = json.loads(answer.stdout.splitlines()[-1])

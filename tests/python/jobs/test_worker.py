@@ -79,5 +79,5 @@ EXIT = textwrap.dedent(
 @pytest.mark.parametrize("ending", ["", "import sys; sys.exit()"])
 def test_the_interpreter_exits_cleanly_with_a_job_inside_torch(ending):
     for _ in range(2):
-        done = subprocess.run([sys.executable, "-c", EXIT + ending], capture_output=True, text=True, timeout=240)
+        done = subprocess.run([sys.executable, "-c", EXIT + ending], capture_output=True, text=True, timeout=600)
         assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
