@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..analysis.common import provenance
-from ..errors import BadInput
+from ..errors import BadInput, OutOfMemory, UnsupportedArchitecture
 from ..interventions.baselines import Baselines, share_notes
 from ..interventions.edit_kinds import Patch
 from ..interventions.edits import Edit, edits_of
-from ..interventions.estimate import estimate_steps
+from ..interventions.estimate import estimate_steps, words_of
 from ..interventions.grid import Grid, Positions, grid_of
 from ..interventions.metrics import recovered
 from ..interventions.positions import rows_of
@@ -129,14 +129,14 @@ def map_steps(
             guessed = yield from estimate_steps(question, list(grid.edits.values()), asked.steps)
             for cell, index in enumerate(grid.edits):
                 known.metric.movedim(0, -1)[index] = guessed[:, cell]
-        except BadInput as problem:
+        except (BadInput, OutOfMemory, UnsupportedArchitecture) as problem:
             if not guess or asked.method == "gradient" or asked.top is not None:
                 raise
             why_no_estimate = (f"There is no estimate: {problem.message}",)
         if stream:
-            yield so_far("an estimate by gradients: two forward passes and one backward")
+            yield so_far(words_of(asked.steps))
     if asked.method == "gradient":
-        return so_far("an estimate by gradients: two forward passes and one backward")
+        return so_far(words_of(asked.steps))
     start = base.of(question.base).mean()
 
     def far(index: Index) -> float:

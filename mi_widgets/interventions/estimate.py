@@ -8,6 +8,7 @@ from collections.abc import Generator, Sequence
 import torch
 
 from ..errors import BadInput, OutOfMemory
+from ..model.access import Key
 from ..results import Progress
 from .edit_kinds import Reading
 from .edits import Edit
@@ -92,6 +93,18 @@ def estimate_steps(question: Question, cells: Sequence[Edit], steps: int = 1) ->
     return found
 
 
+def words_of(steps: int) -> str:
+    """How an estimate is made, for provenance.
+
+    Example:
+        >>> words_of(4)
+        'an estimate by gradients at 4 points between the prompts'
+    """
+    if steps == 1:
+        return "an estimate by gradients: two forward passes and one backward"
+    return f"an estimate by gradients at {steps} points between the prompts"
+
+
 def _added(sums: list[Slope], more: list[Slope]) -> list[Slope]:
     """Derivatives added up; metric and values are those of the first."""
     if not sums:
@@ -136,8 +149,9 @@ def _line(question: Question, cells: Sequence[Edit]) -> Line:
         found.add(source_of(cell, sources))
     if len(found) != 1:
         raise BadInput(f"Steps lead to one source run, and the edits read {len(found)}.", hint="Leave steps out.")
-    embed = "embed" in question.model.architecture.sites
-    return Line(found.pop(), ("embed", None) if embed else ("resid_pre", 0))
+    (source,) = found
+    key: Key = ("embed", None) if "embed" in question.model.architecture.sites else ("resid_pre", 0)
+    return Line(source, key, source.read([key])[key])
 
 
 def _rows_at_once(question: Question) -> int:

@@ -40,15 +40,17 @@ class Line:
     Attributes:
         source: the run at its end.
         key: the site that is moved along it.
+        values: of that site in that run, read before any pass begins: passes do not nest.
     """
 
     source: Source
     key: Key
+    values: torch.Tensor
 
     def move(self, x: torch.Tensor, row: int, share: float) -> torch.Tensor:
         """Part of the way: [position, d] of a prompt -> the same, moved where its positions have a partner."""
         at, pairs = self.source.row(row), self.source.pairs[row]
-        there = own(self.key[0], self.source.read([self.key])[self.key], at, self.source.batch.pads[at]).to(x)
+        there = own(self.key[0], self.values, at, self.source.batch.pads[at]).to(x)
         here, partners = list(pairs), list(pairs.values())
         moved = x.clone()
         moved[here] = x[here] + share * (there[partners] - x[here])
@@ -104,16 +106,15 @@ class Base:
         visitors = {key: self._visitor(key, line, share, values, probes) for key in {*self.keys, *written, *along}}
         whole = ("logits", None) in visitors
         try:
-            logits = model.forward(self.batch, visitors, keep=None if whole else self.columns, gradients=True)
-            lost = [key for key in self.keys if key not in probes]
-            if lost:
-                raise EditNeverFired(
-                    f"{lost[0]} was never reached in the run.", hint="Please report the model's class."
-                )
-            at = logits[range(len(self.rows)), self.columns] if whole else logits[:, 0]
-            metric = self._metric(at)
-            slopes = torch.autograd.grad(metric.sum(), [probes[key] for key in self.keys], allow_unused=True)
-        except (MiWidgetsError, torch.OutOfMemoryError):
+            # Whoever calls may keep no gradients, as a job's thread does: also a sum or an index would then lose them.
+            with torch.enable_grad():
+                logits = model.forward(self.batch, visitors, keep=None if whole else self.columns, gradients=True)
+                metric = self._metric(logits[range(len(self.rows)), self.columns] if whole else logits[:, 0])
+                lost = [key for key in self.keys if key not in probes]
+                if lost:
+                    raise EditNeverFired(f"{lost[0]} is never reached.", hint="Please report the model's class.")
+                slopes = torch.autograd.grad(metric.sum(), [probes[key] for key in self.keys], allow_unused=True)
+        except (MiWidgetsError, torch.OutOfMemoryError, RecursionError):
             raise
         except (RuntimeError, NotImplementedError) as problem:  # an operation without a derivative, or done in place
             raise UnsupportedArchitecture(
@@ -166,8 +167,7 @@ class Base:
     def _metric(self, logits: torch.Tensor) -> torch.Tensor:
         question = self.question
         try:
-            with torch.enable_grad():
-                metric = question.measure_rows(logits, self.rows)
+            metric = question.measure_rows(logits, self.rows)
         except (RuntimeError, TypeError) as problem:
             if question.user_metric is None or isinstance(problem, MiWidgetsError):
                 raise

@@ -200,7 +200,7 @@ def test_with_steps_the_slope_is_a_mean_over_runs_between_the_embeddings(name):
         others = {("embed", None): lambda x, share=share: x + share * (embeds[1] - embeds[0])}
         for i, (key, place) in enumerate(zip(keys, places, strict=True)):
             expected[i] += difference(name, own, key, place, source[key] - base[key], others) / 4
-    found = effects(asked(model), cells, steps=4)
+    found = torch.stack([effects(asked(model), [cell], steps=4)[0] for cell in cells])
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
     assert float((found - effects(asked(model), cells)).abs().max()) > 1e-2
 
@@ -309,6 +309,15 @@ def test_the_users_weights_are_left_alone():
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.shadow.modules())
 
 
+def test_where_no_gradients_are_kept_the_estimate_is_the_same():
+    """A job's thread keeps none."""
+    exp = asked(wrapped("llama"))
+    expected = effects(exp, CELLS[:4])
+    with torch.no_grad():
+        assert torch.equal(effects(exp, CELLS[:4]), expected)
+        assert not torch.is_grad_enabled()
+
+
 def test_nothing_needs_a_gradient_of_the_weights():
     hf = build("llama").requires_grad_(requires_grad=False)
     frozen = asked(mi.wrap(hf, word_tokenizer()))
@@ -377,3 +386,23 @@ def test_weights_made_in_inference_mode_are_said():
         hf = build("gpt2")
     with pytest.raises(mi.BadInput, match="made in inference mode"):
         whole(asked(mi.wrap(hf, word_tokenizer())).snapshot(), CELLS[:1])
+
+
+def test_a_stream_of_maps_goes_on_without_an_estimate_and_says_why():
+    hf = build("llama")
+    hf.model.layers[1].mlp.act_fn = Overwriting()
+    exp = asked(mi.wrap(hf, word_tokenizer()))
+    *_, last = exp.sweep_stream("resid_pre", layers=[1], positions=[4, 6])
+    assert bool(last.exact.all())
+    assert any("There is no estimate: The forward pass of" in note for note in last.provenance.notes)
+    with pytest.raises(mi.UnsupportedArchitecture, match="gives no gradient"):
+        exp.sweep("resid_pre", layers=[0], method="gradient", progress=False)
+
+
+def test_provenance_says_at_how_many_points_the_gradient_was_taken():
+    exp = asked(wrapped("gpt2"))
+    said = [exp.sweep("z", method="gradient", steps=n, progress=False).provenance.recomputed for n in (1, 3)]
+    assert said == [
+        "an estimate by gradients: two forward passes and one backward",
+        "an estimate by gradients at 3 points between the prompts",
+    ]
