@@ -6,7 +6,8 @@ import torch
 
 from ..errors import BadInput, PromptMismatch
 from ..model.access import Key
-from ..model.tokens import Batch
+from ..model.tokens import END, Batch
+from .edits import several
 from .layouts import SQUARE, at_positions, given, own, site_axes
 from .set_edits import Mean
 from .sources import Sources
@@ -46,10 +47,17 @@ def mean_at(edit: Mean, key: Key, batch: Batch, row: int, positions: tuple[int, 
     if pool == "all":
         return _all(key, runs, sources)
     lengths = sorted({*runs.lengths, batch.lengths[row]})
+    if _named(edit, runs) and any(_places(edit, runs, run) != positions for run in range(len(runs))):
+        if kind in ("q", "k", *SQUARE):
+            raise BadInput(
+                f"{edit} would be a mean over different positions, and {kind} has none.",
+                hint="Take another site, or prompts in which the name stands at one place.",
+            )
+        return torch.stack([_at_name(key, runs, str(name), sources) for name in several(edit.position)])
     if len(lengths) > 1:
         raise PromptMismatch(
             f"A mean by position needs prompts of one length; these have {lengths} tokens.",
-            hint="Use pool='all', or prompts as long as the base.",
+            hint="Use pool='all', prompts as long as the base, or named positions.",
         )
 
     def mean() -> torch.Tensor:
@@ -57,6 +65,26 @@ def mean_at(edit: Mean, key: Key, batch: Batch, row: int, positions: tuple[int, 
         return average.transpose(0, 1) if kind in SQUARE else average
 
     return sources.derived(("mean by position", runs.key, key), mean)[list(positions)]
+
+
+def _named(edit: Mean, runs: Batch) -> bool:
+    """Whether every edited position has a name that each run has a position of its own for."""
+    names = several(edit.position)
+    return bool(names) and all(name == END or name in runs.names for name in names)
+
+
+def _places(edit: Mean, runs: Batch, row: int) -> tuple[int, ...]:
+    return tuple(runs.column(row, name) - runs.pads[row] for name in several(edit.position))
+
+
+def _at_name(key: Key, runs: Batch, name: str, sources: Sources) -> torch.Tensor:
+    """The mean over runs of each one's own position of a name, [...site axes]."""
+    columns = runs.columns(name)
+
+    def mean() -> torch.Tensor:
+        return sources.read(runs, [key])[key][range(len(runs)), columns].float().mean(0)
+
+    return sources.derived(("mean at", runs.key, key, tuple(columns)), mean)
 
 
 def _all(key: Key, runs: Batch, sources: Sources) -> torch.Tensor:

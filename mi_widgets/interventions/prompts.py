@@ -39,7 +39,7 @@ def prompts_of(name: str, given: Any, named: tuple[str, ...]) -> Prompts | torch
         if close and given not in named:
             raise BadInput(
                 f"{name} {given!r} is no run, and too near to {close[0]!r} to be taken for a prompt.",
-                hint=f"Runs: {', '.join(named)}.",
+                hint=f"Runs: {', '.join(named)}. A prompt that reads so is given as token ids.",
             )
         if not given.strip():
             raise BadInput(f"{name} is an empty prompt.", hint=f"Give a prompt, a tensor, or {', '.join(named)}.")

@@ -32,8 +32,8 @@ class Mean(Edit):
         over: the runs: "clean", "corrupted", "other"; a prompt or several (a list, a column of a frame); a tensor that
             is the mean, [...site axes] or [position, ...site axes], or runs in front of that, [run, position, ...site
             axes]. None = the base's own prompts; when those are fewer than 8, each prompt's own non-special positions.
-        pool: "position" = each position's own mean, over runs as long as the base; "all" = one mean over all
-            non-special positions of all runs, for every position.
+        pool: "position" = each position's own mean, over runs as long as the base, or over the experiment's own prompts
+            at named positions; "all" = one mean over all non-special positions of all runs, for every position.
 
     Queries and keys have no mean over positions (their rotations average out), scores and pattern none either.
 

@@ -244,6 +244,39 @@ def test_mean_over_nothing_of_many_prompts_is_over_them(model):
     assert not any("own" in note for note in result.provenance.notes)
 
 
+def test_mean_at_named_positions_of_prompts_of_different_length(model):
+    texts, others = [CLEAN, SHORT_CLEAN] * 4, [CORRUPTED, SHORT_CORRUPTED] * 4
+    many = mi.Experiment(
+        model, texts, others, " Mary", " John", positions={"again": [10, 5] * 4, "end": -1}
+    )  # fmt: skip
+    runs = [record(model.hf, ids_of(model, text))["resid_mid", 1] for text in texts[:2]]
+    again, end = ((runs[0][a] + runs[1][b]) / 2 for a, b in ((10, 5), (14, 9)))
+    result = many.run(mi.Mean("resid_mid", 1, position=("again", "end"), over="clean"))
+    for row, place in ((0, 10), (1, 5)):
+
+        def change(x, place=place):
+            x[place], x[-1] = again, end
+            return x
+
+        near(result.logits[row], by_hand(model, {("resid_mid", 1): change}, others[row]))
+    with pytest.raises(mi.PromptMismatch):
+        many.run(mi.Mean("k", 1, position="again", over="clean"))
+
+
+def test_mean_at_a_name_is_over_each_runs_own_position_also_where_lengths_agree(model):
+    texts = [CLEAN, OTHERS[0]] * 4
+    many = mi.Experiment(model, texts, answer=" Mary", distractor=" John", positions={"there": [10, 3] * 4})
+    mean = (
+        record(model.hf, ids_of(model, CLEAN))["z", 1][10] + record(model.hf, ids_of(model, OTHERS[0]))["z", 1][3]
+    ) / 2
+
+    def change(x):
+        x[10] = mean
+        return x
+
+    near(many.run(mi.Mean("z", 1, position="there")).logits[0], by_hand(model, {("z", 1): change}, CLEAN))
+
+
 def test_a_mean_that_was_made_before(model, exp, noise):
     heads, width = model.n_heads, model.d_head_v
     for given in (noise(heads, width), noise(LENGTH, heads, width), noise(4, LENGTH, heads, width)):
@@ -303,6 +336,13 @@ def test_one_source_prompt_for_each(model):
         near(logits[row], by_hand(model, {("z", 1): lambda x, z=z: z}, text))
     with pytest.raises(mi.BadInput, match="3 prompts"):
         pair.run(mi.Patch("z", 1, source=list(OTHERS)))
+
+
+def test_other_prompts_are_tokenised_as_the_experiments_own(model):
+    bare = mi.Experiment(model, CORRUPTED, answer=" Mary", distractor=" John", bos=False)
+    other = record(model.hf, ids_of(model, OTHERS[0])[1:])["z", 1]
+    logits = changed(model.hf, ids_of(model, CORRUPTED)[1:], {("z", 1): [lambda x: other]})[0][-1]
+    near(bare.run(mi.Patch("z", 1, source=OTHERS[0])).logits[0], logits)
 
 
 def test_resample_is_the_mean_over_its_draws(model, exp):
