@@ -259,19 +259,17 @@ def test_mean_at_named_positions_of_prompts_of_different_length(model):
             return x
 
         near(result.logits[row], by_hand(model, {("resid_mid", 1): change}, others[row]))
-    with pytest.raises(mi.PromptMismatch):
+    with pytest.raises(mi.BadInput, match="different positions"):
         many.run(mi.Mean("k", 1, position="again", over="clean"))
 
 
 def test_mean_at_a_name_is_over_each_runs_own_position_also_where_lengths_agree(model):
     texts = [CLEAN, OTHERS[0]] * 4
     many = mi.Experiment(model, texts, answer=" Mary", distractor=" John", positions={"there": [10, 3] * 4})
-    mean = (
-        record(model.hf, ids_of(model, CLEAN))["z", 1][10] + record(model.hf, ids_of(model, OTHERS[0]))["z", 1][3]
-    ) / 2
+    one, other = (record(model.hf, ids_of(model, text))["z", 1] for text in texts[:2])
 
     def change(x):
-        x[10] = mean
+        x[10] = (one[10] + other[3]) / 2
         return x
 
     near(many.run(mi.Mean("z", 1, position="there")).logits[0], by_hand(model, {("z", 1): change}, CLEAN))
