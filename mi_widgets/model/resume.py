@@ -76,11 +76,12 @@ def find_skips(shadow: Any, parts: Architecture, ids: torch.Tensor, limit: float
 
         return hook
 
-    visitors: dict[Key, Visitor] = {("resid_pre", i): enter(i) for i in range(n)} | {("resid_post", n - 1): enter(n)}
+    visitors: dict[Key, Visitor] = {("resid_pre", i): enter(i) for i in range(n)}
+    visitors["resid_post", n - 1] = enter(n)
     with torch.no_grad():
         with ExitStack() as stack:
-            for index, layer in enumerate(parts.layers):
-                stack.callback(shadow.get_submodule(layer.path).register_forward_hook(note(index)).remove)
+            for index, part in enumerate(parts.layers):
+                stack.callback(shadow.get_submodule(part.path).register_forward_hook(note(index)).remove)
             stack.enter_context(visiting(shadow, parts, visitors))
             logits = logits_of(shadow, input_ids=ids.expand(n + 1, -1))
         plain, largest = logits[:1], logits[0].abs().max()
