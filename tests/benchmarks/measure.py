@@ -56,6 +56,7 @@ class Column:
         error: the largest absolute difference of the metric from plain hooks.
         compared: cells that the difference is over.
         share: the part of the map that was run.
+        paused: CPU seconds of our patches that come first after the other columns' turn, in a drag row.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Column:
     error: float = 0.0
     compared: int = 0
     share: float = 1.0
+    paused: list[float] = field(default_factory=list)
 
     def took(self, seconds: tuple[float, float], scale: float = 1.0) -> None:
         self.cpu.append(seconds[0] * scale)
@@ -190,19 +192,25 @@ def _drags(
     cells: list[Cell],
     say: Callable[[str], None],
 ) -> tuple[list[float], list[Rate]]:
-    """Single patches at random cells, all columns at each cell."""
+    """Single patches at random cells, all columns at each cell.
+
+    Ours looks whether the model's weights have changed when some seconds have passed since the last look, as they have
+    after the others' turn. A drag asks again and again: so another cell is patched first, and its time kept apart.
+    """
     pair = pair_of(row, config.vocab_size, 0)
     for way in ways:
         way.prepare(pair)
-    chosen = drawn(cells, plan.drags + 1, [], seed=0)
+    chosen = drawn(cells, 2 * plan.drags + 1, [], seed=0)
     random.Random(0).shuffle(chosen)
     order = list(zip(ways, columns, strict=True))
     for way in ways:
         way.one(chosen[0])
     metrics: list[float] = []
-    for number, cell in enumerate(chosen[1:]):
+    for number, (cell, before) in enumerate(zip(chosen[1::2], chosen[2::2], strict=False)):
         found: dict[str, Found] = {}
         for way, column in order[number % 4 :] + order[: number % 4]:
+            if way is ways[0]:
+                column.paused.append(timed(lambda way=way, cell=before: way.one(cell))[1][0])
             value, seconds = timed(lambda way=way, cell=cell: way.one(cell))
             found[column.name] = {cell: value}
             column.took(seconds)

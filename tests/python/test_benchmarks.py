@@ -60,6 +60,7 @@ def test_a_sampled_row_compares_what_was_run(measured):
     assert hooks.compared == lens.compared == ours.compared == 12
     assert 6 <= sight.compared <= 12
     assert [c.compared for c in measured["drag"].columns] == [4] * 4
+    assert [len(c.paused) for c in measured["drag"].columns] == [4, 0, 0, 0]
     assert measured["drag"].wrong == []
 
 
