@@ -22,7 +22,7 @@ Prompts = Prompt | tuple[Prompt, ...]
 
 
 def prompts_of(name: str, given: Any, named: tuple[str, ...]) -> Prompts | torch.Tensor:
-    """What a user gave to read from, as an edit keeps it; a tensor of numbers stays one.
+    """What a user gave to read from, as an edit keeps it; a tensor of real numbers stays one.
 
     Args:
         name: of the argument.
@@ -32,7 +32,7 @@ def prompts_of(name: str, given: Any, named: tuple[str, ...]) -> Prompts | torch
     Raises:
         BadInput: none of these, or a word that is nearly a name.
     """
-    if isinstance(given, torch.Tensor):
+    if isinstance(given, torch.Tensor) and given.is_floating_point():
         return given
     if isinstance(given, str):
         close = difflib.get_close_matches(given.lower(), named, 1, 0.75)
@@ -42,9 +42,10 @@ def prompts_of(name: str, given: Any, named: tuple[str, ...]) -> Prompts | torch
                 hint=f"Runs: {', '.join(named)}. A prompt that reads so is given as token ids.",
             )
         if not given.strip():
-            raise BadInput(f"{name} is an empty prompt.", hint=f"Give a prompt, a tensor, or {', '.join(named)}.")
+            raise BadInput(f"{name} is an empty prompt.", hint="Write at least one word.")
         return given
-    if isinstance(given, Iterable) and not isinstance(given, (bytes, bytearray, dict)) and not _has_axes(given):
+    given = given.tolist() if hasattr(given, "tolist") else given
+    if isinstance(given, Iterable) and not isinstance(given, (bytes, bytearray, dict)):
         several = tuple(given)
         ids = tuple(whole(i) for i in several)
         if several and None not in ids:
@@ -53,14 +54,10 @@ def prompts_of(name: str, given: Any, named: tuple[str, ...]) -> Prompts | torch
         if prompts and None not in prompts:
             return tuple(p for p in prompts if p is not None)
     raise BadInput(
-        f"{name} is {', '.join(map(repr, named))}, a prompt, several prompts or a tensor, not {type(given).__name__}.",
-        hint="An array becomes a tensor by torch.as_tensor(...).",
+        f"{name} is {', '.join([*map(repr, named), 'a prompt, several prompts or a tensor'])}, not "
+        f"{type(given).__name__}.",
+        hint="Prompts are texts or token ids; an array becomes a tensor by torch.as_tensor(...).",
     )
-
-
-def _has_axes(given: Any) -> bool:
-    """An array of numbers: floats, or more than one axis."""
-    return getattr(given, "ndim", 1) != 1
 
 
 def _one(prompt: Any) -> Prompt | None:

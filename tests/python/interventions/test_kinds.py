@@ -311,7 +311,13 @@ def test_a_mean_that_cannot_be(exp):
 
 def test_a_patch_from_another_prompt(model, exp):
     other = record(model.hf, ids_of(model, OTHERS[0]))
-    for source in (OTHERS[0], ids_of(model, OTHERS[0]), [OTHERS[0]], np.array(ids_of(model, OTHERS[0]))):
+    for source in (
+        OTHERS[0],
+        ids_of(model, OTHERS[0]),
+        [OTHERS[0]],
+        np.array(ids_of(model, OTHERS[0])),
+        torch.tensor(ids_of(model, OTHERS[0])),
+    ):
         logits = edited(exp, mi.Patch("z", 1, head=1, source=source))
         near(logits, by_hand(model, {("z", 1): lambda x: torch.cat([x[:, :1], other["z", 1][:, 1:2], x[:, 2:]], 1)}))
     with pytest.raises(mi.PromptMismatch, match="10 tokens"):
@@ -332,6 +338,8 @@ def test_one_source_prompt_for_each(model):
     for row, (text, source) in enumerate(((CORRUPTED, OTHERS[1]), (OTHERS[0], OTHERS[2]))):
         z = record(model.hf, ids_of(model, source))["z", 1]
         near(logits[row], by_hand(model, {("z", 1): lambda x, z=z: z}, text))
+    rows = np.array([ids_of(model, text) for text in OTHERS[1:]])
+    assert torch.equal(pair.run(mi.Patch("z", 1, source=rows)).logits, logits)
     with pytest.raises(mi.BadInput, match="3 prompts"):
         pair.run(mi.Patch("z", 1, source=list(OTHERS)))
 
