@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from transformers.activations import NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
 from .resume import forward_replaced
@@ -133,7 +134,8 @@ def fast(model: Model, kernel: Kernel | None = None, within: str = "") -> Iterat
     """Have the products of a model's `nn.Linear` and `Conv1D` run on the faster kernel inside the block.
 
     Only float32 on a CPU, only modules of a shadow whose forward is the class's own, and only without gradients;
-    hooks run around them as ever. A model that is run in place is left alone. All is put back after the block.
+    hooks run around them as ever. GPT-2's activation, which is written out in Python, is computed in one step. A model
+    that is run in place is left alone. All is put back after the block.
 
     Args:
         model: whose shadow runs.
@@ -155,13 +157,22 @@ def fast(model: Model, kernel: Kernel | None = None, within: str = "") -> Iterat
     kernel = fast_linear() if kernel is None else kernel
     with ExitStack() as stack:
         count = 0
-        if kernel.product is not None and not model.in_place:
-            for module in model.shadow.get_submodule(within).modules():
+        modules = [] if model.in_place else list(model.shadow.get_submodule(within).modules())
+        for module in modules:
+            if type(module) is NewGELUActivation and "forward" not in vars(module):
+                stack.enter_context(forward_replaced(module, _gelu))
+        if kernel.product is not None:
+            for module in modules:
                 gain = kernel.conv1d if isinstance(module, Conv1D) else kernel.linear
                 if gain >= FASTER and _multiplies(module):
                     stack.enter_context(forward_replaced(module, _forward(module, kernel.product)))
                     count += 1
         yield kernel.name if count else own_name()
+
+
+def _gelu(x: torch.Tensor) -> torch.Tensor:
+    """GPT-2's activation in one step: written out in Python it takes seven, a sixth of the time of its layers."""
+    return nn.functional.gelu(x, approximate="tanh")
 
 
 def _multiplies(module: Any) -> bool:

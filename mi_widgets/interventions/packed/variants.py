@@ -67,7 +67,7 @@ def variant_of(
     """
     # What comes after the answer cannot reach it. Rows of weights are as long as the prompt, so those keep it whole.
     end = length if any(w.key[0] in SQUARE for w in (*own, *live)) else answer + 1
-    own = [w for w in own if any(p < end for p in w.positions)]
+    own = [w for w in own if any(p <= answer for p in w.positions)]
     if not own:
         return None
     by_key: dict[Key, list[Write]] = {}
