@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import BadInput, Cancelled
@@ -211,5 +211,5 @@ class Sweeps(LiveQuestion):
 
 def _name(question: Question) -> tuple[Any, ...]:
     """What a finished map depends on."""
-    align = question.align
-    return (question.model.generation, question.key, align if not hasattr(align, "items") else tuple(align.items()))
+    align = tuple(question.align.items()) if isinstance(question.align, Mapping) else question.align
+    return (question.model.generation, question.key, align)

@@ -105,10 +105,7 @@ def grid_of(
             hint="Give positions='from_end', or named positions: Experiment(positions={'io': [...]}).",
         )
     axes = ("unit",) * bool(neurons) + ("head",) * by_head + ("position",) * by_position
-    shape = (len(rows), *(len(neurons),) * bool(neurons), *(len(columns),) * by_head, *(len(places),) * by_position)
-    count = 1
-    for size in shape:
-        count *= size
+    count = len(rows) * max(1, len(neurons)) * max(1, len(columns)) * max(1, len(places))
     if count > MOST_CELLS:
         raise BadInput(f"This map would have {count} cells.", hint="Choose layers, heads, positions or units.")
     # What was asked for by number must pair, and says so where it does not.

@@ -168,12 +168,12 @@ def _one_pass(model: Model, batch: Batch, rows: list[int], visitors_of: Visitors
         if layer.attention is None:
             raise NotPackable(f"layer {index} has no attention")
     arounds = {index: around(index) for index in range(len(seen))}
-    visitors = {**edits, **{("attended", index): attended(index) for index in range(len(seen))}}
+    seeing: dict[Key, Visitor] = {("attended", index): attended(index) for index in range(len(seen))}
     # Before the edits' own hooks: what is kept of the stream is the value that edits have yet to meet.
     modules = [model.shadow.get_submodule(layer.path) for layer in parts.layers]
     handles = [m.register_forward_pre_hook(entering(i), with_kwargs=True) for i, m in enumerate(modules)]
     try:
-        with model.passing(visitors, arounds=arounds) as shadow:
+        with model.passing({**edits, **seeing}, arounds=arounds) as shadow:
             handles.append(modules[-1].register_forward_hook(leaving(len(seen) - 1)))
             logits_of(shadow, **some.inputs(model.device))
     except _Enough:

@@ -106,8 +106,10 @@ class Packed:
             own_rows = variant.end - variant.start
             own_weights = own_rows * variant.end * self.question.model.n_heads
             if piece and (rows + own_rows > ROWS or weights + own_weights > WEIGHTS):
+                if same:
+                    yield same
                 yield from self._piece(runs, piece)
-                piece, rows, weights = [], 0, 0
+                piece, same, rows, weights = [], [], 0, 0
             piece.append((part, variant))
             rows, weights = rows + own_rows, weights + own_weights
         if same:

@@ -137,7 +137,8 @@ class _Packing:
             return []
         runs = self.runs
         base, last = runs.layers[layer], layer == len(runs.layers) - 1
-        lots, tokens = [], []
+        lots: list[Lot] = []
+        tokens: list[int] = []
         for variant in variants:
             positions = (variant.answer,) if last else variant.late
             lots.append(Lot(variant, len(tokens), positions))
