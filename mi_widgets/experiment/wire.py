@@ -122,9 +122,12 @@ def _answer(model: Model, answer: Answer | None, prompt: int) -> dict[str, Any] 
     if answer is None:
         return None
     ids = list(answer.ids[prompt])
+    labels = [model.text.label(i) for i in ids]
+    if answer.sequences is not None:
+        labels = ["".join(model.text.label(i) for i in answer.sequences[prompt])]
     return {
         "texts": list(answer.texts[prompt]),
-        "labels": [model.text.label(i) for i in ids],
+        "labels": labels,
         "ids": ids,
         "guessed": answer.guessed,
     }

@@ -276,6 +276,7 @@ def test_other_metrics_of_several_tokens_are_refused(model, metric):
     with pytest.raises(mi.BadInput, match="not defined"):
         exp.ask(metric=metric)
     assert [name for name, _ in exp.question()["metrics"]] == ["logprob"]
+    assert exp.question()["answer"]["labels"] == ["␣Mary␣took"]
     exp.ask(answer=" Mary", metric=metric)
     assert math.isfinite(exp.run(EDIT).metric)
 
