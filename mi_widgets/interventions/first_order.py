@@ -82,13 +82,13 @@ class Plan:
             return writes_of(question.model, batch, edit, question.base, sources)
 
         plan = cls(batch, len(cells))
-        wholes: dict[Edit, _Shared | None] = {}
+        wholes: dict[tuple[Any, ...], _Shared | None] = {}
         for cell, edit in enumerate(cells):
             if _by_element(edit):
-                whole = edit.on(head=None, position=None, unit=None)
-                if whole not in wholes:
-                    wholes[whole] = plan._share(resolved, whole)
-                shared = wholes[whole]
+                what = _but_for_its_part(edit)
+                if what not in wholes:
+                    wholes[what] = plan._share(resolved, edit.on(head=None, position=None, unit=None))
+                shared = wholes[what]
                 if shared is not None and _inside(edit, shared.writes, batch, question.model):
                     shared.cells.append((cell, edit))
                     continue
@@ -130,6 +130,12 @@ def _by_element(edit: Edit) -> bool:
     one_layer = isinstance(edit.layer, int) or edit.site in GLOBAL_SITES
     elsewhere = isinstance(edit, Patch) and edit.source_position is not None
     return type(edit) in _BY_ELEMENT and one_layer and not elsewhere
+
+
+def _but_for_its_part(edit: Edit) -> tuple[Any, ...]:
+    """What tells an edit of a layer from another; a tensor by which it is, so that nothing is compared per neuron."""
+    values = ((name, value) for name, value in vars(edit).items() if name not in ("head", "position", "unit"))
+    return type(edit), *((name, id(v) if isinstance(v, torch.Tensor) else v) for name, v in values)
 
 
 def _inside(edit: Edit, writes: Sequence[Write], batch: Batch, model: Any) -> bool:

@@ -67,7 +67,6 @@ class Model:
         self.generation = 0
         self._random = False
         self._fingerprint: tuple[int, Fingerprint] | None = None
-        self._skips: tuple[int, Skips] = (-1, Skips(reason="not looked yet"))
         self._changes: list[Change] = []
         self._observers: list[weakref.WeakMethod[Callable[[Change], None]]] = []
         self._stamp: Stamp = stamp_of(hf)
@@ -97,6 +96,7 @@ class Model:
                 hint="Load the model anew, with whatever switches that off in its config.",
             )
         self._running = running
+        self._skips: Skips | None = None
 
     def _absorb(self) -> None:
         """What passes in place leave on the user's own modules (a cache that grew, what a hook keeps) is no change."""
@@ -224,7 +224,10 @@ class Model:
 
     @property
     def resumes(self) -> bool:
-        """Whether a pass can start at any layer; see `forward`. Proven on a few tokens when first asked for."""
+        """Whether a pass can start at any layer; see `forward`. Proven on a few tokens when first asked for.
+
+        What weights hold does not matter to it, so it is proven anew only when modules or hooks change.
+        """
         return self.whole is None
 
     @property
@@ -233,12 +236,12 @@ class Model:
         return self._skipping().reason
 
     def _skipping(self) -> Skips:
-        if self._skips[0] != self.generation:
+        if self._skips is None:
             ids = self._probe_ids()
             with self._running.running() as shadow:
-                self._skips = self.generation, find_skips(shadow, self.architecture, ids, limit_of(self.dtype))
+                self._skips = find_skips(shadow, self.architecture, ids, limit_of(self.dtype))
             self._absorb()
-        return self._skips[1]
+        return self._skips
 
     @property
     def changes(self) -> tuple[Change, ...]:

@@ -39,7 +39,8 @@ def find_skips(shadow: Any, parts: Architecture, ids: torch.Tensor, limit: float
     """See what each layer returns, and prove that nothing passes a layer by.
 
     One pass with a row for every layer: the rows start as noise, and row L gets row 0's stream as it enters layer L.
-    All must then end in row 0's logits. A resumed pass at a few layers tells whether skipping works.
+    All must then end in row 0's logits. A resumed pass at a few layers tells whether skipping works. Only the last
+    token is unembedded, which in small models costs more than all layers do.
 
     Args:
         shadow: a shadow that is ready to run.
@@ -83,6 +84,7 @@ def find_skips(shadow: Any, parts: Architecture, ids: torch.Tensor, limit: float
             for index, part in enumerate(parts.layers):
                 stack.callback(shadow.get_submodule(part.path).register_forward_hook(note(index)).remove)
             stack.enter_context(visiting(shadow, parts, visitors))
+            stack.enter_context(keeping(shadow, parts, [-1] * (n + 1)))
             logits = logits_of(shadow, input_ids=ids.expand(n + 1, -1))
         plain, largest = logits[:1], logits[0].abs().max()
         for row in range(1, n + 1):
@@ -91,7 +93,7 @@ def find_skips(shadow: Any, parts: Architecture, ids: torch.Tensor, limit: float
         found = Skips(tuple(returned))
         for layer in sorted({1, n - 1, n}):
             try:
-                with resuming(shadow, parts, found, layer, streams[layer]):
+                with resuming(shadow, parts, found, layer, streams[layer]), keeping(shadow, parts, [-1]):
                     again = logits_of(shadow, input_ids=ids)
             except Exception as problem:  # whatever a foreign class does when its layers give less than it is used to
                 return Skips(reason=f"its layers cannot be skipped ({type(problem).__name__}: {problem})")
