@@ -16,6 +16,7 @@ def provenance(
     *,
     floor: float | None = None,
     notes: tuple[str, ...] = (),
+    kernel: str | None = None,
 ) -> Provenance:
     """Provenance of a result computed just now.
 
@@ -26,6 +27,7 @@ def provenance(
         started: `time.perf_counter()` when the work began.
         floor: noise floor in metric units.
         notes: sentences for the reader; the model's notices and the prompts' own warnings are added.
+        kernel: what it ran on; None = the model's attention kernel.
     """
     model = question.model
     warned = tuple(w for tokens in question.batch(run).prompts for w in tokens.warnings)
@@ -38,7 +40,7 @@ def provenance(
         model=model.name,
         dtype=str(model.dtype).removeprefix("torch."),
         device=str(model.device),
-        kernel=model.architecture.kernel,
+        kernel=model.architecture.kernel if kernel is None else kernel,
         question=what,
         recomputed=recomputed,
         milliseconds=1000 * (time.perf_counter() - started),

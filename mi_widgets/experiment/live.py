@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn, TypeVar
@@ -26,7 +27,7 @@ from ..model.architecture import HEAD_SITES
 from ..model.handle import Model
 from ..model.stamp import Change
 from ..model.tokens import Batch
-from ..results import Progress
+from ..results import Progress, SweepResult
 from .asking import Asked, question_of, warnings_of
 from .edit_list import EditList
 from .history import Runs
@@ -109,6 +110,8 @@ class LiveQuestion:
         self._warned = False
         self._baselines: tuple[tuple[Any, ...], Baselines] | None = None
         self._looked: tuple[Any, float] = (None, 0.0)
+        # Finished maps of unedited bases, the newest last; see `Sweeps`.
+        self._maps: OrderedDict[tuple[Any, Any], SweepResult] = OrderedDict()
         self.edits = EditList(self._check_edit, lambda: self._changed("edits"))
         asked = Asked(clean, corrupted, answer, distractor, metric, base, answer_position, positions)
         self._question = self._asked(asked, rev=1)

@@ -14,7 +14,7 @@ from ..analysis.attribution import attribute
 from ..analysis.common import provenance
 from ..analysis.scores import SCORES, score_layer
 from ..interventions.baselines import Baselines, share_notes
-from ..interventions.many import outcome_steps
+from ..interventions.many import kernel_words, outcome_steps
 from ..interventions.metrics import Recovered, recovered
 from ..interventions.question import Outcome, Question
 from ..results import Progress, Result
@@ -76,7 +76,15 @@ def run_steps(question: Question, fresh: Fresh) -> Steps[Result]:
     stderr, metric_stderr = _errors(found, share, base)
     shown = sorted({i for row in logits for i in row.topk(min(KEPT_TEXTS, row.numel())).indices.tolist()})
     return Result(
-        provenance=provenance(question, "edited", words, started, floor=base.floor, notes=share_notes(question, base)),
+        provenance=provenance(
+            question,
+            "edited",
+            words,
+            started,
+            floor=base.floor,
+            notes=share_notes(question, base),
+            kernel=kernel_words(question) if question.edits else None,
+        ),
         logits=logits.cpu(),
         metric=float(metric.mean()),
         recovered=float(share.mean),

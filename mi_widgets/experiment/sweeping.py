@@ -14,6 +14,7 @@ from ..interventions.edit_kinds import Patch
 from ..interventions.edits import Edit, edits_of
 from ..interventions.estimate import estimate_steps, words_of
 from ..interventions.grid import Grid, Positions, grid_of
+from ..interventions.many import kernel_words
 from ..interventions.metrics import recovered
 from ..interventions.positions import rows_of
 from ..interventions.question import Question
@@ -185,6 +186,7 @@ def _result(
             started,
             floor=floor,
             notes=(*share_notes(question, base), *known.notes, *notes),
+            kernel=kernel_words(question),
         ),
         metric=known.metric.mean(0),
         recovered=share.mean,

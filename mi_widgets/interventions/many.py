@@ -183,7 +183,8 @@ def _one_by_one(
 def kernel_words(question: Question) -> str:
     """The kernels that edited runs use, for provenance: attention's, and the matrix products' where it is another."""
     attention = question.model.architecture.kernel
-    if question.model.device.type != "cpu" or question.model.dtype != torch.float32:
+    model = question.model
+    if model.device.type != "cpu" or model.dtype != torch.float32 or model.in_place:
         return attention
     return f"{attention}, products on {fast_linear().name}"
 

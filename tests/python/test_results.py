@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import math
 import subprocess
 import sys
@@ -74,10 +75,11 @@ def test_frozen_and_float32_on_the_cpu(results, name):
         for tensor in several:
             if isinstance(tensor, torch.Tensor):
                 assert tensor.device.type == "cpu"
-                assert tensor.dtype == (torch.bool if field.name == "exact" else torch.float32)
+                assert tensor.dtype == (torch.bool if field.name in ("exact", "same") else torch.float32)
                 assert not tensor.requires_grad
     about = result.provenance
-    assert (about.model, about.dtype, about.device, about.kernel) == ("gemma2", "float32", "cpu", "eager")
+    assert (about.model, about.dtype, about.device) == ("gemma2", "float32", "cpu")
+    assert re.fullmatch("eager(, products on (mkl|torch|onednn))?", about.kernel)
     assert about.milliseconds > 0
     assert about.question
     assert about.recomputed
@@ -88,7 +90,7 @@ def test_a_read_sweep_still_gives_runnable_edits(exp, results, tmp_path):
         read = mi.SweepResult.load(results[name].save(tmp_path / "sweep.safetensors"))
         edit = read.edit(1, position=3)
         assert edit == results[name].edit(1, position=3)
-        assert exp.run(edit).metric == pytest.approx(float(read.metric[0, 0]), abs=1e-6)
+        assert exp.run(edit).metric == pytest.approx(float(read.metric[0, 0]), abs=1e-5)
 
 
 def test_a_sweep_is_read_in_a_fresh_interpreter(results, tmp_path):
@@ -113,7 +115,7 @@ def test_a_file_names_no_code_outside_the_package(results, tmp_path):
     path = results["sweep"].save(tmp_path / "sweep.safetensors")
     with safe_open(str(path), framework="pt") as file:
         header = file.metadata()
-    changed = header["plain"].replace('"module": "mi_widgets.interventions.edits"', '"module": "antigravity"')
+    changed = header["plain"].replace('"module": "mi_widgets.interventions.edit_kinds"', '"module": "antigravity"')
     changed = changed.replace('"type": "Patch"', '"type": "Popen"')
     assert changed != header["plain"]
     save_file(load_file(str(path)), str(path), metadata=header | {"plain": changed})

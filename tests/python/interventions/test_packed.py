@@ -25,14 +25,16 @@ SIDE_BY_SIDE = {
 
 def drained(steps):
     """Everything that was measured, by run, and the account."""
-    found = {}
-    while True:
-        try:
-            for measured in next(steps) or ():
-                assert measured.run not in found
-                found[measured.run] = measured
-        except StopIteration as end:
-            return found, end.value
+    found, account = {}, []
+
+    def whole():
+        account.append((yield from steps))
+
+    for several in whole():
+        for measured in several or ():
+            assert measured.run not in found
+            found[measured.run] = measured
+    return found, account[0]
 
 
 def some_cells(model, batch, seed):
@@ -97,11 +99,9 @@ CELLS = [
 @pytest.mark.parametrize("family", ["gpt2", "gemma2", "mistral"])
 @pytest.mark.parametrize("metric", ["logit_diff", "prob", "kl", "rank"])
 def test_every_metric_and_prompts_of_different_length(family, metric):
-    pair = mi.Experiment(
-        wrapped(family), [CLEAN, SHORT_CLEAN, CLEAN], [CORRUPTED, SHORT_CORRUPTED, CORRUPTED], [" Mary", " Mary", " to"],
-        [" John", " Anna", " gave"], metric=metric,
-    )  # fmt: skip
-    agree(pair, CELLS)
+    clean, corrupted = [CLEAN, SHORT_CLEAN, CLEAN], [CORRUPTED, SHORT_CORRUPTED, CORRUPTED]
+    answers, others = [" Mary", " Mary", " to"], [" John", " Anna", " gave"]
+    agree(mi.Experiment(wrapped(family), clean, corrupted, answers, others, metric=metric), CELLS)
 
 
 @pytest.mark.parametrize("answer_position", [-1, -4, 9, (8, 3)])
