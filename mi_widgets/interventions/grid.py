@@ -120,7 +120,8 @@ def grid_of(
                     if pairs is not None and position is not None and not _paired(batch, position, pairs):
                         continue
                     place = {"site": site, "layer": layer, "head": head, "position": position, "unit": unit}
-                    grid.edits[(i, *a, *b, *c)] = template.on(**place)
+                    index = (i, *a, *b, *c)
+                    grid.edits[index] = template.on(**place)
     return grid
 
 
