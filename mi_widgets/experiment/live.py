@@ -118,7 +118,7 @@ class LiveQuestion:
         model.observe(self._model_changed)
         # Where the user wrote the question. A change from a browser is answered there, in the widget.
         for sentence in warnings_of(self._question):
-            warnings.warn(sentence, stacklevel=3)
+            warnings.warn(sentence, stacklevel=2)
 
     def __reduce__(self) -> NoReturn:
         raise BadInput(

@@ -139,3 +139,9 @@ def test_what_is_no_argument(model):
         mi.Experiment.from_frame(model, frame(), on_error="ignore")
     with pytest.raises(mi.BadInput, match="is a Model"):
         mi.Experiment.from_frame(frame(), model)
+
+
+def test_what_is_odd_is_warned_of_where_the_experiment_was_written(model):
+    with pytest.warns(UserWarning, match="no leading space") as caught:
+        mi.Experiment(model, CLEAN, answer="Mary")
+    assert caught[0].filename == __file__
