@@ -138,9 +138,10 @@ class Packed:
             spoiled: set[Variant] = set()
             asked = [v for v in variants if v is not None]
             streams[changed] = yield from run_variants(self.question.model, runs, asked, spoiled)
-            if spoiled:
+            if spoiled or not bool(torch.isfinite(streams).all()):
                 return None
-        return self._tail.logits(streams)
+        logits = self._tail.logits(streams)
+        return logits if bool(torch.isfinite(logits).all()) else None
 
     def extent(self, parts: Sequence[Planned]) -> str:
         """What of the prompts was run again, in words: ``layers 2 to 3, positions 10 to 14``."""
