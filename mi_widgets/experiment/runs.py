@@ -70,18 +70,19 @@ def run_steps(question: Question, fresh: Fresh) -> Steps[Result]:
     started = time.perf_counter()
     yield Progress(0, 1)
     base = yield from fresh(question)
-    found, words = yield from outcome_steps(question)
+    found, account = yield from outcome_steps(question)
+    floor = max(base.floor, account.floor)
     logits, metric = found.logits, found.metric
-    share = recovered(metric, base.clean, base.corrupted, base.floor, question.metric)
+    share = recovered(metric, base.clean, base.corrupted, floor, question.metric)
     stderr, metric_stderr = _errors(found, share, base)
     shown = sorted({i for row in logits for i in row.topk(min(KEPT_TEXTS, row.numel())).indices.tolist()})
     return Result(
         provenance=provenance(
             question,
             "edited",
-            words,
+            account.words,
             started,
-            floor=base.floor,
+            floor=floor,
             notes=share_notes(question, base),
             kernel=kernel_words(question) if question.edits else None,
         ),

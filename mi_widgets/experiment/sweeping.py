@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
+
+import torch
 
 from ..analysis.common import provenance
 from ..errors import BadInput, OutOfMemory, UnsupportedArchitecture
@@ -69,6 +71,9 @@ def laid_out(question: Question, asked: Asked) -> Laid:
         BadInput, SiteUnavailable, PromptMismatch: see `Experiment.sweep`.
     """
     (template,) = edits_of((Patch() if asked.edit is None else asked.edit,))
+    # Kept as it is now: a tensor of the user's own may be written to later.
+    tensors = {f.name: getattr(template, f.name) for f in fields(template)}
+    template = template.on(**{name: t.clone() for name, t in tensors.items() if isinstance(t, torch.Tensor)})
     place = (template.site, template.layer, template.head, template.position, template.unit)
     fixed = template.site is not None and place[1:] == (None,) * 4 and template.site == asked.site
     if place != (None,) * 5 and not fixed:
@@ -96,16 +101,8 @@ def laid_out(question: Question, asked: Asked) -> Laid:
     return Laid(question, grid, template, asked)
 
 
-def map_steps(
-    laid: Laid,
-    fresh: Fresh,
-    *,
-    stream: bool = False,
-    guess: bool = False,
-    order: str = "columns",
-    first: int | str | None = None,
-) -> Generator[Any, None, SweepResult]:
-    """A whole map; see `Experiment.sweep` and `Experiment.sweep_stream`.
+class Map:
+    """A map in the making; see `Experiment.sweep` and `Experiment.sweep_stream`.
 
     Args:
         laid: the sweep.
@@ -115,98 +112,113 @@ def map_steps(
         order: "columns" or "largest".
         first: the position whose column comes first.
     """
-    started = time.perf_counter()
-    question, grid, asked = laid.question, laid.grid, laid.asked
-    yield Progress(0, max(1, len(grid.edits)))
-    base = yield from fresh(question)
-    known = Swept.nothing(len(question.clean), grid)
-    why_no_estimate: tuple[str, ...] = ()
 
-    def so_far(words: str) -> SweepResult:
-        return _result(laid, known, base, words, started, why_no_estimate)
+    def __init__(
+        self,
+        laid: Laid,
+        fresh: Fresh,
+        *,
+        stream: bool = False,
+        guess: bool = False,
+        order: str = "columns",
+        first: int | str | None = None,
+    ) -> None:
+        self.laid, self.fresh = laid, fresh
+        self.stream, self.guess, self.order, self.first = stream, guess, order, first
+        self._known = Swept.nothing(len(laid.question.clean), laid.grid)
+        self._base: Baselines | None = None
+        self._notes: tuple[str, ...] = ()
+        self._started = time.perf_counter()
 
-    if guess or asked.method == "gradient" or asked.top is not None or order == "largest":
+    def steps(self) -> Generator[Any, None, SweepResult]:
+        """Measure all cells; gives the whole map."""
+        question, grid, asked, known = self.laid.question, self.laid.grid, self.laid.asked, self._known
+        yield Progress(0, max(1, len(grid.edits)))
+        self._started = time.perf_counter()
+        self._base = yield from self.fresh(question)
+        self._notes = question.notes(tuple(grid.edits.values())[:1])
+        ranked = self.order == "largest" or asked.top is not None
+        if self.guess or ranked or asked.method == "gradient":
+            yield from self._estimate(needed=asked.top is not None or asked.method == "gradient")
+            if self.stream:
+                yield self.so_far(words_of(asked.steps))
+        if asked.method == "gradient":
+            return self.so_far(words_of(asked.steps))
+        start = self._base.of(question.base).mean()
+
+        def far(index: Index) -> float:
+            return float((known.metric.movedim(0, -1)[index].mean() - start).abs())
+
+        batch = question.batch(question.base)
+        cells = largest_order(grid, far) if ranked else column_order(grid, batch, self.first)
+        last = time.monotonic()
+        for event in sweep_steps(question, grid, cells[: asked.top], known):
+            if not isinstance(event, Swept):
+                yield event
+            elif self.stream and time.monotonic() - last >= EVERY:
+                last = time.monotonic()
+                yield self.so_far()
+        count = len(cells[: asked.top]) - int(known.same.sum())
+        how = f"{count} edited runs: {known.account.words}" if count and known.account is not None else "nothing"
+        return self.so_far(how)
+
+    def _estimate(self, needed: bool) -> Generator[Any, None, None]:
+        grid = self.laid.grid
         try:
-            guessed = yield from estimate_steps(question, list(grid.edits.values()), asked.steps)
-            for cell, index in enumerate(grid.edits):
-                known.metric.movedim(0, -1)[index] = guessed[:, cell]
+            guessed = yield from estimate_steps(self.laid.question, list(grid.edits.values()), self.laid.asked.steps)
         except (BadInput, OutOfMemory, UnsupportedArchitecture) as problem:
-            if not guess or asked.method == "gradient" or asked.top is not None:
+            if needed or not self.guess:
                 raise
-            why_no_estimate = (f"There is no estimate: {problem.message}",)
-        if stream:
-            yield so_far(words_of(asked.steps))
-    if asked.method == "gradient":
-        return so_far(words_of(asked.steps))
-    start = base.of(question.base).mean()
+            self._notes += (f"There is no estimate: {problem.message}",)
+            return
+        for cell, index in enumerate(grid.edits):
+            self._known.metric.movedim(0, -1)[index] = guessed[:, cell]
 
-    def far(index: Index) -> float:
-        return float((known.metric.movedim(0, -1)[index].mean() - start).abs())
+    def so_far(self, words: str = "cells of a map that is not finished") -> SweepResult:
+        """The map with all that is known of it."""
+        assert self._base is not None
+        question, grid, known, base = self.laid.question, self.laid.grid, self._known, self._base
+        floor = max(base.floor, known.account.floor if known.account is not None else 0.0)
+        share = recovered(known.metric, base.clean, base.corrupted, floor, question.metric)
+        means = {"clean": float(base.clean.mean())}
+        whole = float("nan")
+        if base.corrupted is not None:
+            means["corrupted"] = float(base.corrupted.mean())
+            whole = abs(means["clean"] - means["corrupted"]) if bool(share.mean.isfinite().any()) else whole
+        return SweepResult(
+            provenance=provenance(
+                question,
+                "edited" if question.edits else question.base,
+                words,
+                self._started,
+                floor=floor,
+                notes=(*share_notes(question, base), *known.notes, *self._notes),
+                kernel=kernel_words(question),
+            ),
+            metric=known.metric.mean(0),
+            recovered=share.mean,
+            stderr=share.stderr.where(known.drawn.isnan(), known.drawn / whole),
+            exact=known.exact.clone(),
+            same=known.same.clone(),
+            site=grid.site,
+            axes=grid.axes,
+            layers=grid.layers,
+            heads=grid.heads,
+            positions=grid.positions,
+            units=grid.units,
+            tokens=grid.tokens,
+            source_tokens=_source_tokens(self.laid),
+            template=self.laid.template,
+            baselines=means,
+            metric_name=question.metric,
+            base=question.base,
+            per_prompt={"metric": known.metric.clone(), "recovered": share.per_prompt},
+        )
 
-    cells = column_order(grid, question.batch(question.base), first) if order == "columns" else []
-    cells = largest_order(grid, far) if order == "largest" or asked.top is not None else cells
-    last = time.monotonic()
-    for event in (steps := _Ended(sweep_steps(question, grid, cells[: asked.top], known))):
-        if not isinstance(event, Swept):
-            yield event
-        elif stream and time.monotonic() - last >= EVERY:
-            last = time.monotonic()
-            yield so_far("cells of a map that is not finished")
-    account = steps.value.account
-    words = account.words if account is not None else ""
-    return so_far(f"{min(len(cells), asked.top or len(cells))} edited runs: {words}")
-
-
-class _Ended:
-    """Iterates over a generator and keeps what it returns."""
-
-    value: Swept
-
-    def __init__(self, steps: Generator[Any, None, Swept]) -> None:
-        self.steps = steps
-
-    def __iter__(self) -> Generator[Any, None, None]:
-        self.value = yield from self.steps
-
-
-def _result(
-    laid: Laid, known: Swept, base: Baselines, words: str, started: float, notes: tuple[str, ...]
-) -> SweepResult:
-    question, grid = laid.question, laid.grid
-    floor = max(base.floor, known.account.floor if known.account is not None else 0.0)
-    share = recovered(known.metric, base.clean, base.corrupted, floor, question.metric)
-    means = {"clean": float(base.clean.mean())}
-    if base.corrupted is not None:
-        means["corrupted"] = float(base.corrupted.mean())
-    return SweepResult(
-        provenance=provenance(
-            question,
-            "edited" if question.edits else question.base,
-            words,
-            started,
-            floor=floor,
-            notes=(*share_notes(question, base), *known.notes, *notes),
-            kernel=kernel_words(question),
-        ),
-        metric=known.metric.mean(0),
-        recovered=share.mean,
-        stderr=share.stderr,
-        exact=known.exact.clone(),
-        same=known.same.clone(),
-        site=grid.site,
-        axes=grid.axes,
-        layers=grid.layers,
-        heads=grid.heads,
-        positions=grid.positions,
-        units=grid.units,
-        tokens=grid.tokens,
-        source_tokens=_source_tokens(laid),
-        template=laid.template,
-        baselines=means,
-        metric_name=question.metric,
-        base=question.base,
-        per_prompt={"metric": known.metric.clone()},
-    )
+    @property
+    def begun(self) -> bool:
+        """Whether there is a cell that was run."""
+        return self._base is not None and bool(self._known.exact.any())
 
 
 def _source_tokens(laid: Laid) -> tuple[str, ...]:

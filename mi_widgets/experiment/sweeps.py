@@ -14,7 +14,7 @@ from ..model.numbers import whole
 from ..results import SweepResult
 from .bar import Bar
 from .live import LiveQuestion
-from .sweeping import ORDERS, Asked, Laid, laid_out, map_steps
+from .sweeping import ORDERS, Asked, Laid, Map, laid_out
 
 KEPT = 16
 """Finished maps that an experiment remembers."""
@@ -85,24 +85,17 @@ class Sweeps(LiveQuestion):
         """
         asked = Asked(site, edit, layers, heads, positions, units, method, steps, top)
         laid = self._laid(asked, base, on_top)
-        latest: list[SweepResult] = []
+        work = Map(laid, self._fresh)
         with Bar(f"{type(laid.template).__name__.lower()} {site}", progress) as bar:
-
-            def see(_: Any, value: Any) -> None:
-                if isinstance(value, SweepResult):
-                    latest[:] = [value]
-                else:
-                    bar.see(value)
-
             try:
                 return self.scheduler.run(
-                    self._news.told(self._remembered(laid, map_steps(laid, self._fresh, stream=True))),
+                    self._news.told(self._remembered(laid, work.steps())),
                     priority=Priority.SWEEP,
                     op="sweep.run",
-                    on_partial=see,
+                    on_partial=lambda _, value: bar.see(value),
                 )
             except Cancelled as problem:
-                problem.partial = latest[0] if latest else None
+                problem.partial = work.so_far() if work.begun else None
                 raise
 
     def sweep_stream(
@@ -151,8 +144,9 @@ class Sweeps(LiveQuestion):
             first = number % length if number is not None and -length <= number < length else first
             if first not in laid.grid.positions:
                 raise BadInput(f"The map has no column {first!r}.", hint="Take one of its positions.")
-        work = map_steps(laid, self._fresh, stream=True, guess=estimate, order=order, first=first)
-        return self._streamed(self.scheduler.stream(self._news.told(self._remembered(laid, work)), op="sweep.stream"))
+        work = Map(laid, self._fresh, stream=True, guess=estimate, order=order, first=first)
+        steps = self._news.told(self._remembered(laid, work.steps()))
+        return self._streamed(self.scheduler.stream(steps, op="sweep.stream"))
 
     def known(self, edits: Iterable[Edit] | Edit, base: str | None = None) -> tuple[float, float] | None:
         """What a single edit gives, from a finished map of this question; None when no map has it.
@@ -174,9 +168,15 @@ class Sweeps(LiveQuestion):
             True
         """
         several = edits_of(edits)
-        if len(several) != 1:
+        if len(several) != 1 or not self._maps:
             return None
-        name = _name(self.snapshot((), base))
+        question = self.snapshot((), base)
+
+        def look() -> Generator[Any, None, None]:
+            yield from self._look(question)
+
+        self._work(look(), "sweep.known", Priority.PREVIEW)
+        name = _name(question)
         for (of, _), found in reversed(self._maps.items()):
             index = found.cell(several[0]) if of == name else None
             if index is not None:

@@ -36,12 +36,14 @@ class Measured:
         metric: [prompt] float32 on the CPU, the mean over draws; NaN where the run is not finite.
         failed: what was wrong with it, or None.
         same: it was not run, since it must equal the base run: it carries what both prompts have in common.
+        draws: [draw, prompt] metric of each draw, or None where nothing was drawn.
     """
 
     run: int
     metric: torch.Tensor
     failed: NotFinite | None = None
     same: bool = False
+    draws: torch.Tensor | None = None
 
 
 @dataclass
@@ -136,11 +138,12 @@ class _Tally:
     """Gathers the numbers of prompts and draws until a run is whole."""
 
     def __init__(self, question: Question, block: list[tuple[int, list[Planned]]]) -> None:
-        self.prompts = len(question.clean)
         self.waiting = {run: {id(part) for part in parts} for run, parts in block}
-        self.draws = {run: len(parts) // self.prompts for run, parts in block}
         self.same = {run for run, parts in block if all(part.same for part in parts)}
-        self.sums = {run: [0.0] * self.prompts for run, _ in block}
+        prompts = len(question.clean)
+        # A run's parts are laid out draw by draw, in each prompt by prompt.
+        self.place = {id(part): divmod(i, prompts) for _, parts in block for i, part in enumerate(parts)}
+        self.draws = {run: torch.full((len(parts) // prompts, prompts), math.nan) for run, parts in block}
         self.spoiled: list[int] = []
 
     def add(self, found: Sequence[tuple[Planned, float]]) -> list[Measured] | None:
@@ -148,12 +151,13 @@ class _Tally:
         done: list[Measured] = []
         for part, metric in found:
             self.waiting[part.run].discard(id(part))
-            self.sums[part.run][part.prompt] += metric / self.draws[part.run]
+            draws = self.draws[part.run]
+            draws[self.place[id(part)]] = metric
             if self.waiting[part.run]:
                 continue
-            total = torch.tensor(self.sums[part.run], dtype=torch.float32)
-            if bool(torch.isfinite(total).all()):
-                done.append(Measured(part.run, total, same=part.run in self.same))
+            if bool(torch.isfinite(draws).all()):
+                several = draws if len(draws) > 1 else None
+                done.append(Measured(part.run, draws.mean(0), same=part.run in self.same, draws=several))
             else:
                 self.spoiled.append(part.run)
         return done or None
@@ -189,26 +193,25 @@ def kernel_words(question: Question) -> str:
     return f"{attention}, products on {fast_linear().name}"
 
 
-def outcome_steps(question: Question) -> Generator[None, None, tuple[Outcome, str]]:
-    """The edited run of a question, the quickest way that is right, and in words how it was done.
+def outcome_steps(question: Question) -> Generator[None, None, tuple[Outcome, Account]]:
+    """The edited run of a question, the quickest way that is right, and how it was done.
 
     Raises:
         BadInput, PromptMismatch, SiteUnavailable, EditNeverFired, NotFinite: as a plain run would.
     """
     if question.sequential or len(draws_of(question.edits, len(question.clean))) > 1:
-        return question.outcome("edited"), "full forward passes"
+        return question.outcome("edited"), Account("full forward passes")
     if not question.edits:
-        return question.outcome("edited"), "one full forward pass"
+        return question.outcome("edited"), Account("one full forward pass")
     plan = Plan(replace(question, edits=()), [question.edits])
     ((_, parts),) = list(plan)
     packed = Packed(plan.question, plan)
-    words, logits = "", None
     if packed.why_not(parts) is None and packed.prove() is None:
         # A prompt of another kind than the one it was tried on may still not allow it.
         with suppress(NotPackable):
             logits = yield from packed.logits(parts)
-            words = f"{packed.words}: {packed.extent(parts)}"
-    if logits is None:
-        start = start_of(question.model, question.batch(question.base), question.edits, question.sources())
-        return question.outcome("edited"), start.words
-    return Outcome(logits, question.measure(logits)), words
+            if logits is not None:
+                words = f"{packed.words}: {packed.extent(parts)}"
+                return Outcome(logits, question.measure(logits)), Account(words, packed.floor)
+    start = start_of(question.model, question.batch(question.base), question.edits, question.sources())
+    return question.outcome("edited"), Account(start.words)

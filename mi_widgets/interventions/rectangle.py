@@ -10,7 +10,7 @@ from ..errors import EditNeverFired, NotFinite
 from ..model.access import Key, Visitor
 from ..model.kernels import fast
 from ..model.tokens import Batch
-from .layouts import own, squares
+from .layouts import squares
 from .plan import Planned
 from .question import Question
 from .writes import Write
@@ -92,9 +92,7 @@ def _visitor(key: Key, several: list[tuple[int, Write]], waiting: dict[Key, Writ
         waiting.pop(key, None)
         new = value.clone()
         for row, write in several:
-            view = own(key[0], new, row, 0)
-            at = list(write.positions)
-            view[at] = write.apply(view[at])
+            write.into(new, row)
         if key[0] not in ("scores", "pattern", "logits") and not squares(new):
             spoiled.extend(row for row, _ in several)
         return new

@@ -13,7 +13,7 @@ from ..model.handle import Model
 from ..model.tokens import Batch
 from .capture import capture
 from .edits import Edit
-from .layouts import own, squares
+from .layouts import squares
 from .sources import Sources
 from .writes import Write, keys_of, writes_of
 
@@ -59,9 +59,7 @@ def _visitor(batch: Batch, rows: Sequence[Write], fired: list[int]) -> Visitor:
         fired[0] += 1
         new = x.clone()
         for row, write in enumerate(rows):
-            view = own(write.key[0], new, row, batch.pads[row])
-            at = list(write.positions)
-            view[at] = write.apply(view[at])
+            write.into(new, row, batch.pads[row])
         _require_squares(rows[0], new)
         return new
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 
@@ -29,14 +29,18 @@ class Swept:
         metric: [prompt, layer, ...] float32; NaN where nothing is known, or the layer has no such site.
         exact: [layer, ...] bool, cells that were run (or need no run).
         same: [layer, ...] bool, cells that carry what both prompts have in common, and so equal the base run.
-        failed: cells whose run held NaN or infinity, and what was said about it.
+        drawn: [layer, ...] float32, standard error of the metric of one prompt over draws; NaN where nothing is drawn.
+        failed: {cell: what was said about it} of those whose run held NaN or infinity.
+        edits: the edit of each cell.
         account: how cells were run.
     """
 
     metric: torch.Tensor
     exact: torch.Tensor
     same: torch.Tensor
-    failed: tuple[tuple[Edit, NotFinite], ...] = ()
+    drawn: torch.Tensor
+    edits: Mapping[Index, Edit]
+    failed: dict[Index, NotFinite] = field(default_factory=dict)
     account: Account | None = None
 
     @classmethod
@@ -44,11 +48,7 @@ class Swept:
         """A map of which nothing is known."""
         values = torch.full((prompts, *grid.shape), math.nan, dtype=torch.float32)
         no = torch.zeros(grid.shape, dtype=torch.bool)
-        return cls(values, no, no.clone())
-
-    def copy(self) -> Swept:
-        """As it is now."""
-        return replace(self, metric=self.metric.clone(), exact=self.exact.clone(), same=self.same.clone())
+        return cls(values, no, no.clone(), values[0].clone(), grid.edits)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -56,7 +56,8 @@ class Swept:
         said = tuple(self.account.notes) if self.account is not None else ()
         if not self.failed:
             return said
-        edit, problem = self.failed[0]
+        first = min(self.failed)
+        edit, problem = self.edits[first], self.failed[first]
         count = "1 cell gives" if len(self.failed) == 1 else f"{len(self.failed)} cells give"
         return (*said, f"{count} NaN or infinity and no number; the first is {edit}. {problem}")
 
@@ -94,7 +95,9 @@ def sweep_steps(question: Question, grid: Grid, cells: Sequence[Index], known: S
             known.metric.movedim(0, -1)[index] = measured.metric
             known.exact[index], known.same[index] = measured.failed is None, measured.same
             if measured.failed is not None:
-                known.failed = (*known.failed, (grid.edits[index], measured.failed))
+                known.failed[index] = measured.failed
+            if measured.draws is not None and measured.draws.shape[1] == 1:
+                known.drawn[index] = float(measured.draws.std() / len(measured.draws) ** 0.5)
         if not found:
             yield None
             continue
@@ -102,7 +105,7 @@ def sweep_steps(question: Question, grid: Grid, cells: Sequence[Index], known: S
         yield known
         yield Progress(done, len(cells), (time.perf_counter() - started) / done * (len(cells) - done))
     if len(known.failed) == len(cells):
-        raise known.failed[0][1]
+        raise known.failed[min(known.failed)]
     return known
 
 

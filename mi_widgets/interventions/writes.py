@@ -13,7 +13,7 @@ from ..model.architecture import GLOBAL_SITES, HEAD_SITES
 from ..model.handle import Model
 from ..model.tokens import Batch
 from .edits import Edit, several
-from .layouts import picked, site_axes
+from .layouts import own, picked, site_axes
 from .reading import reader_of
 from .sources import Sources
 
@@ -78,6 +78,12 @@ class Write:
         else:
             whole[:, torch.tensor(heads)[:, None], torch.tensor(units)] = new
         return whole
+
+    def into(self, value: torch.Tensor, row: int, pad: int = 0) -> None:
+        """Carry it out in place, in one row of a site's value as `access.Visitor` sees it, behind `pad` columns."""
+        view = own(self.key[0], value, row, pad)
+        at = list(self.positions)
+        view[at] = self.apply(view[at])
 
     def at(self, kept: Sequence[int]) -> Write:
         """The same at some of its positions, given by their places in `positions`."""

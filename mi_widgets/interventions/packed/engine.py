@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from weakref import WeakKeyDictionary
 
 import torch
@@ -12,7 +13,7 @@ from ...errors import OutOfMemory
 from ...model.access import Key, Visitor
 from ...model.handle import Model
 from ...model.proof import limit_of
-from ...model.tokens import Batch
+from ...model.tokens import Batch, Tokens
 from ..edit_kinds import Add
 from ..layouts import own
 from ..metrics import Rows, measure
@@ -33,6 +34,9 @@ WEIGHTS = 32 * 2**20
 
 UNEMBEDDED = 128
 """Rows whose logits over the whole vocabulary are held at once."""
+
+ENOUGH = 4
+"""Tokens of a prompt on which a trial tells for others too."""
 
 _PROVEN: WeakKeyDictionary[Model, tuple[int, str | None]] = WeakKeyDictionary()
 """For each model the generation at which packing was tried, and why it is wrong there (None: it is right)."""
@@ -62,6 +66,7 @@ class Packed:
     floor: float = 0.0
     _tail: Tail = field(init=False)
     _base_metric: dict[int, float] = field(default_factory=dict)
+    _runs: BaseRuns | None = None
 
     words = "only what differs from the base run, packed into one sequence"
 
@@ -133,6 +138,10 @@ class Packed:
             for part in parts
         ]
         streams = torch.stack([self._final(runs, part.prompt) for part in parts])
+        if any(variant is None and part.own for variant, part in zip(variants, parts, strict=True)):
+            return None  # it cannot reach the answer; a plain run still says what is wrong with it
+        if not all(_reads_numbers(write) for part in parts for write in part.own):
+            return None
         changed = [i for i, variant in enumerate(variants) if variant is not None]
         if changed:
             spoiled: set[Variant] = set()
@@ -140,23 +149,29 @@ class Packed:
             streams[changed] = yield from run_variants(self.question.model, runs, asked, spoiled)
             if spoiled or not bool(torch.isfinite(streams).all()):
                 return None
+        for part in parts:
+            self._unedited(runs, part.prompt)  # for the floor
         logits = self._tail.logits(streams)
         return logits if bool(torch.isfinite(logits).all()) else None
 
     def extent(self, parts: Sequence[Planned]) -> str:
-        """What of the prompts was run again, in words: ``layers 2 to 3, positions 10 to 14``."""
+        """What of the prompts was run again, in words: ``layers 2 to 3 from position 10 on``."""
+        if not any(part.writes for part in parts):
+            return "nothing, since the prompts are the same up to there"
         first = min((w.key[1] for part in parts for w in part.writes if w.key[1] is not None), default=0)
         start = min((p for part in parts for w in part.writes for p in w.positions), default=0)
         return f"layers {first} to {self.question.model.n_layers - 1} from position {start} on"
 
     def runs(self) -> BaseRuns:
         """The base runs; of unedited ones the cache's."""
-        question, plan = self.question, self.plan
+        question = self.question
         batch = question.batch(question.base)
-        if not any(plan.live):
+        if self._runs is None and any(self.plan.live):
+            self._runs = capture_base(question.model, batch, self._live_visitors)
+        elif self._runs is None:
             name = ("base runs", question.model.generation, batch.key)
-            return question.captures.held(name, lambda: capture_base(question.model, batch))
-        return capture_base(question.model, batch, self._live_visitors)
+            self._runs = question.captures.held(name, lambda: capture_base(question.model, batch))
+        return self._runs
 
     def _live_visitors(self, some: Batch, rows: Sequence[int]) -> Mapping[Key, Visitor]:
         by_key: dict[Key, list[tuple[int, Write]]] = {}
@@ -164,18 +179,16 @@ class Packed:
             for write in self.plan.live[row]:
                 by_key.setdefault(write.key, []).append((place, write))
 
-        def visitor(kind: str, writes: list[tuple[int, Write]]) -> Visitor:
+        def visitor(writes: list[tuple[int, Write]]) -> Visitor:
             def visit(x: torch.Tensor) -> torch.Tensor:
                 new = x.clone()
                 for row, write in writes:
-                    view = own(kind, new, row, 0)
-                    at = list(write.positions)
-                    view[at] = write.apply(view[at])
+                    write.into(new, row)
                 return new
 
             return visit
 
-        return {key: visitor(key[0], writes) for key, writes in by_key.items()}
+        return {key: visitor(writes) for key, writes in by_key.items()}
 
     def _final(self, runs: BaseRuns, prompt: int) -> torch.Tensor:
         """[d_model] that leaves the last layer of the base run at the answer."""
@@ -185,7 +198,14 @@ class Packed:
         """The metric of a prompt's base run."""
         if prompt not in self._base_metric:
             self._base_metric[prompt] = float(self._measure(self._final(runs, prompt)[None], [prompt])[0])
+            self.floor = max(self.floor, abs(self._base_metric[prompt] - float(self._plain[prompt])))
         return self._base_metric[prompt]
+
+    @cached_property
+    def _plain(self) -> torch.Tensor:
+        """[prompt] metric of the base run in a plain pass."""
+        edits = () if self.plan.drawn else self.question.edits
+        return replace(self.question, edits=edits).outcome("edited").metric
 
     def _piece(
         self, runs: BaseRuns, piece: list[tuple[Planned, Variant]]
@@ -215,7 +235,7 @@ class Packed:
         stream = yield from run_variants(self.question.model, runs, [*variants, reference], spoiled)
         prompts = [part.prompt for part, _ in piece]
         found = self._measure(stream, [*prompts, reference.prompt]).tolist()
-        self.floor = max(self.floor, abs(found[-1] - self._unedited(runs, reference.prompt)))
+        self.floor = max(self.floor, abs(found[-1] - float(self._plain[reference.prompt])))
         finite = torch.isfinite(stream).all(-1).tolist()
         yield [
             Number(part, number, spoiled=variant in spoiled or not ok or number - number != 0)
@@ -245,22 +265,24 @@ class Packed:
     def prove(self) -> str | None:
         """Why packing gives other numbers than a plain run on this model, or None; tried once for each model.
 
-        Three random writes into the first prompt (a stream, all heads, an MLP's output, those of them that there are)
+        Three random writes into the longest prompt (a stream, all heads, an MLP's output, those of them that there are)
         are run packed and plain.
         """
         model = self.question.model
         known = _PROVEN.get(model)
-        if known is None or known[0] != model.generation:
-            try:
-                why = self._compare()
-            except NotPackable as reason:
-                why = str(reason)
-            known = _PROVEN[model] = (model.generation, why)
-        return known[1]
+        if known is not None and known[0] == model.generation:
+            return known[1]
+        prompt = max(self.question.batch(self.question.base).prompts, key=len)
+        try:
+            why = self._compare(prompt)
+        except NotPackable as reason:
+            why = str(reason)
+        if len(prompt) >= ENOUGH:
+            _PROVEN[model] = (model.generation, why)
+        return why
 
-    def _compare(self) -> str | None:
+    def _compare(self, prompt: Tokens) -> str | None:
         model, question = self.question.model, self.question
-        prompt = question.batch(question.base).prompts[0]
         batch = Batch.of([prompt])
         runs = capture_base(model, batch)
         length, n_layers = len(prompt), model.n_layers
@@ -291,6 +313,11 @@ class Packed:
         wanted = torch.stack(plain)
         error = float((found - wanted).abs().max() / wanted.abs().max())
         return None if error <= limit_of(model.dtype) else f"packed runs differ from plain ones by {error:.1g}"
+
+
+def _reads_numbers(write: Write) -> bool:
+    """Whether all that a write reads is finite; masked scores are -inf by right."""
+    return write.there is None or write.key[0] == "scores" or bool(torch.isfinite(write.there).all())
 
 
 def _out_of_memory(problem: RuntimeError) -> bool:

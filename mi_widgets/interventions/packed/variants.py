@@ -171,5 +171,6 @@ class Writing:
 
 def _where(rows: list[int], value: torch.Tensor) -> slice | torch.Tensor:
     """Rows of a value; of neighbours a slice, which costs a tenth of picking them one by one."""
-    first, last = rows[0], rows[-1]
-    return slice(first, last + 1) if last - first == len(rows) - 1 else torch.tensor(rows, device=value.device)
+    if rows == list(range(rows[0], rows[0] + len(rows))):
+        return slice(rows[0], rows[0] + len(rows))
+    return torch.tensor(rows, device=value.device)

@@ -90,10 +90,18 @@ def agree(exp, cells, edits=(), limit=1e-5):
 
 
 CELLS = [
-    mi.Patch("resid_pre", 1, position=-3), mi.Patch("z", 0, head=2), mi.Patch("q", 2, head=1), mi.Zero("v", 1, head=0),
-    mi.Patch("mlp_out", 2, position=-1), mi.Zero("pattern", 1, head=3), mi.Scale("mlp_post", 0, unit=[3, 5], factor=2),
-    mi.Patch("attn_out", 0, position=[2, 4]), mi.Zero("resid_mid", 2), mi.Knockout(layer=1, head=0, dest=-1, src=2),
-]  # fmt: skip
+    mi.Patch("resid_pre", 1, position=-3),
+    mi.Patch("z", 0, head=2),
+    mi.Patch("q", 2, head=1),
+    mi.Zero("v", 1, head=0),
+    mi.Patch("mlp_out", 2, position=-1),
+    mi.Zero("pattern", 1, head=3),
+    mi.Scale("mlp_post", 0, unit=[3, 5], factor=2),
+    mi.Patch("attn_out", 0, position=[4, 2, 5]),
+    mi.Zero("v", 1, position=(3, 3, 5)),
+    mi.Zero("resid_mid", 2),
+    mi.Knockout(layer=1, head=0, dest=-1, src=2),
+]
 
 
 @pytest.mark.parametrize("family", ["gpt2", "gemma2", "mistral"])
