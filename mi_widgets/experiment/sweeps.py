@@ -145,8 +145,8 @@ class Sweeps(LiveQuestion):
             if first not in laid.grid.positions:
                 raise BadInput(f"The map has no column {first!r}.", hint="Take one of its positions.")
         work = Map(laid, self._fresh, stream=True, guess=estimate, order=order, first=first)
-        steps = self._news.told(self._remembered(laid, work.steps()))
-        return self._streamed(self.scheduler.stream(steps, op="sweep.stream"))
+        told = self._news.told(self._remembered(laid, work.steps()))
+        return self._streamed(self.scheduler.stream(told, op="sweep.stream"))
 
     def known(self, edits: Iterable[Edit] | Edit, base: str | None = None) -> tuple[float, float] | None:
         """What a single edit gives, from a finished map of this question; None when no map has it.
