@@ -364,13 +364,14 @@ class LiveQuestion:
         """See whether the user's model has changed; who follows it is told, and caches are dropped.
 
         What a sample of the weights cannot show (a few numbers written through ``p.data``) a forward pass does, which
-        is done again once the last one is `LOOK_AGAIN` seconds old.
+        is done again once the last one is `LOOK_AGAIN` seconds old; each time where weights do not tell everything.
         """
         self.model.refresh()
         if not self.model.same_weights(question.tokens):
             self.model.edited()
         prompts = (question.clean.key, question.corrupted.key if question.corrupted is not None else None)
-        if prompts == self._looked[0] and time.monotonic() - self._looked[1] < LOOK_AGAIN:
+        lately = prompts == self._looked[0] and time.monotonic() - self._looked[1] < LOOK_AGAIN
+        if lately and not self.model.opaque:
             return
         for run in question.unedited:
             if not still_true(question, run):

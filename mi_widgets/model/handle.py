@@ -287,6 +287,13 @@ class Model:
             self._fingerprint = self.generation, Fingerprint(self.hf, self.architecture.d_vocab)
         return self._fingerprint[1].same(tokens)
 
+    @property
+    def opaque(self) -> bool:
+        """Its numbers may change though its weights do not: a hook of the user's, or weights that are fetched."""
+        return any(
+            m._forward_hooks or m._forward_pre_hooks or hasattr(m, "_hf_hook") for m in self.hf.modules()
+        ) or any(p.is_meta for p in self.hf.parameters())
+
     def edited(self, steady: bool = True) -> Change | None:
         """Take note that a run gave other numbers than before, though `refresh` saw no change.
 
