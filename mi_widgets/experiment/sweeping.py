@@ -158,6 +158,8 @@ class Map:
             elif self.stream and time.monotonic() - last >= EVERY:
                 last = time.monotonic()
                 yield self.so_far()
+        if (yield from self.fresh(question)) is not self._base:
+            self._notes += ("The model has changed while this map was made, so its cells are of different models.",)
         count = len(cells[: asked.top]) - int(known.same.sum())
         how = f"{count} edited runs: {known.account.words}" if count and known.account is not None else "nothing"
         return self.so_far(how)

@@ -10,7 +10,16 @@ import torch
 import mi_widgets as mi
 from mi_widgets.experiment import sweeping
 from mi_widgets.interventions.packed import engine
-from tests.python.families import CLEAN, CORRUPTED, SHORT_CLEAN, SHORT_CORRUPTED, experiment, wrapped
+from tests.python.families import (
+    CLEAN,
+    CORRUPTED,
+    SHORT_CLEAN,
+    SHORT_CORRUPTED,
+    build,
+    experiment,
+    word_tokenizer,
+    wrapped,
+)
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +135,17 @@ def test_an_error_in_mid_sweep_leaves_no_trace(exp, piecewise, monkeypatch):
     with pytest.raises(RuntimeError, match="somebody"):
         exp.sweep("resid_pre", mi.Zero(), progress=False)
     torch.testing.assert_close(exp.sweep("resid_pre", mi.Zero(), progress=False).metric, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_model_that_changes_in_mid_sweep_is_told(piecewise):
+    exp = experiment(mi.wrap(build("llama"), word_tokenizer()))
+    stream = exp.sweep_stream("resid_pre", mi.Zero(), estimate=False)
+    next(stream)
+    with torch.no_grad():
+        exp.model.hf.model.layers[2].mlp.down_proj.weight.mul_(-1)
+    *_, last = stream
+    assert any("changed while this map was made" in note for note in last.provenance.notes)
+    assert not any("changed while" in note for note in exp.sweep("z", progress=False).provenance.notes)
 
 
 def test_two_threads_do_not_mix(model, piecewise):
