@@ -59,8 +59,7 @@ def _alone(question: Question, row: int) -> torch.Tensor:
     one = question.one(row)
     if one.sequential:
         return replace(one, captures=Captures(0)).outcome(one.base).metric
-    batch = one.batch(one.base)
-    logits = one.at_answer(batch, one.model.forward(batch))
+    logits = one.plain_logits(one.batch(one.base))
     # The reference of kl, and what a callable looks at, are the baselines' own.
     return question.measure_rows(logits, [row]).cpu()
 
@@ -99,6 +98,6 @@ def still_true(question: Question, run: str) -> bool:
     """
     batch = question.batch(run)
     cached = question.answer_logits(run)
-    fresh = question.at_answer(batch, question.model.forward(batch))
+    fresh = question.plain_logits(batch)
     limit = 16 * float(torch.finfo(question.model.dtype).eps) * float(cached.abs().max().clamp(min=1e-3))
     return bool((cached - fresh).abs().max() <= limit)

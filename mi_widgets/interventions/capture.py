@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar, cast
 
 import torch
@@ -12,7 +12,7 @@ from ..model.access import Key, Visitor
 from ..model.handle import Model
 from ..model.tokens import Batch
 
-BUDGET = 256 * 2**20
+BUDGET = 512 * 2**20
 
 
 def capture(
@@ -21,6 +21,7 @@ def capture(
     keys: Iterable[Key],
     visitors: dict[Key, Visitor] | None = None,
     resume: tuple[int, torch.Tensor] | None = None,
+    at: Sequence[int] | None = None,
 ) -> dict[Key, torch.Tensor]:
     """Run once and keep sites.
 
@@ -30,6 +31,7 @@ def capture(
         keys: (site, layer) pairs; ("logits", None) is the model's output.
         visitors: edits of the run; what is kept is the value after them.
         resume: the layer to begin with and what enters it; see `Model.forward`.
+        at: one column of each row at which logits are wanted, which are [row, 1, vocab] then; not with edits of them.
 
     Returns:
         {key: value} on the model's device, shapes as in `access.Visitor`.
@@ -46,9 +48,9 @@ def capture(
 
         return visitor
 
-    wanted = list(dict.fromkeys(keys))
-    model.forward(batch, {**edits, **{key: keep(key) for key in wanted}}, resume=resume)
-    return kept
+    wanted = [key for key in dict.fromkeys(keys) if at is None or key != ("logits", None)]
+    logits = model.forward(batch, {**edits, **{key: keep(key) for key in wanted}}, resume=resume, keep=at)
+    return kept if at is None else {**kept, ("logits", None): logits}
 
 
 class Sized(Protocol):

@@ -24,6 +24,9 @@ from .sequences import teacher_forced
 from .sources import Sources
 from .user_metric import UserMetric
 
+LARGE = 64 * 2**20
+"""Bytes of float32 logits of all positions from which on those at the answers are computed alone."""
+
 RUNS = ("clean", "corrupted", "edited")
 
 
@@ -148,13 +151,14 @@ class Question:
         require_finite_values(batch, {key: value for key, value in values.items() if key != ("logits", None)})
         return values
 
-    def _edited(self, batch: Batch, keys: Sequence[Key]) -> dict[Key, torch.Tensor]:
+    def _edited(self, batch: Batch, keys: Sequence[Key], at: Sequence[int] | None = None) -> dict[Key, torch.Tensor]:
         """Sites of the edited run; over draws the mean."""
         sources = self.sources()
         total: dict[Key, torch.Tensor] = {}
         draws = draws_of(self.edits, len(batch))
         for edits in draws:
-            for key, value in rerun(self.model, batch, edits, self.base, sources, keys, resume=True).items():
+            values = rerun(self.model, batch, edits, self.base, sources, keys, resume=True, at=at)
+            for key, value in values.items():
                 total[key] = total[key] + value if key in total else value
         return {key: value / len(draws) if len(draws) > 1 else value for key, value in total.items()}
 
@@ -169,13 +173,34 @@ class Question:
         return [batch.column(row, p) for row, p in enumerate(positions)]
 
     def at_answer(self, batch: Batch, logits: torch.Tensor) -> torch.Tensor:
-        """[row, position, vocab] -> [row, vocab] float32 at the answer position."""
+        """[row, position or 1, vocab] -> [row, vocab] float32 at the answer position."""
+        if logits.shape[1] == 1:
+            return logits[:, 0].float()
         return logits[torch.arange(len(batch)), self.columns(batch)].float()
 
     def answer_logits(self, run: str, edits: Sequence[Edit] | None = None) -> torch.Tensor:
         """[prompt, vocab] float32 at the answer position; `edits` in place of the question's own."""
         asked = self if edits is None else replace(self, edits=tuple(edits))
-        return self.at_answer(self.batch(run), asked.values(run, [("logits", None)])["logits", None])
+        batch, edited = self.batch(run), run == "edited" and bool(asked.edits)
+        at = self.unembedded(batch)
+        if at is None or (edited and any(edit.site == "logits" for edit in asked.edits)):
+            return self.at_answer(batch, asked.values(run, [("logits", None)])["logits", None])
+        if edited:
+            return self.at_answer(batch, asked._edited(batch, (), at)["logits", None])
+        name = ("answers", self.model.generation, batch.key, tuple(at))
+        return self.captures.held(name, lambda: self.model.forward(batch, keep=at)[:, 0]).float()
+
+    def plain_logits(self, batch: Batch) -> torch.Tensor:
+        """[prompt, vocab] float32 at the answer position, of an unedited pass that is done now."""
+        return self.at_answer(batch, self.model.forward(batch, keep=self.unembedded(batch)))
+
+    def unembedded(self, batch: Batch) -> list[int] | None:
+        """The columns whose logits alone are computed where all would take much memory; None = all, which shows more.
+
+        Whether a run is finite is looked at everywhere when all are there.
+        """
+        size = len(batch) * batch.width * self.model.architecture.d_vocab * 4
+        return self.columns(batch) if size > LARGE else None
 
     def outcome(self, run: str, edits: Sequence[Edit] | None = None) -> Outcome:
         """A run and its metric; `edits` in place of the question's own.

@@ -133,6 +133,7 @@ def rerun(
     keep: Sequence[Key] = (),
     *,
     resume: bool = False,
+    at: Sequence[int] | None = None,
 ) -> dict[Key, torch.Tensor]:
     """One full forward pass of the base prompts with edits.
 
@@ -145,6 +146,7 @@ def rerun(
         keep: further sites to keep.
         resume: begin at the first edited layer where what enters it is known (see `start_of`). A run that has to be
             whole keeps that for the next one, which then gives the same numbers to the bit.
+        at: one column of each row at which logits are wanted; [row, 1, vocab] then. Not with edits of logits.
 
     Returns:
         {key: value} of `keep` and of ("logits", None) [row, position, vocab].
@@ -160,7 +162,7 @@ def rerun(
         key = _enters(model, start.layer)
         visitors[key] = _noting(noted, visitors.get(key))
     given = None if start.stream is None else (start.layer, start.stream)
-    kept = capture(model, batch, [*keep, ("logits", None)], visitors, given)
+    kept = capture(model, batch, [*keep, ("logits", None)], visitors, given, at)
     for edit, fired in zip(edits, counts, strict=True):
         if fired[0] < len(keys_of(model, edit)):
             raise EditNeverFired(f"{edit} was never reached in the run.", hint="Please report the model's class.")

@@ -54,6 +54,27 @@ class Tokens:
         """Positions, counted from 0 in this prompt's own tokens."""
         return range(len(self.ids))
 
+    def start(self, count: int) -> Tokens:
+        """The first tokens alone; all where there are no more.
+
+        Example:
+            >>> import mi_widgets as mi
+            >>> mi.load().tokens("Mary went to").start(2).strings
+            ('‹bos›', 'Mary')
+        """
+        if len(self) <= count:
+            return self
+        special = tuple(p for p in self.special if p < count)
+        pieces = self.pieces[:count]
+        return replace(
+            self,
+            text="".join(pieces),
+            ids=self.ids[:count],
+            pieces=pieces,
+            strings=self.strings[:count],
+            special=special,
+        )
+
     def find(self, text: str, occurrence: int = -1) -> int:
         """Position of the token whose text is `text`; `occurrence` counts as a list index does.
 

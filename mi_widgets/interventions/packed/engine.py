@@ -35,6 +35,9 @@ WEIGHTS = 32 * 2**20
 UNEMBEDDED = 128
 """Rows whose logits over the whole vocabulary are held at once."""
 
+TRIED = 128
+"""Tokens of a prompt that a trial takes at most."""
+
 ENOUGH = 4
 """Tokens of a prompt on which a trial tells for others too."""
 
@@ -272,7 +275,7 @@ class Packed:
         known = _PROVEN.get(model)
         if known is not None and known[0] == model.generation:
             return known[1]
-        prompt = max(self.question.batch(self.question.base).prompts, key=len)
+        prompt = max(self.question.batch(self.question.base).prompts, key=len).start(TRIED)
         try:
             why = self._compare(prompt)
         except NotPackable as reason:
@@ -306,7 +309,8 @@ class Packed:
             variant = variant_of(0, [write], [], length, length - 1, n_layers)
             assert variant is not None
             variants.append(variant)
-            plain.append(rerun(model, batch, [edit], question.base, self.plan.sources)["logits", None][0, -1].float())
+            run = rerun(model, batch, [edit], question.base, self.plan.sources, at=[length - 1])
+            plain.append(run["logits", None][0, -1].float())
         if not variants:
             return None
         found = self._tail.logits(_drained(run_variants(model, runs, variants, set())))
