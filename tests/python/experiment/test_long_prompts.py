@@ -27,10 +27,10 @@ def numbers(model):
 
 @pytest.mark.parametrize("family", ["llama", "gemma2"])
 def test_numbers_are_the_same(family, monkeypatch):
-    expected = numbers(wrapped(family))
+    model = mi.wrap(build(family), word_tokenizer())
+    expected = numbers(model)
     monkeypatch.setattr(question, "LARGE", 0)
     widths = []
-    model = mi.wrap(build(family), word_tokenizer())
     plain = type(model).forward
 
     def forward(self, *args, **kwargs):
