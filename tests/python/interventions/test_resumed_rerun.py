@@ -9,7 +9,7 @@ import mi_widgets as mi
 from mi_widgets.interventions.rerun import rerun, start_of
 from tests.families.configs import build as build_tiny
 from tests.families.oracle import model_of
-from tests.python.families import word_tokenizer, wrapped
+from tests.python.families import build, word_tokenizer, wrapped
 
 CLEAN, CORRUPTED = (1, 17, 30, 5, 42, 9, 23), (1, 17, 8, 5, 20, 9, 23)
 SHORT, SHORT_CORRUPTED = (1, 8, 33, 46, 20), (1, 12, 33, 46, 7)
@@ -84,7 +84,7 @@ def test_what_is_kept_of_earlier_layers_needs_the_whole_run():
 
 
 def test_a_stream_of_another_generation_is_not_used():
-    model = wrapped("llama")
+    model = mi.wrap(build("llama"), word_tokenizer())  # its weights are changed
     question = asked(model).snapshot()
     batch, sources = question.batch("corrupted"), question.sources()
     edit = mi.Zero("z", 2, head=1)
