@@ -111,6 +111,9 @@ class Map:
         guess: begin with the estimate.
         order: "columns" or "largest".
         first: the position whose column comes first.
+
+    Attributes:
+        mixed: the model has changed while the map was made, so that no cell can be told from it later.
     """
 
     def __init__(
@@ -129,6 +132,7 @@ class Map:
         self._base: Baselines | None = None
         self._notes: tuple[str, ...] = ()
         self._started = time.perf_counter()
+        self.mixed = False
 
     def steps(self) -> Generator[Any, None, SweepResult]:
         """Measure all cells; gives the whole map."""
@@ -158,7 +162,8 @@ class Map:
             elif self.stream and time.monotonic() - last >= EVERY:
                 last = time.monotonic()
                 yield self.so_far()
-        if (yield from self.fresh(question)) is not self._base:
+        self.mixed = (yield from self.fresh(question)) is not self._base
+        if self.mixed:
             self._notes += ("The model has changed while this map was made, so its cells are of different models.",)
         count = len(cells[: asked.top]) - int(known.same.sum())
         how = f"{count} edited runs: {known.account.words}" if count and known.account is not None else "nothing"

@@ -89,7 +89,7 @@ class Sweeps(LiveQuestion):
         with Bar(f"{type(laid.template).__name__.lower()} {site}", progress) as bar:
             try:
                 return self.scheduler.run(
-                    self._news.told(self._remembered(laid, work.steps())),
+                    self._news.told(self._remembered(work)),
                     priority=Priority.SWEEP,
                     op="sweep.run",
                     on_partial=lambda _, value: bar.see(value),
@@ -145,7 +145,7 @@ class Sweeps(LiveQuestion):
             if first not in laid.grid.positions:
                 raise BadInput(f"The map has no column {first!r}.", hint="Take one of its positions.")
         work = Map(laid, self._fresh, stream=True, guess=estimate, order=order, first=first)
-        told = self._news.told(self._remembered(laid, work.steps()))
+        told = self._news.told(self._remembered(work))
         return self._streamed(self.scheduler.stream(told, op="sweep.stream"))
 
     def known(self, edits: Iterable[Edit] | Edit, base: str | None = None) -> tuple[float, float] | None:
@@ -186,10 +186,10 @@ class Sweeps(LiveQuestion):
     def _laid(self, asked: Asked, base: str | None, on_top: bool) -> Laid:
         return laid_out(self.snapshot(None if on_top else (), base), asked)
 
-    def _remembered(self, laid: Laid, steps: Generator[Any, None, SweepResult]) -> Generator[Any, None, SweepResult]:
-        found = yield from steps
-        if not laid.question.edits:
-            self._maps[_name(laid.question), (laid.grid.site, id(found))] = found
+    def _remembered(self, work: Map) -> Generator[Any, None, SweepResult]:
+        found = yield from work.steps()
+        if not work.laid.question.edits and not work.mixed:
+            self._maps[_name(work.laid.question), (found.site, id(found))] = found
             while len(self._maps) > KEPT:
                 self._maps.popitem(last=False)
         return found

@@ -145,6 +145,7 @@ def test_a_model_that_changes_in_mid_sweep_is_told(piecewise):
         exp.model.hf.model.layers[2].mlp.down_proj.weight.mul_(-1)
     *_, last = stream
     assert any("changed while this map was made" in note for note in last.provenance.notes)
+    assert exp.known(mi.Zero("resid_pre", 2, position=3)) is None
     assert not any("changed while" in note for note in exp.sweep("z", progress=False).provenance.notes)
 
 
