@@ -1,7 +1,7 @@
 """Faster float32 matrix products on CPUs where torch's own are slow; probed once, and left alone where they are not.
 
 torch hands float32 products on a CPU to the library it was built with, mostly MKL. Its other one, oneDNN, does the
-same product on the same weights and is about twice as fast on AMD CPUs with AVX-512. The way to it is a private
+same product on the same weights and is faster on some CPUs. The way to it is a private
 operation, so it is tried out before anything relies on it: is it there, does it give the same numbers, is it faster?
 """
 
@@ -70,7 +70,7 @@ def onednn(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> 
 
 @lru_cache(maxsize=1)
 def fast_linear() -> Kernel:
-    """Which product of float32 on this CPU is the fastest; probed once per process, in about 0.1 s.
+    """Which product of float32 on this CPU is the fastest; probed once per process, by some products of each.
 
     Example:
         >>> fast_linear().name in ("onednn", "mkl", "torch")
@@ -171,7 +171,7 @@ def fast(model: Model, kernel: Kernel | None = None, within: str = "") -> Iterat
 
 
 def _gelu(x: torch.Tensor) -> torch.Tensor:
-    """GPT-2's activation in one step: written out in Python it takes seven, a sixth of the time of its layers."""
+    """GPT-2's activation in one step: written out in Python it takes seven."""
     return nn.functional.gelu(x, approximate="tanh")
 
 

@@ -170,7 +170,7 @@ class Writing:
 
 
 def _where(rows: list[int], value: torch.Tensor) -> slice | torch.Tensor:
-    """Rows of a value; of neighbours a slice, which costs a tenth of picking them one by one."""
+    """Rows of a value; of neighbours a slice, which copies nothing."""
     if rows == list(range(rows[0], rows[0] + len(rows))):
         return slice(rows[0], rows[0] + len(rows))
     return torch.tensor(rows, device=value.device)
