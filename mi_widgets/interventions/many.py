@@ -129,13 +129,12 @@ def _block(
                 metrics = packed.question.measure_rows(logits, [part.prompt for part in parts]).cpu().tolist()
             yield tally.add(list(zip(parts, metrics, strict=True)))
         ways.add(rectangle.words)
-    again = tally.not_finite()
-    if again:
-        yield from _one_by_one(packed.question, packed.plan.runs, again)
+    # A plain run says what is wrong with them.
+    yield from _one_by_one(packed.question, packed.plan.runs, tally.spoiled)
 
 
 class _Tally:
-    """Gathers the numbers of prompts and draws until a run is whole."""
+    """Gathers the numbers of prompts and draws until a run is whole; `spoiled` are runs that are not finite."""
 
     def __init__(self, question: Question, block: list[tuple[int, list[Planned]]]) -> None:
         self.waiting = {run: {id(part) for part in parts} for run, parts in block}
@@ -165,10 +164,6 @@ class _Tally:
     def left(self, parts: Sequence[Planned]) -> list[Planned]:
         """Those of some parts that have no number yet."""
         return [part for part in parts if id(part) in self.waiting[part.run]]
-
-    def not_finite(self) -> list[int]:
-        """Runs whose numbers are not finite: a plain run says what is wrong."""
-        return self.spoiled
 
 
 def _one_by_one(

@@ -172,6 +172,10 @@ class Question:
         positions = where if isinstance(where, tuple) else (where,) * len(batch)
         return [batch.column(row, p) for row, p in enumerate(positions)]
 
+    def answers(self, batch: Batch) -> list[int]:
+        """The answer position of each row, counted from 0 in the prompt's own tokens."""
+        return [column - pad for column, pad in zip(self.columns(batch), batch.pads, strict=True)]
+
     def at_answer(self, batch: Batch, logits: torch.Tensor) -> torch.Tensor:
         """[row, position or 1, vocab] -> [row, vocab] float32 at the answer position."""
         if logits.shape[1] == 1:

@@ -30,7 +30,7 @@ class Rectangle:
     def __init__(self, question: Question, live: bool) -> None:
         self.question, self.live = question, live
         self.batch = question.batch(question.base)
-        self._columns = [c - pad for c, pad in zip(question.columns(self.batch), self.batch.pads, strict=True)]
+        self._answers = question.answers(self.batch)
         self.resumed = False
 
     @property
@@ -73,7 +73,7 @@ class Rectangle:
             streams = self.question.captures.get(model, self.batch, [key])[key]
             rows = [streams[part.prompt, self.batch.pads[part.prompt] :] for part in some]
             resume, self.resumed = (first, torch.stack(rows)), True
-        where = [self._columns[part.prompt] for part in some]
+        where = [self._answers[part.prompt] for part in some]
         keep = None if ("logits", None) in visitors else where
         try:
             with fast(model):

@@ -75,8 +75,7 @@ class Packed:
 
     def __post_init__(self) -> None:
         self._tail = Tail(self.question.model)
-        batch = self.question.batch(self.question.base)
-        self._answers = [column - pad for column, pad in zip(self.question.columns(batch), batch.pads, strict=True)]
+        self._answers = self.question.answers(self.question.batch(self.question.base))
 
     def why_not(self, planned: Iterable[Planned]) -> str | None:
         """Why runs cannot be packed, or None when they can."""
@@ -101,13 +100,9 @@ class Packed:
         yield None
         piece: list[tuple[Planned, Variant]] = []
         rows = weights = 0
-        lengths = runs.lengths
         same: list[Number] = []
         for part in parts:
-            answer, length = self._answers[part.prompt], lengths[part.prompt]
-            variant = variant_of(
-                part.prompt, in_order(part.own), part.live, length, answer, self.question.model.n_layers
-            )
+            variant = self._variant(runs, part)
             if variant is None:
                 same.append(Number(part, self._unedited(runs, part.prompt)))
                 continue
@@ -129,17 +124,7 @@ class Packed:
         """Logits at the answer of a few planned runs, [part, vocab] float32; None when a plain run must look at one."""
         runs = self.runs()
         yield
-        variants = [
-            variant_of(
-                part.prompt,
-                in_order(part.own),
-                part.live,
-                runs.lengths[part.prompt],
-                self._answers[part.prompt],
-                self.question.model.n_layers,
-            )
-            for part in parts
-        ]
+        variants = [self._variant(runs, part) for part in parts]
         streams = torch.stack([self._final(runs, part.prompt) for part in parts])
         if any(variant is None and part.own for variant, part in zip(variants, parts, strict=True)):
             return None  # it cannot reach the answer; a plain run still says what is wrong with it
@@ -156,6 +141,12 @@ class Packed:
             self._unedited(runs, part.prompt)  # for the floor
         logits = self._tail.logits(streams)
         return logits if bool(torch.isfinite(logits).all()) else None
+
+    def _variant(self, runs: BaseRuns, part: Planned) -> Variant | None:
+        """A planned run as a variant of its base run; None where it cannot differ from that at the answer."""
+        length, answer = runs.lengths[part.prompt], self._answers[part.prompt]
+        n_layers = self.question.model.n_layers
+        return variant_of(part.prompt, in_order(part.own), part.live, length, answer, n_layers)
 
     def extent(self, parts: Sequence[Planned]) -> str:
         """What of the prompts was run again, in words: ``layers 2 to 3 from position 10 on``."""
