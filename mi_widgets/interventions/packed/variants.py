@@ -11,14 +11,11 @@ import torch
 from ...errors import EditNeverFired
 from ...model.access import Key, Visitor
 from ...model.architecture import SITES
-from ..layouts import squares
+from ..layouts import SQUARE, squares
 from ..writes import Write
 
 LATE = frozenset({"z", "result", "attn_out", "resid_mid", "mlp_pre", "mlp_post", "mlp_out", "resid_post"})
 """Sites behind a layer's attention: an edit there leaves what attention gives as it was."""
-
-SQUARE = frozenset({"scores", "pattern"})
-"""Sites with an axis of sources."""
 
 _PLACE = {site: place for place, site in enumerate(SITES)}
 
