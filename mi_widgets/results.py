@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 from .errors import BadInput
 
@@ -168,12 +168,47 @@ def _restored(value: Any) -> Any:
     return _STORED[value["type"]](**own)
 
 
-@dataclass(frozen=True)
+class Lazily(Generic[T]):
+    """A field of a frozen result that may be given as a function, which is called when the field is first read.
+
+    Args:
+        default: what the field is when it is not given; without one it must be.
+    """
+
+    def __init__(self, *default: T) -> None:
+        self._default = default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, held: None, owner: type) -> T: ...
+
+    @overload
+    def __get__(self, held: object, owner: type) -> T: ...
+
+    def __get__(self, held: object | None, owner: type) -> T:
+        if held is None:  # a dataclass asks for the field's default
+            if not self._default:
+                raise AttributeError(self._name)
+            return self._default[0]
+        value = vars(held)[self._name]
+        if callable(value):
+            value = vars(held)[self._name] = value()
+        found: T = value
+        return found
+
+    def __set__(self, held: object, value: T | Callable[[], T]) -> None:
+        vars(held)[self._name] = value
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result(BaseResult):
     """One run with edits. Frame columns: prompt, metric, recovered.
 
     Attributes:
-        logits: [prompt, vocab] float32 at the answer position.
+        logits: [prompt, vocab] float32 at the answer position. Where the metric could be told without them they are
+            computed when they are first read; once the model has changed that raises `Stale`.
         metric: mean over prompts, in the metric's unit (logits for logit_diff).
         recovered: ratio of means, 1 = the clean run, 0 = the corrupted one; NaN without a corrupted prompt or when the
             two runs differ by less than ten noise floors.
@@ -181,21 +216,31 @@ class Result(BaseResult):
         metric_stderr: s.d. of the metric over prompts / sqrt(prompts); for one prompt the same over its draws.
         per_prompt: {"metric", "recovered"} as [prompt].
         metric_name: which metric it is.
-        vocabulary: (id, text) of the tokens `top` can show, by rank for each prompt.
+        labels: (id, text) of the tokens `top` can show.
     """
 
-    logits: torch.Tensor
+    logits: Lazily[torch.Tensor] = Lazily()
     metric: float
     recovered: float
     stderr: float
     metric_stderr: float
     per_prompt: dict[str, torch.Tensor] = field(default_factory=dict)
     metric_name: str = "logit_diff"
-    labels: tuple[tuple[int, str], ...] = ()
+    labels: Lazily[tuple[tuple[int, str], ...]] = Lazily(())
+
+    @property
+    def held(self) -> int:
+        """Bytes of logits that it holds; none before they are first read, where they are computed then."""
+        logits = vars(self)["logits"]
+        return 0 if callable(logits) else int(logits.nbytes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy, or a pickle, must not depend on the model.
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def _rows(self) -> Iterator[Mapping[str, Any]]:
         columns = self.per_prompt
-        for p in range(self.logits.shape[0]):
+        for p in range(len(columns["metric"])):
             yield {
                 "prompt": p,
                 "metric": float(columns["metric"][p]),

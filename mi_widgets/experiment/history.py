@@ -58,9 +58,9 @@ class Runs(Sequence[Run]):
         """Append a run, and drop the oldest where there are too many."""
         with self._lock:
             kept = (*self._kept, run)[-MOST_RUNS:]
-            size = sum(_bytes(r) for r in kept)
+            size = sum(r.result.held for r in kept)
             while len(kept) > 1 and size > MOST_BYTES:
-                size -= _bytes(kept[0])
+                size -= kept[0].result.held
                 kept = kept[1:]
             self._kept = kept
 
@@ -96,8 +96,3 @@ class Runs(Sequence[Run]):
              run.result.recovered] for i, run in enumerate(self._kept)
         ]  # fmt: skip
         return pd.DataFrame(rows, columns=columns)
-
-
-def _bytes(run: Run) -> int:
-    logits = run.result.logits
-    return logits.numel() * logits.element_size()

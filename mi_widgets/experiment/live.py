@@ -110,6 +110,7 @@ class LiveQuestion:
         self._warned = False
         self._baselines: tuple[tuple[Any, ...], Baselines] | None = None
         self._looked: tuple[Any, float] = (None, 0.0)
+        self._looks = 0
         # Finished maps of unedited bases, the newest last; see `Sweeps`.
         self._maps: OrderedDict[tuple[Any, Any], SweepResult] = OrderedDict()
         self.edits = EditList(self._check_edit, lambda: self._changed("edits"))
@@ -365,6 +366,7 @@ class LiveQuestion:
 
         What a sample of the weights cannot show (a few numbers written through ``p.data``) a forward pass does, which
         is done again once the last one is `LOOK_AGAIN` seconds old; each time where weights do not tell everything.
+        The prompts take turns: what only one of them meets is an expert nobody else asks, at most.
         """
         self.model.refresh()
         if not self.model.same_weights(question.tokens):
@@ -373,7 +375,9 @@ class LiveQuestion:
         lately = prompts == self._looked[0] and time.monotonic() - self._looked[1] < LOOK_AGAIN
         if lately and not self.model.opaque:
             return
-        for run in question.unedited:
+        self._looks += 1
+        runs = question.unedited
+        for run in runs if self.model.opaque else [runs[self._looks % len(runs)]]:
             if not still_true(question, run):
                 self._captures.clear()
                 self._baselines = None

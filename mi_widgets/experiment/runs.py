@@ -14,11 +14,12 @@ from ..analysis.attribution import attribute
 from ..analysis.common import provenance
 from ..analysis.scores import SCORES, score_layer
 from ..interventions.baselines import Baselines, share_notes
-from ..interventions.many import kernel_words, outcome_steps
+from ..interventions.many import Edited, kernel_words, outcome_steps
 from ..interventions.metrics import Recovered, recovered
-from ..interventions.question import Outcome, Question
+from ..interventions.question import Question
 from ..results import Progress, Result
 from .answers import guessed
+from .later import Later
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,9 +30,6 @@ Steps = Generator[Any, None, T]
 
 Fresh = Callable[[Question], Steps[Baselines]]
 """Gives the baselines of a question, after a look whether the user's model has changed."""
-
-KEPT_TEXTS = 50
-"""Token texts a `Result` keeps for `top`, per prompt."""
 
 
 def guess_steps(question: Question, look: Callable[[Question], Steps[None]]) -> Steps[Question]:
@@ -72,10 +70,10 @@ def run_steps(question: Question, fresh: Fresh) -> Steps[Result]:
     base = yield from fresh(question)
     found, account = yield from outcome_steps(question)
     floor = max(base.floor, account.floor)
-    logits, metric = found.logits, found.metric
+    metric = found.metric
     share = recovered(metric, base.clean, base.corrupted, floor, question.metric)
     stderr, metric_stderr = _errors(found, share, base)
-    shown = sorted({i for row in logits for i in row.topk(min(KEPT_TEXTS, row.numel())).indices.tolist()})
+    later = Later(question, found)
     return Result(
         provenance=provenance(
             question,
@@ -86,18 +84,18 @@ def run_steps(question: Question, fresh: Fresh) -> Steps[Result]:
             notes=share_notes(question, base),
             kernel=kernel_words(question) if question.edits else None,
         ),
-        logits=logits.cpu(),
+        logits=later.logits if found.logits is None else found.logits.cpu(),
         metric=float(metric.mean()),
         recovered=float(share.mean),
         stderr=stderr,
         metric_stderr=metric_stderr,
         per_prompt={"metric": metric, "recovered": share.per_prompt},
         metric_name=question.metric,
-        labels=tuple((i, question.model.text.piece(i)) for i in shown),
+        labels=later.labels,
     )
 
 
-def _errors(found: Outcome, share: Recovered, base: Baselines) -> tuple[float, float]:
+def _errors(found: Edited, share: Recovered, base: Baselines) -> tuple[float, float]:
     """Standard errors of the share and of the metric; NaN for one prompt, unless it is a mean over draws.
 
     Each prompt draws for itself, so draws are part of what several prompts differ by.

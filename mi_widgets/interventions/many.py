@@ -188,25 +188,57 @@ def kernel_words(question: Question) -> str:
     return f"{attention}, products on {fast_linear().name}"
 
 
-def outcome_steps(question: Question) -> Generator[None, None, tuple[Outcome, Account]]:
+@dataclass(frozen=True, eq=False)
+class Edited:
+    """The edited run, measured.
+
+    Attributes:
+        metric: [prompt] float32 on the CPU.
+        draws: [draw, prompt] as in `Outcome`.
+        logits: [prompt, vocab] float32 at the answer; None where the metric was told without them.
+        stream: then what they are computed from, [prompt, d_model] that left the last layer at the answer.
+    """
+
+    metric: torch.Tensor
+    draws: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    stream: torch.Tensor | None = None
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Edited:
+        """The same, of a plain run."""
+        return cls(outcome.metric, outcome.draws, outcome.logits)
+
+
+def outcome_steps(question: Question) -> Generator[None, None, tuple[Edited, Account]]:
     """The edited run of a question, the quickest way that is right, and how it was done.
 
     Raises:
         BadInput, PromptMismatch, SiteUnavailable, EditNeverFired, NotFinite: as a plain run would.
     """
     if question.sequential or len(draws_of(question.edits, len(question.clean))) > 1:
-        return question.outcome("edited"), Account("full forward passes")
+        return Edited.of(question.outcome("edited")), Account("full forward passes")
     if not question.edits:
-        return question.outcome("edited"), Account("one full forward pass")
+        return Edited.of(question.outcome("edited")), Account("one full forward pass")
     plan = Plan(replace(question, edits=()), [question.edits])
     ((_, parts),) = list(plan)
     packed = Packed(plan.question, plan)
     if packed.why_not(parts) is None and packed.prove() is None:
         # A prompt of another kind than the one it was tried on may still not allow it.
         with suppress(NotPackable):
-            logits = yield from packed.logits(parts)
-            if logits is not None:
-                words = f"{packed.words}: {packed.extent(parts)}"
-                return Outcome(logits, question.measure(logits)), Account(words, packed.floor)
+            stream = yield from packed.streams(parts)
+            found = None if stream is None else _measured(packed, stream, parts)
+            if found is not None:
+                return found, Account(f"{packed.words}: {packed.extent(parts)}", packed.floor)
     start = start_of(question.model, question.batch(question.base), question.edits, question.sources())
-    return question.outcome("edited"), Account(start.words)
+    return Edited.of(question.outcome("edited")), Account(start.words)
+
+
+def _measured(packed: Packed, stream: torch.Tensor, parts: Sequence[Planned]) -> Edited | None:
+    """A packed run of every prompt, measured; None where a plain run must say what is wrong with it."""
+    if packed.tracked:
+        metric = packed.measure(stream, [part.prompt for part in parts])
+        return Edited(metric, stream=stream) if bool(torch.isfinite(metric).all()) else None
+    logits = packed.logits(stream)
+    finite = bool(torch.isfinite(logits).all())
+    return Edited(packed.question.measure(logits), logits=logits) if finite else None

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+_WHOLE = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 KEPT = 64
 """Sets of tokens whose rows are remembered."""
 
@@ -49,8 +50,12 @@ class Fingerprint:
 
 
 def _equal(now: list[torch.Tensor], then: list[torch.Tensor]) -> bool:
-    # As whole numbers: NaN is equal to itself there.
-    return all(torch.equal(a.view(torch.uint8), b.view(torch.uint8)) for a, b in zip(now, then, strict=True))
+    return all(torch.equal(_bits(a), _bits(b)) for a, b in zip(now, then, strict=True))
+
+
+def _bits(t: torch.Tensor) -> torch.Tensor:
+    """As whole numbers: NaN is equal to itself there."""
+    return t.view(_WHOLE.get(t.element_size(), torch.uint8))
 
 
 def _sample(views: list[torch.Tensor]) -> list[torch.Tensor]:

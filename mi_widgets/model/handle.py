@@ -16,12 +16,13 @@ from ..errors import BadInput, MiWidgetsError, SiteUnavailable, UnsupportedArchi
 from .architecture import GLOBAL_SITES, SITES, Architecture
 from .discovery import discover
 from .fingerprint import Fingerprint
+from .glance import Glance
 from .limits import limits_of
 from .passes import Passes
 from .proof import prove
 from .resume import Skips
 from .shadow import Shadow
-from .stamp import Change, Stamp, stamp_of, words_of
+from .stamp import Change, stamp_of, words_of
 from .stand_ins import hooks_of
 from .tokens import Prompt, Tokenizer, Tokens
 from .unwrap import unwrap
@@ -64,7 +65,7 @@ class Model(Passes):
         self._fingerprint: tuple[int, Fingerprint] | None = None
         self._changes: list[Change] = []
         self._observers: list[weakref.WeakMethod[Callable[[Change], None]]] = []
-        self._stamp: Stamp = stamp_of(hf)
+        self._stamp, self._glance = stamp_of(hf), Glance(hf)
         self._build()
         self._absorb()
 
@@ -206,14 +207,17 @@ class Model(Passes):
         Raises:
             UnsupportedArchitecture, NotFinite, BadInput: what it has become cannot be run; the next look says so again.
         """
-        now = stamp_of(self.hf)
+        if self._glance.same():
+            return None
+        now, glance = stamp_of(self.hf), Glance(self.hf)
         if now == self._stamp:
+            self._glance = glance
             return None
         self._random = False
         words = words_of(self._stamp, now)
         if not now.same_shadow(self._stamp):
             self._build()
-        self._stamp = now
+        self._stamp, self._glance = now, glance
         self._absorb()
         return self._tell(words)
 
@@ -229,9 +233,7 @@ class Model(Passes):
     @property
     def opaque(self) -> bool:
         """Its numbers may change though its weights do not: a hook of the user's, or weights that are fetched."""
-        return any(
-            m._forward_hooks or m._forward_pre_hooks or hasattr(m, "_hf_hook") for m in self.hf.modules()
-        ) or any(p.is_meta for p in self.hf.parameters())
+        return self._glance.opaque
 
     def edited(self, steady: bool = True) -> Change | None:
         """Take note that a run gave other numbers than before, though `refresh` saw no change.

@@ -14,6 +14,7 @@ from .access import Key, Visitor, Watcher, visiting
 from .architecture import Architecture
 from .attention_tap import Around
 from .finite import require_finite
+from .glance import Glance
 from .proof import limit_of
 from .resume import Skips, find_skips, keeping, require_reached, resuming
 from .shadow import Shadow
@@ -37,6 +38,7 @@ class Passes:
     _running: Shadow
     _skips: Skips | None
     _stamp: Stamp
+    _glance: Glance
 
     @property
     def shadow(self) -> Any:
@@ -92,7 +94,7 @@ class Passes:
     def _absorb(self) -> None:
         """What passes in place leave on the user's own modules (a cache that grew, what a hook keeps) is no change."""
         if self._running.in_place is not None:
-            self._stamp = stamp_of(self.hf)
+            self._stamp, self._glance = stamp_of(self.hf), Glance(self.hf)
 
     @contextmanager
     def passing(

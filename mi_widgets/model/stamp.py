@@ -13,10 +13,10 @@ from torch import nn
 from .stand_ins import hooks_of
 from .unwrap import is_a, own_forward, walk
 
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _INTERNAL = frozenset({*vars(nn.Module()), "forward", "_hf_hook", "_old_forward"})
 # Of private attributes only these are known to change what is computed.
-_ADAPTER = ("_disable_adapters", "_active_adapter", "merged_adapters")
+ADAPTER = ("_disable_adapters", "_active_adapter", "merged_adapters")
 _FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType, type)
 
 
@@ -87,7 +87,7 @@ def stamp_of(hf: nn.Module) -> Stamp:
         forward = own_forward(module)
         if forward is not None:
             stamp.forwards[path] = id(forward)
-        hooks = tuple((name, key, id(h)) for name in _HOOKS for key, h in getattr(module, name).items())
+        hooks = tuple((name, key, id(h)) for name in HOOKS for key, h in getattr(module, name).items())
         if hooks:
             stamp.hooks[path] = hooks
         for held in (module._parameters, module._buffers):
@@ -100,7 +100,7 @@ def stamp_of(hf: nn.Module) -> Stamp:
             value = own[name]
             if isinstance(value, torch.Tensor):
                 continue  # no weight: what a recurrent model remembers of its last pass, say
-            if name[0] != "_" or name in _ADAPTER:
+            if name[0] != "_" or name in ADAPTER:
                 if _is_config(value):
                     # One object serves many modules; it is told under the path where it was met first.
                     if configs.setdefault(id(value), dot + name) == dot + name:
@@ -127,8 +127,12 @@ def _tensor(t: torch.Tensor) -> tuple[Any, ...]:
     return id(t), where, 0 if t.is_inference() else t._version, t.dtype, t.device
 
 
+def plain_of(value: Any) -> Any:
+    """What a stamp tells of an attribute: something that can be compared later, whatever becomes of the original."""
+    return _settings(value) if _is_config(value) else _plain(value)
+
+
 def _plain(value: Any) -> Any:
-    """A value that can be compared later, whatever becomes of the original."""
     if value is None or isinstance(value, (bool, int, float, str, torch.dtype, torch.device)):
         return value
     if isinstance(value, (list, tuple)):
@@ -247,7 +251,7 @@ def _setting_words(before: Mapping[str, Any], after: Mapping[str, Any], changed:
             continue
         old, new = dict(before.get(path, ())), dict(after.get(path, ()))
         for name in _changed(old, new):
-            if name in _ADAPTER:
+            if name in ADAPTER:
                 words.append(_ADAPTER_WORDS[name](new.get(name)))
             elif name == "attention implementation":
                 words.append(f"the attention implementation changed from {old.get(name)} to {new.get(name)}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+import math
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from weakref import WeakKeyDictionary
@@ -54,6 +55,10 @@ class Number:
     spoiled: bool = False
 
 
+_Laid = tuple[Planned, Variant | None]
+"""A planned run and its variant; None where it must equal its base run."""
+
+
 @dataclass
 class Packed:
     """Runs planned edits as variants of base runs.
@@ -98,30 +103,35 @@ class Packed:
         """
         runs = self.runs()
         yield None
-        piece: list[tuple[Planned, Variant]] = []
-        rows = weights = 0
-        same: list[Number] = []
-        for part in parts:
-            variant = self._variant(runs, part)
-            if variant is None:
-                same.append(Number(part, self._unedited(runs, part.prompt)))
-                continue
-            own_rows = variant.end - variant.start
-            own_weights = own_rows * variant.end * self.question.model.n_heads
-            if piece and (rows + own_rows > ROWS or weights + own_weights > WEIGHTS):
-                if same:
-                    yield same
-                yield from self._piece(runs, piece)
-                piece, same, rows, weights = [], [], 0, 0
-            piece.append((part, variant))
-            rows, weights = rows + own_rows, weights + own_weights
-        if same:
-            yield same
-        if piece:
-            yield from self._piece(runs, piece)
+        for piece in self._pieces([(part, self._variant(runs, part)) for part in parts]):
+            same = [Number(part, self._unedited(runs, part.prompt)) for part, variant in piece if variant is None]
+            if same:
+                yield same
+            changed = [(part, variant) for part, variant in piece if variant is not None]
+            if changed:
+                yield from self._piece(runs, changed)
 
-    def logits(self, parts: Sequence[Planned]) -> Generator[None, None, torch.Tensor | None]:
-        """Logits at the answer of a few planned runs, [part, vocab] float32; None when a plain run must look at one."""
+    def _pieces(self, runs: list[_Laid]) -> Iterator[list[_Laid]]:
+        """Cut runs, in their order, into pieces of about the same size, none larger than what is run at once."""
+        rows = [0 if variant is None else variant.end - variant.start for _, variant in runs]
+        most = sum(rows) / max(1, math.ceil(sum(rows) / ROWS))
+        piece: list[_Laid] = []
+        held = weights = 0
+        for (part, variant), count in zip(runs, rows, strict=True):
+            more = 0 if variant is None else count * variant.end * self.question.model.n_heads
+            if held and count and (held + count / 2 > most or held + count > ROWS or weights + more > WEIGHTS):
+                yield piece
+                piece, held, weights = [], 0, 0
+            piece.append((part, variant))
+            held, weights = held + count, weights + more
+        if piece:
+            yield piece
+
+    def streams(self, parts: Sequence[Planned]) -> Generator[None, None, torch.Tensor | None]:
+        """What leaves the last layer at the answer of a few planned runs, [part, d_model] in the model's dtype.
+
+        None when a plain run must look at one of them.
+        """
         runs = self.runs()
         yield
         variants = [self._variant(runs, part) for part in parts]
@@ -139,8 +149,7 @@ class Packed:
                 return None
         for part in parts:
             self._unedited(runs, part.prompt)  # for the floor
-        logits = self._tail.logits(streams)
-        return logits if bool(torch.isfinite(logits).all()) else None
+        return streams
 
     def _variant(self, runs: BaseRuns, part: Planned) -> Variant | None:
         """A planned run as a variant of its base run; None where it cannot differ from that at the answer."""
@@ -191,7 +200,7 @@ class Packed:
     def _unedited(self, runs: BaseRuns, prompt: int) -> float:
         """The metric of a prompt's base run."""
         if prompt not in self._base_metric:
-            self._base_metric[prompt] = float(self._measure(self._final(runs, prompt)[None], [prompt])[0])
+            self._base_metric[prompt] = float(self.measure(self._final(runs, prompt)[None], [prompt])[0])
             self.floor = max(self.floor, abs(self._base_metric[prompt] - float(self._plain[prompt])))
         return self._base_metric[prompt]
 
@@ -228,7 +237,7 @@ class Packed:
         reference = _reference(variants, self._answers)
         stream = yield from run_variants(self.question.model, runs, [*variants, reference], spoiled)
         prompts = [part.prompt for part, _ in piece]
-        found = self._measure(stream, [*prompts, reference.prompt]).tolist()
+        found = self.measure(stream, [*prompts, reference.prompt]).tolist()
         self.floor = max(self.floor, abs(found[-1] - float(self._plain[reference.prompt])))
         finite = torch.isfinite(stream).all(-1).tolist()
         yield [
@@ -236,11 +245,22 @@ class Packed:
             for (part, variant), number, ok in zip(piece, found[:-1], finite[:-1], strict=True)
         ]
 
-    def _measure(self, stream: torch.Tensor, prompts: Sequence[int]) -> torch.Tensor:
+    def logits(self, streams: torch.Tensor) -> torch.Tensor:
+        """All logits: [row, d_model] that leave the last layer -> [row, vocab] float32."""
+        return self._tail.logits(streams)
+
+    @property
+    def tracked(self) -> bool:
+        """The metric is told by the logits of answers and distractors alone."""
+        question = self.question
+        return question.metric == "logit_diff" and question.user_metric is None and question.distractor is not None
+
+    def measure(self, stream: torch.Tensor, prompts: Sequence[int]) -> torch.Tensor:
         """[row, d_model] that leave the last layer -> [row] float32 metrics on the CPU."""
         question = self.question
-        if question.metric == "logit_diff" and question.user_metric is None and question.distractor is not None:
+        if self.tracked:
             assert question.answer is not None
+            assert question.distractor is not None
             named = [*(i for r in question.answer.ids for i in r), *(i for r in question.distractor.ids for i in r)]
             ids = sorted(set(named))
             place = {token: i for i, token in enumerate(ids)}
