@@ -169,7 +169,9 @@ export function createPattern(context: ViewContext): View & { figure(): Figure |
   const { session } = context;
   const title = h("h3", { class: "mi-focus-title" });
   const facts = h("span", { class: "mi-facts" });
-  const how = new Switch("several heads show", context.tip, (name) => session.setCombine(name as "mean"));
+  const how = new Switch("several heads show", context.tip, (name) =>
+    session.focusing.setCombine(name as "mean"),
+  );
   const tableButton = h(
     "button",
     {
@@ -274,7 +276,10 @@ export function createPattern(context: ViewContext): View & { figure(): Figure |
   function updateReadout(shown: Pattern): void {
     const cell = session.hoverCell ?? session.cell;
     if (!cell) return setText(readout, "");
-    const known = session.exact && session.exact.key === session.valueKey(cell) ? session.exact : null;
+    const known =
+      session.focusing.exact && session.focusing.exact.key === session.focusing.valueKey(cell)
+        ? session.focusing.exact
+        : null;
     const block = pooled(shown) ? " · strongest of its block" : "";
     const tail =
       known && cell.src <= cell.dest ? ` · exactly ${valueText(known.value, shown.signed, 5)}` : block;
@@ -286,7 +291,8 @@ export function createPattern(context: ViewContext): View & { figure(): Figure |
     const atlas = session.shown;
     const names = heads.map(([layer, hd]) => `L${layer}.H${hd}`);
     const many = heads.length > 1;
-    const joined = session.combine === "difference" ? names.slice(0, 2).join(" − ") : names.join(", ");
+    const joined =
+      session.focusing.combine === "difference" ? names.slice(0, 2).join(" − ") : names.join(", ");
     setText(title, many ? shortLabel(joined, 40) : (names[0] ?? ""));
     const single = heads[0];
     const order = [session.score, "duplicate", "previous", "logit_effect"];
@@ -304,12 +310,12 @@ export function createPattern(context: ViewContext): View & { figure(): Figure |
     const option = (name: "mean" | "max" | "difference", reason: string | null = null) => ({
       name,
       label: name,
-      chosen: session.combine === name,
+      chosen: session.focusing.combine === name,
       off: reason,
       card: null,
     });
     how.update([option("mean"), option("max"), option("difference", off)]);
-    if (session.combine === "difference" && off) session.combine = "mean";
+    if (session.focusing.combine === "difference" && off) session.focusing.combine = "mean";
   }
 
   function updateTable(shown: Pattern): void {
@@ -328,7 +334,7 @@ export function createPattern(context: ViewContext): View & { figure(): Figure |
 
   function update(): void {
     updateHead();
-    pattern = session.focusPattern;
+    pattern = session.focusing.pattern;
     for (const part of [head, foot, note]) show(part, pattern !== null);
     show(canvas, pattern !== null && !tabled);
     show(table, pattern !== null && tabled);
@@ -344,7 +350,7 @@ export function createPattern(context: ViewContext): View & { figure(): Figure |
         .map((label) => visible(bare(label.slice(0, 40))).length),
     );
     layout = focusLayout(pattern.size, width, Math.min(72, Math.ceil(longest * 6.7)) * context.scale, ratio);
-    session.focusPixels = (width - layout.left) * ratio;
+    session.focusing.pixels = (width - layout.left) * ratio;
     const marks = { token: session.focusToken, hover: session.hoverCell, picked: session.cell };
     drawCanvas(canvas, patternFigure(pattern, layout, labels(), context.theme, marks, context.scale));
     attribute(canvas, "data-cell", layout.cell);

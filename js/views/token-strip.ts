@@ -147,7 +147,7 @@ export function createTokenStrip(context: ViewContext): View {
 
   function update(): void {
     const labels = session.shownPrompt?.labels ?? [];
-    const pattern = session.focusPattern;
+    const pattern = session.focusing.pattern;
     show(element, session.shown !== null);
     build(labels);
     const focus = session.focusToken;

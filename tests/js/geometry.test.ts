@@ -101,6 +101,7 @@ describe("pooled patterns", () => {
     size,
     positions,
     signed: false,
+    top: 1,
     values: Float32Array.from(values),
   });
 
