@@ -4,7 +4,9 @@ import { type Atlas, growAtlas, readAtlas, strongestHead } from "./atlas";
 import type { Partial } from "./channel";
 import { Focus } from "./focus";
 import { type Cell, type Head, sameHead } from "./heads";
+import { Intervention } from "./intervention";
 import type { AtlasEntry, Run } from "./protocol";
+import { Ranking } from "./ranking";
 import { Session } from "./session";
 import { parsePatternSite, patternSite } from "./sites";
 
@@ -27,6 +29,10 @@ export class HeadsSession extends Session {
   hoverToken: number | null = null;
   /** The patterns of the heads in view. */
   readonly focusing = new Focus(this);
+  /** What is tried on them. */
+  readonly intervention = new Intervention(this);
+  /** Their order, and the scores that are asked for on their own. */
+  readonly ranking = new Ranking(this);
   #scoreChosen = false;
   #runAsked: Run | null = null;
 
@@ -43,6 +49,7 @@ export class HeadsSession extends Session {
   override close(): void {
     super.close();
     this.focusing.close();
+    this.intervention.close();
   }
 
   /** The atlas to draw: the one that streams in once a part of it is there, else the last complete one. */
@@ -74,7 +81,7 @@ export class HeadsSession extends Session {
   #takeAtlas(entry: AtlasEntry, buffers: readonly unknown[] = []): void {
     if (entry.rev < (this.atlas?.rev ?? 0)) return;
     try {
-      const atlas = readAtlas(entry, buffers);
+      const atlas = this.ranking.join(readAtlas(entry, buffers));
       const first = this.atlas === null;
       this.atlas = atlas;
       this.atlasTrouble = null;
@@ -102,10 +109,8 @@ export class HeadsSession extends Session {
     if (this.token !== null && this.token >= atlas.positions) this.token = null;
     if (this.cell && Math.max(this.cell.dest, this.cell.src) >= atlas.positions) this.cell = null;
     this.hoverCell = null;
-    if (!this.#scoreChosen && !this.scoreDefined(this.score)) {
-      this.score =
-        ["duplicate", "previous", "first", "entropy"].find((name) => this.scoreDefined(name)) ?? this.score;
-    }
+    this.ranking.renew();
+    if (!this.#scoreChosen && !this.scoreDefined(this.score)) this.fallBack();
     this.focusing.renew();
   }
 
@@ -117,14 +122,21 @@ export class HeadsSession extends Session {
   #grow(partial: Partial): void {
     const rev = Number(partial.data.rev ?? -1);
     if (rev < (this.atlas?.rev ?? 0) || rev < (this.question?.rev ?? 0)) return;
-    const layers = this.question?.model?.n_layers ?? this.atlas?.layers ?? 0;
-    this.growing = growAtlas(this.growing, partial, layers) ?? this.growing;
+    const model = this.question?.model;
+    const facts = { layers: model?.n_layers ?? this.atlas?.layers ?? 0, kvHeads: model?.n_kv_heads };
+    this.growing = growAtlas(this.growing, partial, facts) ?? this.growing;
     this.changed();
   }
 
   scoreDefined(name: string): boolean {
     const score = this.shown?.scores[name];
     return !!score && score.reason === null;
+  }
+
+  /** Shows a score that is defined, in place of one that is not. */
+  fallBack(): void {
+    const others = ["duplicate", "previous", "first", "entropy"];
+    this.score = others.find((name) => this.scoreDefined(name)) ?? this.score;
   }
 
   setScore(name: string): void {
@@ -135,10 +147,19 @@ export class HeadsSession extends Session {
     this.changed();
   }
 
+  /** A run as people call it: what is compared has a name of its own. */
+  runLabel(run: Run): string {
+    const other = this.question?.compare?.label ?? "other";
+    return run === "other" ? other : run === "against" ? `clean − ${other}` : run;
+  }
+
   /** Why a run cannot be shown, or null when it can. */
   runReason(run: Run): string | null {
     const question = this.question;
+    if (question?.arrays) return "Made from arrays: there is no model to run.";
     if (!question?.model) return "Nothing was asked yet.";
+    if ((run === "other" || run === "against") && !question.compare)
+      return "This needs another experiment: mi.AttentionHeads(exp, compare=other).";
     if ((run === "corrupted" || run === "difference") && !question.prompts.corrupted) {
       return "This needs a corrupted prompt: mi.Experiment(model, clean, corrupted).";
     }
