@@ -10,7 +10,7 @@ import torch
 
 from ..errors import BadInput
 from ..results import storable
-from .edits import Edit, Place, place_of, several
+from .edits import DoesNotFit, Edit, Place, place_of, several
 from .kept import Kept, frozen
 from .layouts import SQUARE
 from .sites import Site
@@ -84,13 +84,13 @@ class Knockout(Edit):
         """X with -inf at the sources.
 
         Raises:
-            BadInput: some destination would be left without any source.
+            DoesNotFit: some destination would be left without any source.
         """
         new = x.clone()
         new[..., [s for s in several(self.src) if isinstance(s, int) and s < x.shape[-1]]] = -torch.inf
         empty = torch.isneginf(new).all(-1) & ~torch.isneginf(x).all(-1)
         if bool(empty.any()):
-            raise BadInput(f"{self} takes the last source of a position.", hint="Leave each position one to look at.")
+            raise DoesNotFit(f"{self} takes the last source of a position.", hint="Leave each position one to look at.")
         return new
 
     def __str__(self) -> str:

@@ -93,6 +93,10 @@ def finite_number(name: str, value: Any, hint: str) -> float:
     raise BadInput(f"{name} is a finite number, not {value!r}.", hint=hint)
 
 
+class DoesNotFit(BadInput):
+    """An edit that cannot be done at this position and can at others: a map has no number there."""
+
+
 def _as_given(name: str, value: Any) -> Any:
     return value
 

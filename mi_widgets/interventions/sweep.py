@@ -12,7 +12,7 @@ import torch
 from ..errors import NotFinite
 from ..model.tokens import Batch
 from ..results import Progress
-from .edits import Edit
+from .edits import DoesNotFit, Edit
 from .grid import Grid
 from .many import Account, measure_many
 from .positions import rows_of
@@ -32,6 +32,7 @@ class Swept:
         drawn: [layer, ...] float32, standard error of the metric of one prompt over draws; NaN where nothing is drawn.
         failed: {cell: what was said about it} of those whose run held NaN or infinity.
         edits: the edit of each cell.
+        refused: {cell: why} of those whose edit cannot be done there.
         account: how cells were run.
     """
 
@@ -40,6 +41,7 @@ class Swept:
     same: torch.Tensor
     drawn: torch.Tensor
     edits: Mapping[Index, Edit]
+    refused: Mapping[Index, DoesNotFit] = field(default_factory=dict)
     failed: dict[Index, NotFinite] = field(default_factory=dict)
     account: Account | None = None
 
@@ -48,12 +50,16 @@ class Swept:
         """A map of which nothing is known."""
         values = torch.full((prompts, *grid.shape), math.nan, dtype=torch.float32)
         no = torch.zeros(grid.shape, dtype=torch.bool)
-        return cls(values, no, no.clone(), values[0].clone(), grid.edits)
+        return cls(values, no, no.clone(), values[0].clone(), grid.edits, grid.refused)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences about how cells were run, and about those that failed."""
+        """Sentences about how cells were run, and about those that cannot be or failed."""
         said = tuple(self.account.notes) if self.account is not None else ()
+        if self.refused:
+            why, several = self.refused[min(self.refused)].message, len(self.refused)
+            cells = "1 cell has no number: its edit" if several == 1 else f"{several} cells have no number: their edits"
+            said += (f"{cells} cannot be done there. {why}",)
         if not self.failed:
             return said
         first = min(self.failed)
