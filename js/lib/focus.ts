@@ -37,7 +37,7 @@ export class Focus {
   pixels = 512;
   #window: Window | null = null;
   #cache = new Map<string, Pattern[]>();
-  #memo: { key: string; pattern: Pattern | null } | null = null;
+  #memos = new Map<string, { key: string; pattern: Pattern | null }>();
   #version = 0;
   #restTimer: unknown = null;
   #valueTimer: unknown = null;
@@ -70,11 +70,14 @@ export class Focus {
     const all = this.positions;
     const span = Math.min(all, this.#window?.span ?? all);
     const within = (start: number) => clamp(start, 0, all - span);
-    return { dest: within(this.#window?.dest ?? 0), src: within(this.#window?.src ?? 0), span };
+    const window = { dest: within(this.#window?.dest ?? 0), src: within(this.#window?.src ?? 0), span };
+    // A cell of several tokens would take them along with the first one: the window begins behind it instead.
+    if (!this.hideSink || window.src > 0 || span <= this.#side) return window;
+    return { dest: Math.max(1, window.dest), src: 1, span: Math.min(span, all - Math.max(1, window.dest)) };
   }
 
   get zoomed(): boolean {
-    return this.window.span < this.positions;
+    return (this.#window?.span ?? this.positions) < this.positions;
   }
 
   /** Shows `factor` times as many tokens a side; what lies at the shares (0..1) `down` and `across` stays there. */
@@ -129,6 +132,7 @@ export class Focus {
 
   setHideSink(hide: boolean): void {
     this.hideSink = hide;
+    this.want();
     this.session.changed();
   }
 
@@ -140,9 +144,8 @@ export class Focus {
     return `${atlas.run}:${atlas.rev}:${headKey(head)}:${this.weighting}`;
   }
 
-  /** Where the window can be read from, the finest first. */
-  #known(head: Head, atlas: Atlas): Pattern[] {
-    const window = this.window;
+  /** Where a window can be read from, the finest first. */
+  #known(head: Head, atlas: Atlas, window: Window): Pattern[] {
     const kept = (this.#cache.get(this.#key(head, atlas)) ?? []).filter((it) => covers(it, window));
     const thumb = this.weighting === "attention" && (kept.length === 0 || thumbsAreExact(atlas));
     const all = thumb ? [...kept, patternFromThumb(atlas, head)] : kept;
@@ -151,25 +154,45 @@ export class Focus {
 
   /** Is the head known as well as it can be drawn? */
   #sharp(head: Head, atlas: Atlas): boolean {
-    const [best] = this.#known(head, atlas);
+    const [best] = this.#known(head, atlas, this.window);
     if (!best) return false;
     return best.size === best.positions || (isOf(best, this.window) && best.size >= 0.8 * this.#side);
   }
 
-  /** The pattern of one head as well as it is known in the window; null while nothing of it is. */
-  patternOf(head: Head): Pattern | null {
+  /** The pattern of one head as well as it is known in a window; null while nothing of it is. */
+  patternOf(head: Head, window = this.window): Pattern | null {
     const atlas = this.session.shown;
     if (!atlas?.arrived[head[0]] || atlas.missing[head[0]] !== undefined) return null;
-    const window = this.window;
-    const [best] = this.#known(head, atlas);
+    const [best] = this.#known(head, atlas, window);
     if (!best || isOf(best, window)) return best ?? null;
     return resample(best, window, Math.min(window.span, this.#side));
   }
 
+  /** Row `dest` of a head's attention, sources 0..dest, when all of it is known token by token; else null. */
+  rowOf(head: Head, dest: number): number[] | null {
+    const atlas = this.session.shown;
+    if (!atlas || this.weighting !== "attention") return null;
+    const kept = this.#cache.get(this.#key(head, atlas)) ?? [];
+    const known = thumbsAreExact(atlas) ? [patternFromThumb(atlas, head)] : kept;
+    const whole = known.find((it) => it.size === atlas.positions);
+    if (!whole) return null;
+    const row = Array.from(whole.values.subarray(dest * whole.size, dest * whole.size + dest + 1));
+    return row.every(Number.isFinite) ? row : null;
+  }
+
   /** What the focus draws: one head's pattern, or several combined. */
   get pattern(): Pattern | null {
+    return this.#combined("window", this.window);
+  }
+
+  /** The same of all tokens, as well as it is known: what the token strip is tinted by. */
+  get whole(): Pattern | null {
+    return this.#combined("whole", { dest: 0, src: 0, span: this.positions });
+  }
+
+  #combined(name: string, window: Window): Pattern | null {
     const atlas = this.session.shown;
-    const { dest, src, span } = this.window;
+    const { dest, src, span } = window;
     const shown = [
       atlas?.run,
       atlas?.rev,
@@ -179,14 +202,15 @@ export class Focus {
       this.#version,
     ];
     const key = [...this.session.focus.map(headKey), dest, src, span, this.#side, ...shown].join();
-    if (this.#memo?.key !== key) {
-      const patterns = this.session.focus.map((head) => this.patternOf(head));
-      const there = patterns.filter((it) => it !== null);
-      // Half of the heads would be another mean than the one asked for.
-      const whole = there.length === patterns.length || this.weighting === "attention";
-      this.#memo = { key, pattern: whole ? combine(there, this.combine) : null };
-    }
-    return this.#memo.pattern;
+    const known = this.#memos.get(name);
+    if (known?.key === key) return known.pattern;
+    const patterns = this.session.focus.map((head) => this.patternOf(head, window));
+    const there = patterns.filter((it) => it !== null);
+    // Half of the heads would be another mean than the one asked for.
+    const whole = there.length === patterns.length || this.weighting === "attention";
+    const pattern = whole ? combine(there, this.combine) : null;
+    this.#memos.set(name, { key, pattern });
+    return pattern;
   }
 
   /** Something of what is in view has been asked for and is not here yet. */

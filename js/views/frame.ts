@@ -13,6 +13,7 @@ import { createFooter } from "./footer";
 import { createHeadAtlas } from "./head-atlas";
 import { createHeader } from "./header";
 import { createHelp } from "./help";
+import { createIntervene } from "./intervene";
 import { createPattern } from "./pattern";
 import { createStates } from "./states";
 import { createTokenStrip } from "./token-strip";
@@ -51,11 +52,13 @@ export function renderHeads(session: HeadsSession, el: HTMLElement, signal: Abor
   const atlas = createHeadAtlas(context);
   const focus = createPattern(context);
   const strip = createTokenStrip(context);
+  const intervene = createIntervene(context);
   const footer = createFooter(context);
   const help = createHelp(context);
   const progress = h("div", { class: "mi-progress", "data-part": "progress", hidden: true });
   const stale = h("div", { class: "mi-stale", hidden: true });
-  const picture = h("div", { class: "mi-picture" }, atlas.element, focus.element, strip.element);
+  const side = h("div", { class: "mi-side" }, strip.element, intervene.element);
+  const picture = h("div", { class: "mi-picture" }, atlas.element, focus.element, side);
   const body = h("div", { class: "mi-body" }, states.empty, picture, stale, states.floating);
   root.append(progress, header.element, states.element, body, footer.element, help.element, live.element);
   keepHostShortcutsOut(root);
@@ -63,7 +66,7 @@ export function renderHeads(session: HeadsSession, el: HTMLElement, signal: Abor
   // --- drawing: at most once per animation frame ------------------------------------------------------------------
   let frame = 0;
   let drawnOnce = false;
-  const views = [header, states, atlas, focus, strip, footer, help];
+  const views = [header, states, atlas, focus, strip, intervene, footer, help];
   function draw(): void {
     frame = 0;
     if (signal.aborted) return;
@@ -191,6 +194,8 @@ function applyTheme(root: HTMLElement, theme: Theme, projector: boolean): void {
   set("line", css(theme.line));
   set("future", css(theme.future));
   set("accent", css(theme.accent));
+  set("up", css(theme.diverging.colour(0.8)));
+  set("down", css(theme.diverging.colour(-0.8)));
   set(
     "raised",
     css(mix(theme.background, theme.dark ? [255, 255, 255] : [16, 24, 40], theme.dark ? 0.05 : 0.035)),

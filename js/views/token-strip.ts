@@ -2,10 +2,10 @@
 import { css, luminance, mix, textOn } from "../lib/colour";
 import { attribute, h, setText, show, uniqueId } from "../lib/dom";
 import { arrows, onKeys } from "../lib/keyboard";
-import { bare, shortLabel, signed, visible } from "../lib/labels";
+import { bare, shortLabel, visible } from "../lib/labels";
 import { type Pattern, weight } from "../lib/patterns";
 import type { View, ViewContext } from "./context";
-import { valueText } from "./pattern";
+import { valueText } from "./pattern-figure";
 
 export function createTokenStrip(context: ViewContext): View {
   const { session } = context;
@@ -19,8 +19,7 @@ export function createTokenStrip(context: ViewContext): View {
     "aria-label": "Tokens of the prompt",
   });
   const legend = h("div", { class: "mi-note" });
-  const metric = h("div", { class: "mi-metric" });
-  const element = h("section", { class: "mi-strip", "data-part": "strip" }, heading, strip, legend, metric);
+  const element = h("section", { class: "mi-strip", "data-part": "strip" }, heading, strip, legend);
   const prefix = uniqueId("token");
   let tokens: HTMLElement[] = [];
   let labelsDrawn: readonly string[] | null = null;
@@ -111,43 +110,9 @@ export function createTokenStrip(context: ViewContext): View {
     }
   }
 
-  function updateMetric(): void {
-    const { question } = session;
-    const lines = question?.baselines;
-    if (!question || !lines) return show(metric, false);
-    show(metric, true);
-    const rows = (["clean", "corrupted", "edited"] as const).filter(
-      (run) => lines[run] !== null && lines[run] !== undefined,
-    );
-    const largest = Math.max(1e-9, ...rows.map((run) => Math.abs(lines[run] as number)));
-    const names = [question.answer, question.distractor]
-      .filter((it) => it !== null)
-      .map((it) => it.labels.map((label) => shortLabel(bare(label), 16)).join("/"));
-    const facts = JSON.stringify([rows.map((run) => lines[run]), names, question.metric_label]);
-    if (metric.dataset.facts === facts) return;
-    metric.dataset.facts = facts;
-    const bars = rows.map((run) => {
-      const value = lines[run] as number;
-      const bar = h("span", { class: `mi-bar mi-${run}` });
-      bar.style.width = `${Math.max(1, (Math.abs(value) / largest) * 100)}%`;
-      attribute(bar, "data-sign", value < 0 ? "negative" : "positive");
-      return h(
-        "div",
-        { class: "mi-bar-row" },
-        h("span", {}, run),
-        h("span", { class: "mi-bar-rail" }, bar),
-        h("span", { class: "mi-bar-value" }, signed(value)),
-      );
-    });
-    metric.replaceChildren(
-      h("div", { class: "mi-note" }, `${question.metric_label} ${names.join(" − ")}`),
-      ...bars,
-    );
-  }
-
   function update(): void {
     const labels = session.shownPrompt?.labels ?? [];
-    const pattern = session.focusing.pattern;
+    const pattern = session.focusing.whole;
     show(element, session.shown !== null);
     build(labels);
     const focus = session.focusToken;
@@ -161,7 +126,6 @@ export function createTokenStrip(context: ViewContext): View {
     attribute(strip, "aria-activedescendant", tokens[focus]?.id ?? null);
     strip.dataset.focus = String(focus);
     strip.dataset.dark = String(luminance(context.theme.background) < 0.18);
-    updateMetric();
   }
   return { element, update };
 }
