@@ -44,9 +44,8 @@ export class Ranking {
     const atlas = session.atlas;
     if (!cell || !atlas || (cell.run === atlas.run && cell.rev === atlas.rev)) return;
     this.#cell = null;
-    if (session.score !== "cell") return;
-    if (cell.tokens === this.#tokens && session.channel.usable) this.#askCell(cell.params);
-    else session.fallBack();
+    const same = cell.tokens === this.#tokens;
+    if (session.score === "cell" && same && session.channel.usable) this.#askCell(cell.params);
   }
 
   get #tokens(): string {
@@ -139,9 +138,9 @@ export class Ranking {
     void session.channel.request(op, params, { slot: `rank-${what}` }).reply.then((reply) => {
       if (reply.kind === "cancelled" && reply.reason === "superseded") return;
       this.waiting = null;
-      if (reply.kind === "failed")
-        return session.fail(title, reply, () => this.#ask(what, op, params, title, take));
+      if (reply.kind === "failed") session.fail(title, reply, () => this.#ask(what, op, params, title, take));
       if (reply.kind === "done") this.#show(take(reply.data, reply.rev));
+      else if (!session.scoreDefined(session.score)) session.fallBack();
       session.changed();
     });
     session.changed();
