@@ -23,9 +23,9 @@ from ..interventions.question import Question
 from ..interventions.rerun import visitors_of
 from ..interventions.sequences import Sequence as AnswerSequence
 from ..jobs import Priority, Scheduler
+from ..model.batches import Batch
 from ..model.handle import Model
 from ..model.stamp import Change
-from ..model.tokens import Batch
 from ..results import Progress, SweepResult
 from .asking import Asked, question_of, warnings_of
 from .edit_list import EditList

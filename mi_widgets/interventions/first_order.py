@@ -12,7 +12,7 @@ import torch
 from ..errors import BadInput, MiWidgetsError
 from ..model.access import Key
 from ..model.architecture import GLOBAL_SITES, HEAD_SITES
-from ..model.tokens import Batch
+from ..model.batches import Batch
 from .attention_edits import Knockout
 from .draws import draws_of
 from .edit_kinds import Add, Patch, Scale, Zero

@@ -8,8 +8,8 @@ from typing import Any
 
 from ..errors import BadInput, PromptMismatch
 from ..model.architecture import GLOBAL_SITES, HEAD_SITES
+from ..model.batches import Batch
 from ..model.handle import Model
-from ..model.tokens import Batch
 from .edits import DoesNotFit, Edit, index_of, place_of
 from .positions import from_end, is_name, label_of, rows_of
 

@@ -9,8 +9,8 @@ import torch
 
 from ..errors import BadInput, PromptMismatch
 from ..model.access import Key
+from ..model.batches import Batch
 from ..model.handle import Model
-from ..model.tokens import Batch
 from .attention_edits import Knockout, SetPattern
 from .edit_kinds import Add, Reading
 from .edits import DoesNotFit, Edit, several

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 from ..errors import NotFinite
-from ..model.tokens import Batch
+from ..model.batches import Batch
 from ..results import Progress
 from .edits import DoesNotFit, Edit
 from .grid import Grid
