@@ -11,7 +11,7 @@ const AFTER: Record<What, string> = {
   mean: "ablated",
   resample: "ablated",
   knockout: "cut",
-  pattern: "overwritten",
+  pattern: "new row",
 };
 const LOGITS = new Set(["logit_diff", "logit", "logprob"]);
 

@@ -46,7 +46,7 @@ export function sinkText(context: ViewContext, pattern: Pattern): string | null 
   return `${name} hidden: hides ${valueText(mean, pattern.signed, digits)} ${what} (mean of the rows${row}); nothing is rescaled`;
 }
 
-export function createFocusTools(context: ViewContext): View {
+export function createFocusTools(context: ViewContext): View & { overview: HTMLElement } {
   const { session, tip } = context;
   const { focusing } = session;
   const weighting = new Switch("weighting", tip, (name) => focusing.setWeighting(name as Weighting));
@@ -82,7 +82,7 @@ export function createFocusTools(context: ViewContext): View {
     "data-part": "overview",
   });
   overview.append(frame);
-  const zoom = h("span", { class: "mi-zoom" }, out, closer, all, overview);
+  const zoom = h("span", { class: "mi-zoom" }, out, closer, all);
   const element = h("div", { class: "mi-focus-tools" }, weighting.element, sink, zoom);
 
   function move(event: PointerEvent): void {
@@ -148,5 +148,5 @@ export function createFocusTools(context: ViewContext): View {
     attribute(overview, "aria-valuemax", positions - span);
     attribute(overview, "aria-valuetext", inView());
   }
-  return { element, update };
+  return { element, update, overview };
 }

@@ -5,6 +5,7 @@ import { type Figure, toPng, toSvg } from "../lib/display-list";
 import { attribute, h, show } from "../lib/dom";
 import type { HeadsSession } from "../lib/heads-session";
 import { keepHostShortcutsOut } from "../lib/keyboard";
+import type { Run } from "../lib/protocol";
 import { stateOf } from "../lib/state-name";
 import { readTheme, type Theme, watchTheme } from "../lib/theme";
 import { Tooltip } from "../lib/tooltip";
@@ -14,6 +15,7 @@ import { createHeadAtlas } from "./head-atlas";
 import { createHeader } from "./header";
 import { createHelp } from "./help";
 import { createIntervene } from "./intervene";
+import { stepBack } from "./patch-chips";
 import { createPattern } from "./pattern";
 import { createStates } from "./states";
 import { createTokenStrip } from "./token-strip";
@@ -62,6 +64,7 @@ export function renderHeads(session: HeadsSession, el: HTMLElement, signal: Abor
   const body = h("div", { class: "mi-body" }, states.empty, picture, stale, states.floating);
   root.append(progress, header.element, states.element, body, footer.element, help.element, live.element);
   keepHostShortcutsOut(root);
+  watchKeys(root, context);
 
   // --- drawing: at most once per animation frame ------------------------------------------------------------------
   let frame = 0;
@@ -181,6 +184,34 @@ export function renderHeads(session: HeadsSession, el: HTMLElement, signal: Abor
   });
   retheme();
   draw();
+}
+
+/** Keys that mean the same in every grid of the widget. */
+function watchKeys(root: HTMLElement, context: ViewContext): void {
+  const { session } = context;
+  const { intervention } = session;
+  const flip = (run: Run, back: Run) => session.setRun(session.run === run ? back : run);
+  const layer = (by: number) => {
+    const [at, head] = session.focus[0] ?? [0, 0];
+    const next = at + by;
+    if (next >= 0 && next < (session.shown?.layers ?? 0)) session.lock([next, head]);
+  };
+  const keys: Record<string, () => void> = {
+    a: () => intervention.off ?? intervention.choose("zero"),
+    c: () => flip("corrupted", "clean"),
+    e: () => flip("edited", session.question?.base ?? "clean"),
+    "[": () => layer(-1),
+    "]": () => layer(1),
+  };
+  root.addEventListener("keydown", (event) => {
+    if (event.altKey || !(event.target as Element).closest("canvas, [role=listbox], .mi-edits")) return;
+    const key = event.key.toLowerCase();
+    const held = event.ctrlKey || event.metaKey;
+    if (held ? key !== "z" || !stepBack(context, event.shiftKey ? "redo" : "undo") : !keys[key]) return;
+    if (!held) keys[key]?.();
+    event.preventDefault();
+    event.stopPropagation();
+  });
 }
 
 /** The theme's colours as variables for the style sheet. */

@@ -56,10 +56,11 @@ export function createPattern(context: ViewContext): View & { figure(): Figure |
     ["Sets this score to −∞ before the softmax; the row's other weights share the rest. Total effect."],
     () => knockOut(),
   );
-  const hint = h("span", { class: "mi-note" }, "click a cell to rank heads by it or to knock it out");
+  const hint = h("span", { class: "mi-note" }, "click a cell: rank by it, or cut it");
   const actions = h("div", { class: "mi-cell-actions" }, rankCell, cut, hint, tableButton);
   const note = h("div", { class: "mi-note", "data-part": "focus-note" });
   const empty = h("div", { class: "mi-note" });
+  const plot = h("div", { class: "mi-plot" }, canvas, tools.overview);
   const head = h("div", { class: "mi-focus-head" }, title, facts, how.element);
   const foot = h("div", { class: "mi-focus-foot" }, readout, actions);
   const element = h(
@@ -67,7 +68,7 @@ export function createPattern(context: ViewContext): View & { figure(): Figure |
     { class: "mi-focus", "data-part": "focus" },
     head,
     tools.element,
-    canvas,
+    plot,
     table.element,
     foot,
     note,
@@ -297,7 +298,7 @@ export function createPattern(context: ViewContext): View & { figure(): Figure |
     if (!waits) pattern = now;
     attribute(canvas, "data-pending", waits);
     for (const part of [head, tools.element, foot, note]) show(part, pattern !== null);
-    show(canvas, pattern !== null && !tabled);
+    show(plot, pattern !== null && !tabled);
     show(table.element, pattern !== null && tabled);
     show(empty, pattern === null && session.shown !== null);
     setText(empty, session.growing || focusing.pending ? "" : "No head has a pattern here.");
@@ -324,6 +325,8 @@ export function createPattern(context: ViewContext): View & { figure(): Figure |
     drawCanvas(canvas, figure);
     for (const name of ["cell", "left", "top", "size", "side"] as const)
       attribute(canvas, `data-${name}`, layout[name]);
+    // In the corner that both axes leave free.
+    tools.overview.style.top = `${layout.top + layout.side + 6}px`;
     const { dest, src, span } = focusing.window;
     attribute(canvas, "data-window", `${dest} ${src} ${span}`);
     attribute(canvas, "data-zoomed", focusing.zoomed);
