@@ -31,6 +31,8 @@ export interface DragOptions {
   /** What follows the pointer. */
   ghost(carried: Carried): HTMLElement;
   say(text: string): void;
+  /** What is carried has changed. */
+  changed(): void;
   signal: AbortSignal;
 }
 
@@ -100,6 +102,7 @@ export class DragSource {
   pickUp(carried: Carried, clientX: number, clientY: number): void {
     this.#end(true);
     this.#now = { carried, x: clientX, y: clientY, pointer: null, ghost: null, on: true };
+    this.options.changed();
     this.#tell("start");
     this.options.say(`picked up ${named(carried)}: Enter on a target drops it, Escape puts it back`);
   }
@@ -165,6 +168,7 @@ export class DragSource {
     now.ghost?.remove();
     if (now.on) this.#tell("end", cancelled);
     this.#now = null;
+    this.options.changed();
   }
 
   #tell(phase: DragDetail["phase"], cancelled = false): void {
@@ -181,6 +185,8 @@ export class DragSource {
   /** A target took what the keyboard carried. */
   #heard(detail: DragDetail): void {
     if (this.#telling || detail?.phase !== "end" || detail.experiment !== this.options.experiment) return;
-    if (this.#now?.pointer === null) this.#now = null;
+    if (this.#now?.pointer !== null) return;
+    this.#now = null;
+    this.options.changed();
   }
 }

@@ -85,6 +85,7 @@ export function createHeadAtlas(context: ViewContext): View & { figure(): Figure
     },
     ghost: ({ layer, head }) => createGhost(canvas, layout, [layer, head], context.theme),
     say: context.say,
+    changed: () => session.changed(),
     signal: context.signal,
   });
   canvas.addEventListener("pointermove", (event) => {
@@ -146,7 +147,6 @@ export function createHeadAtlas(context: ViewContext): View & { figure(): Figure
       if (!head || !layout || placeOf(layout, head) < 0) return;
       const [x, y] = thumbOrigin(layout, placeOf(layout, head));
       drag.pickUp(carry(head), box.left + x + layout.thumb / 2, box.top + y + layout.thumb / 2);
-      update();
     },
     Escape: () => {
       session.clearSelection();

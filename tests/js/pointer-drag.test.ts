@@ -9,11 +9,12 @@ let source: DragSource;
 let told: DragDetail[];
 let said: string[];
 let clicks: number;
+let changes: (Carried | null)[];
 const hear = (event: Event) => told.push((event as CustomEvent<DragDetail>).detail);
 
 beforeEach(() => {
   vi.useFakeTimers();
-  [told, said, clicks] = [[], [], 0];
+  [told, said, clicks, changes] = [[], [], 0, []];
   life = new AbortController();
   element = document.createElement("div");
   document.body.append(element);
@@ -23,6 +24,7 @@ beforeEach(() => {
     pick: (x) => (x < 100 ? L1H2 : null),
     ghost: () => Object.assign(document.createElement("i"), { id: "ghost" }),
     say: (text) => said.push(text),
+    changed: () => changes.push(source?.carrying ?? null),
     signal: life.signal,
   });
   element.addEventListener("click", () => clicks++);
@@ -161,5 +163,6 @@ describe("by keyboard", () => {
     expect(source.carrying).toEqual(L1H2);
     take("x");
     expect(source.carrying).toBeNull();
+    expect(changes).toEqual([L1H2, null]);
   });
 });
