@@ -182,8 +182,7 @@ class Map:
                 raise
             self._notes += (f"There is no estimate: {problem.message}",)
             return
-        for cell, index in enumerate(grid.edits):
-            self._known.metric.movedim(0, -1)[index] = guessed[:, cell]
+        self._known.guess(guessed)
 
     def so_far(self, words: str = "cells of a map that is not finished") -> SweepResult:
         """The map with all that is known of it."""

@@ -90,8 +90,12 @@ class Knockout(Edit):
         new[..., [s for s in several(self.src) if isinstance(s, int) and s < x.shape[-1]]] = -torch.inf
         empty = torch.isneginf(new).all(-1) & ~torch.isneginf(x).all(-1)
         if bool(empty.any()):
-            raise DoesNotFit(f"{self} takes the last source of a position.", hint="Leave each position one to look at.")
+            raise self.empties()
         return new
+
+    def empties(self) -> DoesNotFit:
+        """What is said where it takes the last source of a position."""
+        return DoesNotFit(f"{self} takes the last source of a position.", hint="Leave each position one to look at.")
 
     def __str__(self) -> str:
         return f"knockout {self.where}<{_listed(self.src)}"

@@ -133,3 +133,24 @@ def test_what_fits_runs_and_what_does_not_is_refused(exp):
                 with pytest.raises(DoesNotFit):
                     exp.run([*exp.edits, edit])
     assert found == {True, False}
+
+
+@pytest.mark.parametrize("first", ["columns", "largest"])
+def test_where_only_a_run_tells_the_cells_beside_are_still_run(first):
+    """In a window of 4 the positions 3 to 6 see nothing but these; how far a model looks back only its runs tell."""
+    exp = experiment(wrapped("mistral"))
+    edit = mi.Knockout(src=(3, 4, 5, 6))
+    asked = {"layers": [0, 1], "heads": [1, 3], "positions": "all"}
+    *_, result = exp.sweep_stream("scores", edit, **asked, order=first)
+    assert holes(result) == [0, 1, 2, 6]
+    assert torch.equal(result.exact, result.metric.isfinite())
+    (note,) = [note for note in result.provenance.notes if "no number" in note]
+    assert note.startswith("16 cells have no number: their edits cannot be done there. ")
+    for layer, head, position in ((0, 0, 3), (1, 1, 5), (1, 0, 7)):
+        place = {"layer": result.layers[layer], "head": result.heads[head], "dest": position}
+        cell = exp.run(edit.on(**place))
+        assert float(result.metric[layer, head, position]) == pytest.approx(cell.metric, abs=1e-5)
+    guess = exp.sweep("scores", edit, **asked, method="gradient", progress=False)
+    assert holes(guess) == [0, 1, 2, 6]
+    with pytest.raises(mi.BadInput, match="last source of a position"):
+        exp.sweep("scores", edit, layers=[0], positions=[6], progress=False)
