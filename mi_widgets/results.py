@@ -342,7 +342,7 @@ class SweepResult(BaseResult):
 
     Attributes:
         metric, recovered, stderr: [layer, position], [layer, head] or [layer, head, position] float32 (with units, they
-            come first of these); NaN = not run (yet), or the layer has no such site.
+            come first of these); NaN = not run (yet), the layer has no such site, or the edit cannot be done there.
         exact: the same shape, bool; False where the value is an estimate or is pending.
         same: the same shape, bool; cells that were not run because the two prompts have the same tokens up to there.
         site: the site that was edited.

@@ -1,6 +1,8 @@
 // The atlas as the page holds it: decoded thumbnails, filled layer by layer while they stream, and the scores.
 import { decode, Grid, NOT_FINITE } from "./arrays";
 import type { Partial } from "./channel";
+import type { Head } from "./heads";
+import { signed } from "./labels";
 import type { AtlasEntry, Provenance, Run, Score } from "./protocol";
 
 export interface Atlas {
@@ -44,7 +46,12 @@ export function readAtlas(entry: AtlasEntry, buffers: readonly unknown[] = []): 
  *
  * Returns null when the partial carries no thumbnails.
  */
-export function growAtlas(growing: Atlas | null, partial: Partial, layers: number): Atlas | null {
+export function growAtlas(
+  growing: Atlas | null,
+  partial: Partial,
+  model: { layers: number; kvHeads?: number | undefined },
+): Atlas | null {
+  const { layers } = model;
   const {
     run,
     layers: range,
@@ -62,7 +69,8 @@ export function growAtlas(growing: Atlas | null, partial: Partial, layers: numbe
   if (!part || !range || run === undefined || rev === undefined || !side || !positions) return null;
   const heads = part.shape[1] ?? 0;
   const same = growing && growing.rev === rev && growing.run === run && growing.side === side;
-  const atlas = same ? growing : emptyAtlas({ rev, run, layers, heads, positions, side }, part);
+  const kvHeads = model.kvHeads ?? heads;
+  const atlas = same ? growing : emptyAtlas({ rev, run, layers, heads, kvHeads, positions, side }, part);
   // The range's end may be inclusive or not; the array itself says how many layers it has.
   const count = part.shape[0] ?? 0;
   (atlas.thumbs.raw as Uint8Array).set(part.raw as Uint8Array, range[0] * heads * side * side);
@@ -70,15 +78,13 @@ export function growAtlas(growing: Atlas | null, partial: Partial, layers: numbe
   return { ...atlas };
 }
 
-function emptyAtlas(
-  facts: { rev: number; run: Run; layers: number; heads: number; positions: number; side: number },
-  like: Grid,
-): Atlas {
+type Facts = Pick<Atlas, "rev" | "run" | "layers" | "heads" | "kvHeads" | "positions" | "side">;
+
+function emptyAtlas(facts: Facts, like: Grid): Atlas {
   const shape = [facts.layers, facts.heads, facts.side, facts.side];
   const raw = new Uint8Array(shape.reduce((a, b) => a * b, 1)).fill(NOT_FINITE);
   return {
     ...facts,
-    kvHeads: facts.heads,
     thumbs: new Grid("u8", shape, "full", raw, like.scale, like.offset),
     arrived: new Array(facts.layers).fill(false),
     scores: {},
@@ -106,4 +112,39 @@ export function strongestHead(atlas: Atlas, score: string): [number, number] | n
     }
   }
   return best;
+}
+
+/** A head's score as text: two decimals, with a sign where the score has one. */
+export function scoreText(atlas: Atlas, name: string, [layer, head]: Head): string {
+  const value = atlas.scores[name]?.values[layer]?.[head];
+  if (value === null || value === undefined) return "–";
+  return name === "logit_effect" ? signed(value) : value.toFixed(2).replace("-", "−");
+}
+
+/** Heads that have the score, strongest first; equal ones in the order of layers. */
+export function strongestFirst(atlas: Atlas, name: string): Head[] {
+  const bars = atlas.scores[name]?.bars ?? [];
+  const found: { head: Head; bar: number }[] = [];
+  for (let layer = 0; layer < atlas.layers; layer++) {
+    if (atlas.missing[layer] !== undefined) continue;
+    for (let head = 0; head < atlas.heads; head++) {
+      const bar = bars[layer]?.[head];
+      if (bar !== null && bar !== undefined) found.push({ head: [layer, head], bar });
+    }
+  }
+  return found.sort((a, b) => b.bar - a.bar).map((it) => it.head);
+}
+
+/** How many query heads share one key-value head. */
+export function groupSize(atlas: Atlas): number {
+  const size = atlas.heads / Math.max(1, atlas.kvHeads);
+  return Number.isInteger(size) ? size : 1;
+}
+
+/** Query heads that share the key-value head of this one, when several do: "kv2 (H4–H5)". */
+export function sharedKv(atlas: Atlas, head: number): string | null {
+  const size = groupSize(atlas);
+  if (size <= 1) return null;
+  const kv = Math.floor(head / size);
+  return `kv${kv} (H${kv * size}–H${(kv + 1) * size - 1})`;
 }

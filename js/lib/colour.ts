@@ -4,7 +4,16 @@ import { COLOUR_TABLES } from "./colour-tables";
 export type Rgb = readonly [r: number, g: number, b: number];
 export type Scale = "sequential" | "diverging";
 
-const decodeTable = (text: string) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+/** The 256 entries of a table that holds every fifth. */
+function decodeTable(text: string): Uint8Array {
+  const known = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+  return Uint8Array.from({ length: 768 }, (_, at) => {
+    const place = Math.floor(at / 3) / 5;
+    const [from, axis] = [Math.floor(place), at % 3];
+    const start = known[from * 3 + axis] as number;
+    return Math.round(start + ((known[from * 3 + 3 + axis] ?? start) - start) * (place - from));
+  });
+}
 const tables = new Map<string, Uint8Array>();
 
 function named(name: keyof typeof COLOUR_TABLES): Uint8Array {
@@ -52,6 +61,10 @@ export function luminance(colour: Rgb): number {
 /** Dark or white text, whichever contrasts more with the cell: at least 4.4 to 1 on any. */
 export const textOn = (cell: Rgb): string => (luminance(cell) > 0.184 ? "#05070a" : "#ffffff");
 
+/** An opaque pixel as `ImageData` holds it. */
+export const packed = ([r, g, b]: Rgb): number =>
+  new Uint32Array(Uint8Array.of(Math.round(r), Math.round(g), Math.round(b), 255).buffer)[0] as number;
+
 export class ColourTable {
   readonly rgb: Uint8Array;
 
@@ -74,6 +87,20 @@ export class ColourTable {
         this.rgb[i * 3 + axis] = Math.round(Math.min(255, Math.max(0, value)));
       }
     }
+  }
+
+  #packed: Uint32Array | null = null;
+
+  /** The entries as opaque pixels, for writing many at once. */
+  get packed(): Uint32Array {
+    if (!this.#packed) {
+      this.#packed = new Uint32Array(256);
+      for (let i = 0; i < 256; i++) {
+        const [r, g, b] = this.rgb.subarray(i * 3, i * 3 + 3);
+        this.#packed[i] = packed([r as number, g as number, b as number]);
+      }
+    }
+    return this.#packed;
   }
 
   /** Entry of a value: sequential 0..1, diverging -1..1; values beyond the ends take the end's colour. */

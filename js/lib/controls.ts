@@ -9,6 +9,8 @@ export interface Choice {
   /** Why it cannot be chosen now; null when it can. */
   off: string | null;
   card: Card | null;
+  /** What a click does instead while it is off: the way out that its reason names. */
+  wayOut?: (() => void) | null;
 }
 
 /** A row of buttons of which one is chosen: a radio group with one tab stop, arrows move. */
@@ -49,12 +51,17 @@ export class Switch {
       type: "button",
       role: "radio",
       "data-name": name,
-      onclick: () => this.#pick(name),
+      onclick: () => {
+        const choice = this.#find(name);
+        if (choice?.off) choice.wayOut?.();
+        else this.#pick(name);
+      },
     });
     this.tip.attach(button, () => {
       const choice = this.#find(name);
       if (!choice?.off) return choice?.card ?? null;
-      return { title: choice.card?.title ?? choice.label, lines: [choice.off] };
+      const lines = choice.wayOut ? [choice.off, "Click to do that."] : [choice.off];
+      return { title: choice.card?.title ?? choice.label, lines };
     });
     return button;
   }
@@ -100,12 +107,39 @@ export function actionButton(
   return button;
 }
 
+export interface Entry {
+  label: string;
+  name: string;
+  run: () => void;
+  /** One of several choices, and whether it is the one. */
+  chosen?: boolean;
+  /** Why it cannot be done now. */
+  off?: string | null;
+}
+
+function menuEntry({ label, name, run, chosen, off }: Entry, done: () => void): HTMLButtonElement {
+  const choose = () => {
+    if (off) return;
+    done();
+    run();
+  };
+  return h(
+    "button",
+    {
+      type: "button",
+      role: chosen === undefined ? "menuitem" : "menuitemradio",
+      "aria-checked": chosen === undefined ? null : String(chosen),
+      "aria-disabled": off ? "true" : null,
+      title: off,
+      "data-action": name,
+      onclick: choose,
+    },
+    chosen ? `✓ ${label}` : label,
+  );
+}
+
 /** A button that opens a small list of actions below it; Escape and a click elsewhere close it. */
-export function menuButton(
-  label: string,
-  signal: AbortSignal,
-  entries: () => { label: string; name: string; run: () => void }[],
-) {
+export function menuButton(label: string, signal: AbortSignal, entries: () => Entry[], name = "menu") {
   const list = h("div", { class: "mi-menu", role: "menu", hidden: true });
   const button = h(
     "button",
@@ -114,7 +148,7 @@ export function menuButton(
       class: "mi-button",
       "aria-haspopup": "menu",
       "aria-expanded": "false",
-      "data-action": "menu",
+      "data-action": name,
     },
     label,
   );
@@ -126,23 +160,7 @@ export function menuButton(
   };
   button.addEventListener("click", () => {
     if (!list.hidden) return close(false);
-    list.replaceChildren(
-      ...entries().map((entry) =>
-        h(
-          "button",
-          {
-            type: "button",
-            role: "menuitem",
-            "data-action": entry.name,
-            onclick: () => {
-              close(true);
-              entry.run();
-            },
-          },
-          entry.label,
-        ),
-      ),
-    );
+    list.replaceChildren(...entries().map((entry) => menuEntry(entry, () => close(true))));
     list.hidden = false;
     attribute(button, "aria-expanded", "true");
     (list.firstElementChild as HTMLElement | null)?.focus();

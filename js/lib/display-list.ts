@@ -77,7 +77,7 @@ export function drawCanvas(
   for (const item of figure.items) drawItem(context, item, ratio);
 }
 
-function drawItem(context: CanvasRenderingContext2D, item: Item, ratio: number): void {
+export function drawItem(context: CanvasRenderingContext2D, item: Item, ratio: number): void {
   if (item.kind === "rect") {
     context.beginPath();
     if (item.radius) context.roundRect(item.x, item.y, item.width, item.height, item.radius);
@@ -117,18 +117,34 @@ type Cells = Extract<Item, { kind: "cells" }>;
 function drawCells(context: CanvasRenderingContext2D, item: Cells, ratio: number): void {
   const { rows, cols } = item;
   if (rows === 0 || cols === 0) return;
-  const source = document.createElement("canvas");
-  source.width = cols;
-  source.height = rows;
-  source.getContext("2d")?.putImageData(new ImageData(item.rgba, cols, rows), 0, 0);
+  const { source, empty } = rasterOf(item);
   context.imageSmoothingEnabled = false;
   context.drawImage(source, item.x, item.y, item.width, item.height);
   const cell = item.width / cols;
-  for (const [row, col] of holes(item)) {
+  for (const [row, col] of empty) {
     const x = item.x + col * cell;
     const y = item.y + (row * item.height) / rows;
     hatchCell(context, x, y, cell, item.height / rows, css(item.hatch), ratio);
   }
+}
+
+interface Raster {
+  source: HTMLCanvasElement;
+  empty: [number, number][];
+}
+/** A picture is redrawn far more often, for each mark on it, than its cells change. */
+const rasters = new WeakMap<Uint8ClampedArray, Raster>();
+
+function rasterOf(item: Cells): Raster {
+  const known = rasters.get(item.rgba);
+  if (known) return known;
+  const source = document.createElement("canvas");
+  source.width = item.cols;
+  source.height = item.rows;
+  source.getContext("2d")?.putImageData(new ImageData(item.rgba, item.cols, item.rows), 0, 0);
+  const raster = { source, empty: [...holes(item)] };
+  rasters.set(item.rgba, raster);
+  return raster;
 }
 
 function* holes(item: Cells): Generator<[number, number]> {

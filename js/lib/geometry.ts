@@ -1,64 +1,5 @@
 // Where things are drawn, as pure functions of sizes: no canvas, no page, so that every case is tested with numbers.
 
-export interface AtlasLayout {
-  layers: number;
-  heads: number;
-  /** Side of a thumbnail, CSS pixels. */
-  thumb: number;
-  pitchX: number;
-  pitchY: number;
-  left: number;
-  top: number;
-  bar: number;
-  width: number;
-  height: number;
-}
-
-const MAX_THUMB = 92;
-const MIN_THUMB = 12;
-
-/** The atlas in `width` pixels: labels L0.. on the left, H0.. on top, a score bar under each thumbnail. */
-export function atlasLayout(layers: number, heads: number, width: number): AtlasLayout {
-  const left = 26;
-  const top = 20;
-  const gapOf = (thumb: number) => (thumb >= 56 ? 9 : thumb >= 28 ? 5 : 3);
-  const room = Math.max(MIN_THUMB, (width - left - 4) / Math.max(1, heads));
-  let thumb = Math.min(MAX_THUMB, Math.floor(room));
-  while (thumb > MIN_THUMB && thumb + gapOf(thumb) > room) thumb--;
-  thumb = Math.max(MIN_THUMB, thumb);
-  const gap = gapOf(thumb);
-  const bar = thumb >= 28 ? 3 : 2;
-  const pitchX = thumb + gap;
-  const pitchY = thumb + gap + bar + 4;
-  return {
-    layers,
-    heads,
-    thumb,
-    pitchX,
-    pitchY,
-    left,
-    top,
-    bar,
-    width: left + heads * pitchX + 2,
-    height: top + layers * pitchY,
-  };
-}
-
-export const thumbOrigin = (layout: AtlasLayout, layer: number, head: number): [number, number] => [
-  layout.left + head * layout.pitchX,
-  layout.top + layer * layout.pitchY,
-];
-
-/** The head at a point of the atlas; null between and beside them. */
-export function headAt(layout: AtlasLayout, x: number, y: number): [layer: number, head: number] | null {
-  const head = Math.floor((x - layout.left) / layout.pitchX);
-  const layer = Math.floor((y - layout.top) / layout.pitchY);
-  if (head < 0 || layer < 0 || head >= layout.heads || layer >= layout.layers) return null;
-  const [left, top] = thumbOrigin(layout, layer, head);
-  const inside = x - left < layout.thumb && y - top < layout.thumb + layout.bar + 4;
-  return inside ? [layer, head] : null;
-}
-
 export interface FocusLayout {
   /** Cells on a side; fewer than the tokens when the pattern is pooled. */
   size: number;
@@ -74,16 +15,25 @@ export interface FocusLayout {
   labelRoom: number;
 }
 
-/** The focus pattern of `size` cells a side in `width` pixels, with room for `labels` pixels of text on both axes. */
-export function focusLayout(size: number, width: number, labels: number, ratio = 1): FocusLayout {
+/** The focus pattern of `size` cells a side in `width` pixels, with room for `labels` pixels of text on both axes.
+ *
+ * A part of a pattern takes the room that the `whole` of it would take.
+ */
+export function focusLayout(
+  size: number,
+  width: number,
+  labels: number,
+  ratio = 1,
+  whole = size,
+): FocusLayout {
   const labelRoom = Math.min(labels, width < 300 ? 48 : 72);
   const left = labelRoom + 6;
   const top = 4;
   const room = Math.max(40, width - left - 6);
-  const wanted = room / Math.max(1, size);
+  const wanted = Math.min(26 * Math.max(whole, size), room) / Math.max(1, size);
   // Whole device pixels keep all cells equally wide; below two of them that would waste the room.
-  const whole = Math.floor(Math.min(26, wanted) * ratio) / ratio;
-  const cell = whole * ratio >= 2 ? whole : Math.min(26, wanted);
+  const even = Math.floor(wanted * ratio) / ratio;
+  const cell = even * ratio >= 2 ? even : wanted;
   const side = cell * size;
   const every = Math.max(1, Math.ceil(12 / Math.max(cell, 0.01)));
   return {
@@ -114,4 +64,22 @@ export function labelled(size: number, every: number, wanted: readonly number[])
   const regular: number[] = [];
   for (let index = 0; index < size; index += every) if (!near(index)) regular.push(index);
   return [...new Set([...regular, ...kept])].sort((a, b) => a - b);
+}
+
+/** Where a bar from 0 to `value` lies between `low` and `high`, in percent; null for a value that is not finite. */
+export function barSpan(
+  value: number | null,
+  low: number,
+  high: number,
+): { left: number; width: number } | null {
+  if (value === null || !Number.isFinite(value)) return null;
+  const place = (it: number) => (high > low ? ((it - low) / (high - low)) * 100 : 0);
+  const [from, to] = [place(Math.min(0, value)), place(Math.max(0, value))];
+  return { left: from, width: to - from };
+}
+
+/** The ends of a scale that holds all values and 0. */
+export function barEnds(values: readonly (number | null)[]): [low: number, high: number] {
+  const finite = values.filter((it): it is number => it !== null && Number.isFinite(it));
+  return [Math.min(0, ...finite), Math.max(0, ...finite)];
 }

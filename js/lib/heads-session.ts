@@ -1,15 +1,16 @@
-// What the attention-heads widget knows beyond the question: atlas, run, score, heads in view and their patterns.
-import { BuffersMissing, type Grid } from "./arrays";
-import { type Atlas, growAtlas, readAtlas, strongestHead, thumbsAreExact } from "./atlas";
+// What the attention-heads widget knows beyond the question: atlas, run, score, heads in view.
+import { BuffersMissing } from "./arrays";
+import { type Atlas, growAtlas, readAtlas, strongestHead } from "./atlas";
 import type { Partial } from "./channel";
-import { type Cell, type Head, headKey, sameHead } from "./heads";
-import { type Combine, combine, type Pattern, patternFromReply, patternFromThumb } from "./patterns";
+import { Focus } from "./focus";
+import { type Cell, type Head, sameHead } from "./heads";
+import { Intervention } from "./intervention";
 import type { AtlasEntry, Run } from "./protocol";
+import { Ranking } from "./ranking";
 import { Session } from "./session";
 import { parsePatternSite, patternSite } from "./sites";
 
 const REST_MS = 120;
-const CACHE = 64;
 
 export class HeadsSession extends Session {
   atlas: Atlas | null = null;
@@ -20,21 +21,18 @@ export class HeadsSession extends Session {
   score = "induction";
   locked: Head[] = [];
   hovered: Head | null = null;
-  combine: Combine = "mean";
   /** The token in focus; null until one is chosen: then it is the answer position. */
   token: number | null = null;
   /** A clicked cell of the focus pattern. */
   cell: Cell | null = null;
   hoverCell: Cell | null = null;
   hoverToken: number | null = null;
-  /** The exact value of the cell that the pointer rests on. */
-  exact: { key: string; value: number | null } | null = null;
-  /** How many pixels (device) the focus pattern can show on a side; set by the view. */
-  focusPixels = 512;
-  #cache = new Map<string, Pattern>();
-  #restTimer: unknown = null;
-  #valueTimer: unknown = null;
-  #asked = "";
+  /** The patterns of the heads in view. */
+  readonly focusing = new Focus(this);
+  /** What is tried on them. */
+  readonly intervention = new Intervention(this);
+  /** Their order, and the scores that are asked for on their own. */
+  readonly ranking = new Ranking(this);
   #scoreChosen = false;
   #runAsked: Run | null = null;
 
@@ -50,8 +48,8 @@ export class HeadsSession extends Session {
 
   override close(): void {
     super.close();
-    this.timers.clear(this.#restTimer);
-    this.timers.clear(this.#valueTimer);
+    this.focusing.close();
+    this.intervention.close();
   }
 
   /** The atlas to draw: the one that streams in once a part of it is there, else the last complete one. */
@@ -83,7 +81,7 @@ export class HeadsSession extends Session {
   #takeAtlas(entry: AtlasEntry, buffers: readonly unknown[] = []): void {
     if (entry.rev < (this.atlas?.rev ?? 0)) return;
     try {
-      const atlas = readAtlas(entry, buffers);
+      const atlas = this.ranking.join(readAtlas(entry, buffers));
       const first = this.atlas === null;
       this.atlas = atlas;
       this.atlasTrouble = null;
@@ -105,20 +103,16 @@ export class HeadsSession extends Session {
   #afterAtlas(): void {
     const atlas = this.atlas;
     if (!atlas) return;
-    this.#cache.clear();
-    this.#asked = "";
-    this.exact = null;
     const inside = ([layer, head]: Head) => layer < atlas.layers && head < atlas.heads;
     this.locked = this.locked.filter(inside);
     if (this.hovered && !inside(this.hovered)) this.hovered = null;
     if (this.token !== null && this.token >= atlas.positions) this.token = null;
     if (this.cell && Math.max(this.cell.dest, this.cell.src) >= atlas.positions) this.cell = null;
     this.hoverCell = null;
-    if (!this.#scoreChosen && !this.scoreDefined(this.score)) {
-      this.score =
-        ["duplicate", "previous", "first", "entropy"].find((name) => this.scoreDefined(name)) ?? this.score;
-    }
-    this.wantPattern();
+    this.ranking.renew();
+    const gone = !(this.score in atlas.scores) && this.ranking.waiting !== "cell";
+    if (gone || !(this.#scoreChosen || this.scoreDefined(this.score))) this.fallBack();
+    this.focusing.renew();
   }
 
   protected override onKernelPartial(partial: Partial): void {
@@ -129,8 +123,9 @@ export class HeadsSession extends Session {
   #grow(partial: Partial): void {
     const rev = Number(partial.data.rev ?? -1);
     if (rev < (this.atlas?.rev ?? 0) || rev < (this.question?.rev ?? 0)) return;
-    const layers = this.question?.model?.n_layers ?? this.atlas?.layers ?? 0;
-    this.growing = growAtlas(this.growing, partial, layers) ?? this.growing;
+    const model = this.question?.model;
+    const facts = { layers: model?.n_layers ?? this.atlas?.layers ?? 0, kvHeads: model?.n_kv_heads };
+    this.growing = growAtlas(this.growing, partial, facts) ?? this.growing;
     this.changed();
   }
 
@@ -139,18 +134,33 @@ export class HeadsSession extends Session {
     return !!score && score.reason === null;
   }
 
+  /** Shows a score that is defined, in place of one that is not. */
+  fallBack(): void {
+    const others = ["duplicate", "previous", "first", "entropy"];
+    this.score = others.find((name) => this.scoreDefined(name)) ?? this.score;
+  }
+
   setScore(name: string): void {
     if (!this.scoreDefined(name)) return;
     this.#scoreChosen = true;
     this.score = name;
-    this.wantPattern();
+    this.focusing.want();
     this.changed();
+  }
+
+  /** A run as people call it: what is compared has a name of its own. */
+  runLabel(run: Run): string {
+    const other = this.question?.compare?.label ?? "other";
+    return run === "other" ? other : run === "against" ? `clean − ${other}` : run;
   }
 
   /** Why a run cannot be shown, or null when it can. */
   runReason(run: Run): string | null {
     const question = this.question;
+    if (question?.arrays) return "Made from arrays: there is no model to run.";
     if (!question?.model) return "Nothing was asked yet.";
+    if ((run === "other" || run === "against") && !question.compare)
+      return "This needs another experiment: mi.AttentionHeads(exp, compare=other).";
     if ((run === "corrupted" || run === "difference") && !question.prompts.corrupted) {
       return "This needs a corrupted prompt: mi.Experiment(model, clean, corrupted).";
     }
@@ -228,7 +238,7 @@ export class HeadsSession extends Session {
     if (head === this.hovered || sameHead(head, this.hovered)) return;
     this.hovered = head;
     this.tellHover(head ? { layer: head[0], head: head[1] } : null);
-    this.wantPattern(REST_MS);
+    this.focusing.want(REST_MS);
     this.changed();
   }
 
@@ -269,18 +279,13 @@ export class HeadsSession extends Session {
     this.token = cell.dest;
     if (this.locked.length === 0) this.locked = this.focus.slice();
     this.#tellSelection();
-    this.wantValue(0);
-  }
-
-  setCombine(how: Combine): void {
-    this.combine = how;
-    this.changed();
+    this.focusing.wantValue(0);
   }
 
   #tellSelection(): void {
     const place = { dest: this.cell?.dest ?? this.token, src: this.cell?.src ?? null };
     this.select(this.locked.map(([layer, head]) => patternSite({ layer, head, ...place })));
-    this.wantPattern();
+    this.focusing.want();
   }
 
   protected override applySelection(selection: readonly string[]): void {
@@ -297,102 +302,14 @@ export class HeadsSession extends Session {
         ? { dest: this.token, src: first.src }
         : null;
     super.applySelection(selection);
-    this.wantPattern();
-  }
-
-  // --- patterns ---------------------------------------------------------------------------------------------------
-
-  #key(head: Head, atlas: Atlas): string {
-    return `${atlas.run}:${atlas.rev}:${headKey(head)}`;
-  }
-
-  /** The pattern of one head as well as it is known: exact when it is there, else its thumbnail. */
-  patternOf(head: Head): Pattern | null {
-    const atlas = this.shown;
-    if (!atlas?.arrived[head[0]] || atlas.missing[head[0]] !== undefined) return null;
-    return this.#cache.get(this.#key(head, atlas)) ?? patternFromThumb(atlas, head);
-  }
-
-  /** What the focus draws: one head's pattern, or several combined. */
-  get focusPattern(): Pattern | null {
-    const patterns = this.focus.map((head) => this.patternOf(head)).filter((it) => it !== null);
-    return combine(patterns, this.combine);
-  }
-
-  /** Fetches what the focus shows when the thumbnails are coarser than the pattern; after the pointer rests. */
-  wantPattern(rest = 0): void {
-    this.timers.clear(this.#restTimer);
-    const atlas = this.atlas;
-    if (!atlas || this.growing || thumbsAreExact(atlas) || !this.channel.usable) return;
-    const ask = () => this.#askPattern();
-    if (rest) this.#restTimer = this.timers.set(ask, rest);
-    else ask();
-  }
-
-  #askPattern(): void {
-    const atlas = this.atlas;
-    if (!atlas || atlas.rev !== this.question?.rev) return;
-    const heads = this.focus.filter(
-      (it) => !this.#cache.has(this.#key(it, atlas)) && atlas.missing[it[0]] === undefined,
-    );
-    const wanted = heads.map((it) => this.#key(it, atlas)).join(" ");
-    if (heads.length === 0 || wanted === this.#asked) return;
-    this.#asked = wanted;
-    const all = [0, atlas.positions];
-    const side = Math.max(16, Math.min(1024, Math.floor(this.focusPixels)));
-    const params = { run: atlas.run, heads, dest: all, src: all, side };
-    void this.channel.request("heads.pattern", params, { slot: "pattern" }).reply.then((reply) => {
-      if (this.#asked === wanted) this.#asked = "";
-      if (reply.kind === "failed")
-        return this.fail("This pattern could not be fetched", reply, () => this.#askPattern());
-      if (reply.kind !== "done" || reply.rev < (this.atlas?.rev ?? 0)) return;
-      const grid = reply.arrays.pattern as Grid;
-      for (const [place, head] of heads.entries()) {
-        this.#cache.set(this.#key(head, atlas), patternFromReply(grid, place, atlas));
-      }
-      for (const key of [...this.#cache.keys()].slice(0, Math.max(0, this.#cache.size - CACHE)))
-        this.#cache.delete(key);
-      this.changed();
-    });
+    this.focusing.want();
   }
 
   hoverAt(cell: Cell | null): void {
     if (cell?.dest === this.hoverCell?.dest && cell?.src === this.hoverCell?.src) return;
     this.hoverCell = cell;
     this.tellHover(cell ? { position: cell.dest } : null);
-    this.wantValue(200);
+    this.focusing.wantValue(200);
     this.changed();
-  }
-
-  /** Key of the cell whose value is read out, for the one head in focus. */
-  valueKey(cell: Cell): string | null {
-    const [head, more] = this.focus;
-    return head && !more && this.atlas ? `${this.#key(head, this.atlas)}:${cell.dest}<${cell.src}` : null;
-  }
-
-  /** Asks for the exact value of the cell under the cursor, once it rests there. */
-  wantValue(rest: number): void {
-    this.timers.clear(this.#valueTimer);
-    const cell = this.hoverCell ?? this.cell;
-    const key = cell && this.valueKey(cell);
-    const [layer, head] = this.focus[0] ?? [];
-    if (
-      !cell ||
-      !key ||
-      this.exact?.key === key ||
-      this.stale ||
-      !this.channel.usable ||
-      cell.src > cell.dest
-    )
-      return;
-    const run = this.atlas?.run;
-    this.#valueTimer = this.timers.set(() => {
-      const params = { run, layer, head, dest: cell.dest, src: cell.src };
-      void this.channel.request("heads.value", params, { slot: "value" }).reply.then((reply) => {
-        if (reply.kind !== "done" || reply.rev < (this.atlas?.rev ?? 0)) return;
-        this.exact = { key, value: (reply.data.value as number | null) ?? null };
-        this.changed();
-      });
-    }, rest);
   }
 }

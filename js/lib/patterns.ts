@@ -3,85 +3,147 @@ import type { Grid } from "./arrays";
 import type { Atlas } from "./atlas";
 
 export type Combine = "mean" | "max" | "difference";
+export const COMBINATIONS: readonly Combine[] = ["mean", "max", "difference"];
 
-/** Values [size, size] of `positions` tokens; cell i stands for tokens edges(i) when size < positions. */
-export interface Pattern {
+/** A square of tokens seen in `size` cells a side: `positions` tokens from `dest` down and from `src` across. */
+export interface Frame {
   size: number;
   positions: number;
-  /** -1..1 instead of 0..1. */
+  dest?: number;
+  src?: number;
+}
+
+/** A part of a pattern, in tokens: `span` of them from `dest` down and from `src` across. */
+export interface Window {
+  dest: number;
+  src: number;
+  span: number;
+}
+
+/** Values [size, size] of a frame; cells hold several tokens when size < positions. */
+export interface Pattern extends Frame {
+  /** -top..top instead of 0..top. */
   signed: boolean;
+  /** The value at the end of the colour scale. */
+  top: number;
   /** NaN where a value is not finite; 0 above the diagonal. */
   values: Float32Array;
 }
 
-export const pooled = (pattern: Pattern) => pattern.size < pattern.positions;
+export const pooled = (frame: Frame) => frame.size < frame.positions;
 
-/** First token of cell `index`; the cell ends before `cellStart(index + 1)`. */
-export const cellStart = (pattern: { size: number; positions: number }, index: number) =>
-  Math.floor((index * pattern.positions) / pattern.size);
+/** Does the run show differences, on a scale with both signs? */
+export const isSigned = (run: string) => run === "difference" || run === "against";
 
-/** The cell that holds a token. */
-export function cellOf(pattern: { size: number; positions: number }, token: number): number {
-  let cell = Math.min(pattern.size - 1, Math.floor((token * pattern.size) / pattern.positions));
-  while (cell + 1 < pattern.size && cellStart(pattern, cell + 1) <= token) cell++;
-  while (cell > 0 && cellStart(pattern, cell) > token) cell--;
+/** First token of cell `index`, counted from the frame's own start; the cell ends before `cellStart(index + 1)`. */
+export const cellStart = (frame: Frame, index: number) => Math.floor((index * frame.positions) / frame.size);
+
+/** The cell that holds a token, counted from the frame's own start. */
+export function cellOf(frame: Frame, token: number): number {
+  let cell = Math.min(frame.size - 1, Math.max(0, Math.floor((token * frame.size) / frame.positions)));
+  while (cell + 1 < frame.size && cellStart(frame, cell + 1) <= token) cell++;
+  while (cell > 0 && cellStart(frame, cell) > token) cell--;
   return cell;
 }
 
-/** Does the cell hold only pairs that the causal mask forbids? */
-export const isFuture = (pattern: { size: number; positions: number }, row: number, col: number) =>
-  col > row && cellStart(pattern, col) >= cellStart(pattern, row + 1);
+/** First token of a row, and of a column. */
+export const rowToken = (frame: Frame, row: number) => (frame.dest ?? 0) + cellStart(frame, row);
+export const colToken = (frame: Frame, col: number) => (frame.src ?? 0) + cellStart(frame, col);
 
-function plane(grid: Grid, index: number, positions: number, signed: boolean): Pattern {
-  const [rows] = grid.plane;
-  const values = new Float32Array(rows * rows);
-  for (let row = 0; row < rows; row++) {
-    for (let col = 0; col < rows; col++) values[row * rows + col] = grid.value(index, row, col);
+const inside = (token: number, start: number, frame: Frame) =>
+  token >= start && token < start + frame.positions;
+
+/** The row of a dest, the column of a src; null outside the frame. */
+export const rowOf = (frame: Frame, dest: number) =>
+  inside(dest, frame.dest ?? 0, frame) ? cellOf(frame, dest - (frame.dest ?? 0)) : null;
+export const colOf = (frame: Frame, src: number) =>
+  inside(src, frame.src ?? 0, frame) ? cellOf(frame, src - (frame.src ?? 0)) : null;
+
+/** Does the cell hold only pairs that the causal mask forbids? */
+export const isFuture = (frame: Frame, row: number, col: number) =>
+  colToken(frame, col) >= rowToken(frame, row + 1);
+
+function plane(grid: Grid, index: number, facts: Omit<Pattern, "size" | "values">): Pattern {
+  const [size] = grid.plane;
+  const values = new Float32Array(size * size);
+  for (let row = 0; row < size; row++) {
+    for (let col = 0; col < size; col++) values[row * size + col] = grid.value(index, row, col);
   }
-  return { size: rows, positions, signed, values };
+  return { size, values, ...facts };
 }
 
 export function patternFromThumb(atlas: Atlas, [layer, head]: readonly [number, number]): Pattern {
-  return plane(atlas.thumbs, layer * atlas.heads + head, atlas.positions, atlas.run === "difference");
+  const { positions, run } = atlas;
+  return plane(atlas.thumbs, layer * atlas.heads + head, { positions, signed: isSigned(run), top: 1 });
 }
 
-export function patternFromReply(grid: Grid, place: number, atlas: Atlas): Pattern {
-  return plane(grid, place, atlas.positions, atlas.run === "difference");
+/** Head number `place` of a reply that holds a window of a run. */
+export function patternFromReply(grid: Grid, place: number, run: string, window: Window, top = 1): Pattern {
+  const { dest, src, span } = window;
+  return plane(grid, place, { positions: span, dest, src, signed: isSigned(run), top });
 }
 
-/** One pattern out of several: mean, max (by magnitude when signed), or first minus second. */
+/** Does the pattern show all tokens of the window? */
+export const covers = (pattern: Frame, { dest, src, span }: Window) =>
+  [
+    [dest, pattern.dest ?? 0],
+    [src, pattern.src ?? 0],
+  ].every(
+    ([want, have]) => Number(want) >= Number(have) && Number(want) + span <= Number(have) + pattern.positions,
+  );
+
+export const isOf = (pattern: Frame, { dest, src, span }: Window) =>
+  (pattern.dest ?? 0) === dest && (pattern.src ?? 0) === src && pattern.positions === span;
+
+/** A window of the pattern in `size` cells: the strongest of what falls in a cell, by magnitude; coarse cells repeat. */
+export function resample(pattern: Pattern, { dest, src, span }: Window, size: number): Pattern {
+  const target = { size, positions: span, dest, src };
+  const reach = (start: number, from: number) =>
+    Array.from({ length: size }, (_, index) => {
+      const first = start - from + cellStart(target, index);
+      const last = start - from + cellStart(target, index + 1) - 1;
+      return [cellOf(pattern, first), cellOf(pattern, Math.max(first, last))] as const;
+    });
+  const rows = reach(dest, pattern.dest ?? 0);
+  const cols = reach(src, pattern.src ?? 0);
+  const values = new Float32Array(size * size);
+  for (const [row, [top, bottom]] of rows.entries()) {
+    for (const [col, [left, right]] of cols.entries()) {
+      let strongest = 0;
+      for (let r = top; r <= bottom; r++) {
+        for (let c = left; c <= right; c++) {
+          const value = pattern.values[r * pattern.size + c] as number;
+          if (Number.isNaN(value) || Math.abs(value) > Math.abs(strongest)) strongest = value;
+        }
+      }
+      values[row * size + col] = strongest;
+    }
+  }
+  return { ...target, signed: pattern.signed, top: pattern.top, values };
+}
+
+/** One pattern out of several of one window: mean, max (by magnitude when signed), or first minus second. */
 export function combine(patterns: readonly Pattern[], how: Combine): Pattern | null {
   const first = patterns[0];
   if (!first || patterns.length === 1) return first ?? null;
   // Heads still known by thumbnail only are coarser: show all at the resolution they share.
-  const shared = Math.min(...patterns.map((it) => it.size));
-  const alike = patterns.map((it) => (it.size === shared ? it : shrink(it, shared)));
-  const values = new Float32Array(shared * shared);
+  const size = Math.min(...patterns.map((it) => it.size));
+  const window = { dest: first.dest ?? 0, src: first.src ?? 0, span: first.positions };
+  const alike = patterns.map((it) => (it.size === size ? it : resample(it, window, size)));
+  const values = new Float32Array(size * size);
   for (let i = 0; i < values.length; i++) {
     const here = alike.map((it) => it.values[i] as number);
     if (how === "difference") values[i] = (here[0] as number) - (here[1] as number);
     else if (how === "mean") values[i] = here.reduce((a, b) => a + b, 0) / here.length;
     else values[i] = here.reduce((a, b) => (Number.isNaN(a) || Math.abs(a) >= Math.abs(b) ? a : b));
   }
-  return { size: shared, positions: first.positions, signed: first.signed || how === "difference", values };
+  const top = Math.max(...patterns.map((it) => it.top));
+  return { ...first, size, top, signed: first.signed || how === "difference", values };
 }
 
-/** The pattern max-pooled by magnitude to `size` cells on a side. */
-function shrink(pattern: Pattern, size: number): Pattern {
-  const values = new Float32Array(size * size);
-  const target = { size, positions: pattern.positions };
-  for (let row = 0; row < pattern.size; row++) {
-    for (let col = 0; col < pattern.size; col++) {
-      const at = cellOf(target, cellStart(pattern, row)) * size + cellOf(target, cellStart(pattern, col));
-      const value = pattern.values[row * pattern.size + col] as number;
-      if (Number.isNaN(value) || Math.abs(value) > Math.abs(values[at] as number)) values[at] = value;
-    }
-  }
-  return { ...pattern, size, values };
-}
-
-/** How much `dest` attends to `src`, read off the pattern (the strongest of a pooled block). */
+/** How much `dest` attends to `src`, read off the pattern (the strongest of a pooled block); NaN outside its window. */
 export function weight(pattern: Pattern, dest: number, src: number): number {
   if (src > dest) return 0;
-  return pattern.values[cellOf(pattern, dest) * pattern.size + cellOf(pattern, src)] ?? Number.NaN;
+  const [row, col] = [rowOf(pattern, dest), colOf(pattern, src)];
+  return row === null || col === null ? Number.NaN : (pattern.values[row * pattern.size + col] ?? Number.NaN);
 }

@@ -2,8 +2,10 @@
 
 export const PROTOCOL = 1;
 
-export type Run = "clean" | "corrupted" | "edited" | "difference";
+/** `other` is the clean run of the experiment that this one is compared with, `against` clean minus that. */
+export type Run = "clean" | "corrupted" | "edited" | "difference" | "other" | "against";
 export const RUNS: readonly Run[] = ["clean", "corrupted", "edited", "difference"];
+export const COMPARED: readonly Run[] = ["other", "against"];
 
 /** One array: where its bytes are (`buffer` in a message, `data` in a trait) and how to read them. */
 export interface ArrayEntry {
@@ -63,8 +65,14 @@ export interface Question {
   base: "clean" | "corrupted";
   answer_position: number;
   edits: Edit[];
+  /** Can the last change of the edits be taken back, or made again? */
+  history?: { undo: boolean; redo: boolean };
   baselines: { clean: number | null; corrupted: number | null; edited: number | null } | null;
   warnings: string[];
+  /** The experiment that this one is compared with: a model's name, or a step of its training. */
+  compare?: { label: string } | null;
+  /** Made from arrays: there is no model behind the picture. */
+  arrays?: boolean;
 }
 
 export interface Failure {

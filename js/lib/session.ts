@@ -202,7 +202,7 @@ export class Session<Events extends SessionEvents = SessionEvents> extends Emitt
   }
 
   /** Sends a request; a failure is shown in the widget with a retry, newest first. */
-  protected ask(
+  ask(
     op: string,
     params: () => Params,
     title: string,
@@ -215,7 +215,7 @@ export class Session<Events extends SessionEvents = SessionEvents> extends Emitt
     return pending;
   }
 
-  protected fail(title: string, failure: Failure, retry: () => void): void {
+  fail(title: string, failure: Failure, retry: () => void): void {
     if (!this.channel.usable) return; // The line itself is what failed, and is shown as that.
     this.trouble = { title, failure, retry: failure.retryable ? () => this.#retry(retry) : null };
     this.changed();

@@ -5,6 +5,7 @@ import { type Figure, toPng, toSvg } from "../lib/display-list";
 import { attribute, h, show } from "../lib/dom";
 import type { HeadsSession } from "../lib/heads-session";
 import { keepHostShortcutsOut } from "../lib/keyboard";
+import type { Run } from "../lib/protocol";
 import { stateOf } from "../lib/state-name";
 import { readTheme, type Theme, watchTheme } from "../lib/theme";
 import { Tooltip } from "../lib/tooltip";
@@ -13,6 +14,8 @@ import { createFooter } from "./footer";
 import { createHeadAtlas } from "./head-atlas";
 import { createHeader } from "./header";
 import { createHelp } from "./help";
+import { createIntervene } from "./intervene";
+import { stepBack } from "./patch-chips";
 import { createPattern } from "./pattern";
 import { createStates } from "./states";
 import { createTokenStrip } from "./token-strip";
@@ -51,19 +54,22 @@ export function renderHeads(session: HeadsSession, el: HTMLElement, signal: Abor
   const atlas = createHeadAtlas(context);
   const focus = createPattern(context);
   const strip = createTokenStrip(context);
+  const intervene = createIntervene(context);
   const footer = createFooter(context);
   const help = createHelp(context);
   const progress = h("div", { class: "mi-progress", "data-part": "progress", hidden: true });
   const stale = h("div", { class: "mi-stale", hidden: true });
-  const picture = h("div", { class: "mi-picture" }, atlas.element, focus.element, strip.element);
+  const side = h("div", { class: "mi-side" }, strip.element, intervene.element);
+  const picture = h("div", { class: "mi-picture" }, atlas.element, focus.element, side);
   const body = h("div", { class: "mi-body" }, states.empty, picture, stale, states.floating);
   root.append(progress, header.element, states.element, body, footer.element, help.element, live.element);
   keepHostShortcutsOut(root);
+  watchKeys(root, context);
 
   // --- drawing: at most once per animation frame ------------------------------------------------------------------
   let frame = 0;
   let drawnOnce = false;
-  const views = [header, states, atlas, focus, strip, footer, help];
+  const views = [header, states, atlas, focus, strip, intervene, footer, help];
   function draw(): void {
     frame = 0;
     if (signal.aborted) return;
@@ -180,6 +186,34 @@ export function renderHeads(session: HeadsSession, el: HTMLElement, signal: Abor
   draw();
 }
 
+/** Keys that mean the same in every grid of the widget. */
+function watchKeys(root: HTMLElement, context: ViewContext): void {
+  const { session } = context;
+  const { intervention } = session;
+  const flip = (run: Run, back: Run) => session.setRun(session.run === run ? back : run);
+  const layer = (by: number) => {
+    const [at, head] = session.focus[0] ?? [0, 0];
+    const next = at + by;
+    if (next >= 0 && next < (session.shown?.layers ?? 0)) session.lock([next, head]);
+  };
+  const keys: Record<string, () => void> = {
+    a: () => intervention.off ?? intervention.choose("zero"),
+    c: () => flip("corrupted", "clean"),
+    e: () => flip("edited", session.question?.base ?? "clean"),
+    "[": () => layer(-1),
+    "]": () => layer(1),
+  };
+  root.addEventListener("keydown", (event) => {
+    if (event.altKey || !(event.target as Element).closest("canvas, [role=listbox], .mi-edits")) return;
+    const key = event.key.toLowerCase();
+    const held = event.ctrlKey || event.metaKey;
+    if (held ? key !== "z" || !stepBack(context, event.shiftKey ? "redo" : "undo") : !keys[key]) return;
+    if (!held) keys[key]?.();
+    event.preventDefault();
+    event.stopPropagation();
+  });
+}
+
 /** The theme's colours as variables for the style sheet. */
 function applyTheme(root: HTMLElement, theme: Theme, projector: boolean): void {
   attribute(root, "data-theme", theme.dark ? "dark" : "light");
@@ -191,6 +225,8 @@ function applyTheme(root: HTMLElement, theme: Theme, projector: boolean): void {
   set("line", css(theme.line));
   set("future", css(theme.future));
   set("accent", css(theme.accent));
+  set("up", css(theme.diverging.colour(0.8)));
+  set("down", css(theme.diverging.colour(-0.8)));
   set(
     "raised",
     css(mix(theme.background, theme.dark ? [255, 255, 255] : [16, 24, 40], theme.dark ? 0.05 : 0.035)),

@@ -1,171 +1,102 @@
-// The atlas: every head of every layer as a thumbnail on one canvas, with a bar for the chosen score under each.
-import { NOT_FINITE } from "../lib/arrays";
-import type { Atlas } from "../lib/atlas";
-import { barColour } from "../lib/colour";
-import { drawCanvas, type Figure, type Item } from "../lib/display-list";
+// The atlas: every head of every layer as a thumbnail, with a bar for the chosen score under each; gestures and their keys.
+import { groupSize, scoreText } from "../lib/atlas";
+import {
+  type AtlasLayout,
+  headAt,
+  listLayout,
+  matrixLayout,
+  placeOf,
+  stepFrom,
+  thumbOrigin,
+} from "../lib/atlas-layout";
+import { Switch } from "../lib/controls";
+import type { Figure } from "../lib/display-list";
 import { attribute, h, setText, show, uniqueId } from "../lib/dom";
-import { type AtlasLayout, atlasLayout, headAt, thumbOrigin } from "../lib/geometry";
 import { type Head, sameHead } from "../lib/heads";
 import { arrows, onKeys } from "../lib/keyboard";
-import { signed } from "../lib/labels";
-import { isFuture } from "../lib/patterns";
-import type { Theme } from "../lib/theme";
+import { type Carried, DragSource } from "../lib/pointer-drag";
+import { LISTED, type Order, TOPS } from "../lib/ranking";
+import { AtlasCanvas } from "./atlas-canvas";
+import { type AtlasLook, atlasFigure } from "./atlas-figure";
+import { createAtlasTable } from "./atlas-table";
 import type { View, ViewContext } from "./context";
+import { createGhost } from "./drag-ghost";
 
-export interface AtlasMarks {
-  locked: readonly Head[];
-  hovered: Head | null;
-  cursor: Head | null;
-  score: string;
-}
-
-/** A head's score as text: two decimals, a sign for logits. */
-export function scoreText(atlas: Atlas, name: string, [layer, head]: Head): string {
-  const value = atlas.scores[name]?.values[layer]?.[head];
-  if (value === null || value === undefined) return "–";
-  return name === "logit_effect" ? signed(value) : value.toFixed(2);
-}
-
-/** Query heads that share the key-value head of this one, when several do. */
-export function sharedKv(atlas: Atlas, head: number): string | null {
-  const group = atlas.heads / Math.max(1, atlas.kvHeads);
-  if (group <= 1 || !Number.isInteger(group)) return null;
-  const kv = Math.floor(head / group);
-  return `kv${kv} (H${kv * group}–H${(kv + 1) * group - 1})`;
-}
-
-export function atlasFigure(
-  atlas: Atlas,
-  layout: AtlasLayout,
-  theme: Theme,
-  marks: AtlasMarks,
-  scale = 1,
-): Figure {
-  const items: Item[] = [];
-  const size = 11 * scale;
-  const label = { kind: "text", fill: theme.muted, size, font: theme.mono } as const;
-  const every = Math.max(1, Math.ceil((size * 2.2) / layout.pitchX));
-  for (let head = 0; head < atlas.heads; head += every) {
-    const x = layout.left + head * layout.pitchX + layout.thumb / 2;
-    items.push({ ...label, x, y: layout.top - 10, text: `H${head}`, align: "middle" });
-  }
-  const everyLayer = Math.max(1, Math.ceil((size * 1.2) / layout.pitchY));
-  for (let layer = 0; layer < atlas.layers; layer++) {
-    const middle = layout.top + layer * layout.pitchY + layout.thumb / 2;
-    if (layer % everyLayer === 0)
-      items.push({ ...label, x: layout.left - 4, y: middle, text: `L${layer}`, align: "end" });
-    const gone = atlas.missing[layer] !== undefined;
-    for (let head = 0; head < atlas.heads; head++) {
-      const [x, y] = thumbOrigin(layout, layer, head);
-      const box = { x, y, width: layout.thumb, height: layout.thumb };
-      if (gone || !atlas.arrived[layer]) items.push({ kind: "rect", ...box, fill: theme.future });
-      else items.push(thumbCells(atlas, layer, head, box, theme));
-      if (gone)
-        items.push({
-          ...label,
-          x: x + layout.thumb / 2,
-          y: y + layout.thumb / 2,
-          text: "–",
-          align: "middle",
-        });
-      else items.push(...scoreBar(atlas, layout, theme, marks.score, [layer, head]));
-    }
-  }
-  for (const head of marks.locked) items.push(ring(layout, head, theme, 2));
-  if (marks.hovered) items.push(ring(layout, marks.hovered, theme, 1));
-  if (marks.cursor) items.push({ ...ring(layout, marks.cursor, theme, 1), stroke: theme.text });
-  return { width: layout.width, height: layout.height, background: theme.background, items };
-}
-
-type Rect = Extract<Item, { kind: "rect" }>;
-
-function ring(layout: AtlasLayout, [layer, head]: Head, theme: Theme, line: number): Rect {
-  const [x, y] = thumbOrigin(layout, layer, head);
-  const out = 1 + line / 2;
-  const height = layout.thumb + layout.bar + 3 + 2 * out;
-  return {
-    kind: "rect",
-    x: x - out,
-    y: y - out,
-    width: layout.thumb + 2 * out,
-    height,
-    stroke: theme.accent,
-    line,
-    radius: 2,
-  };
-}
-
-/** A score's bar: length and colour by its share of 0..1; nothing but the rail where the score is undefined. */
-function scoreBar(atlas: Atlas, layout: AtlasLayout, theme: Theme, score: string, head: Head): Item[] {
-  const [x, y] = thumbOrigin(layout, head[0], head[1]);
-  const bar = {
-    kind: "rect",
-    x,
-    y: y + layout.thumb + 3,
-    height: layout.bar,
-    radius: layout.bar / 2,
-  } as const;
-  const rail: Item = { ...bar, width: layout.thumb, fill: theme.line };
-  const share = atlas.scores[score]?.bars[head[0]]?.[head[1]];
-  if (share === null || share === undefined) return [rail];
-  const width = Math.max(layout.bar, Math.min(1, Math.max(0, share)) * layout.thumb);
-  return [rail, { ...bar, width, fill: barColour(Math.max(0, Math.min(1, share)) * 0.95) }];
-}
-
-type Box = { x: number; y: number; width: number; height: number };
-
-function thumbCells(atlas: Atlas, layer: number, head: number, box: Box, theme: Theme): Item {
-  const { side, thumbs } = atlas;
-  const table = atlas.run === "difference" ? theme.diverging : theme.sequential;
-  const raw = thumbs.raw as Uint8Array;
-  const rgba = new Uint8ClampedArray(side * side * 4);
-  const shape = { size: side, positions: atlas.positions };
-  const plane = layer * atlas.heads + head;
-  for (let row = 0; row < side; row++) {
-    for (let col = 0; col < side; col++) {
-      const out = (row * side + col) * 4;
-      const at = thumbs.index(plane, row, col);
-      if (col > row && isFuture(shape, row, col)) rgba.set(theme.future, out);
-      else if (raw[at] === NOT_FINITE) continue;
-      else {
-        const entry = table.entry(thumbs.offset + thumbs.scale * (raw[at] as number)) * 3;
-        rgba.set(table.rgb.subarray(entry, entry + 3), out);
-      }
-      rgba[out + 3] = 255;
-    }
-  }
-  return { kind: "cells", ...box, rows: side, cols: side, rgba, hatch: theme.muted };
-}
+type Ring = { kind: "locked" | "hovered" | "cursor" | "carried"; head: Head };
 
 export function createHeadAtlas(context: ViewContext): View & { figure(): Figure | null } {
-  const { session } = context;
-  const canvas = h("canvas", {
-    tabindex: 0,
-    role: "grid",
-    "aria-label": "All heads: layers down, heads across",
+  const { session, tip } = context;
+  const { ranking } = session;
+  const active = h("div", { role: "gridcell", id: uniqueId("head") });
+  const row = h("div", { role: "row" }, active);
+  const canvas = h("canvas", { tabindex: 0, role: "grid" }, row);
+  const rings = h("div", { class: "mi-rings", "aria-hidden": "true" });
+  const scroller = h(
+    "div",
+    { class: "mi-atlas-scroll" },
+    h("div", { class: "mi-atlas-stage" }, canvas, rings),
+  );
+  const table = createAtlasTable(context);
+  const order = new Switch("order of the heads", tip, (name) => {
+    ranking.setOrder(name as Order);
+    sayOrder();
   });
-  const scroller = h("div", { class: "mi-atlas-scroll" }, canvas);
+  const top = new Switch("heads shown", tip, (name) => {
+    ranking.setTop(name === "all" ? null : Number(name));
+    sayOrder();
+  });
+  const tableButton = h(
+    "button",
+    { type: "button", class: "mi-link", "data-action": "atlas-table", onclick: () => toggleTable() },
+    "table",
+  );
+  const foot = h("div", { class: "mi-atlas-foot" }, order.element, top.element, tableButton);
   const note = h("div", { class: "mi-note" });
-  const element = h("section", { class: "mi-atlas", "data-part": "atlas" }, scroller, note);
+  const element = h(
+    "section",
+    { class: "mi-atlas", "data-part": "atlas" },
+    scroller,
+    table.element,
+    foot,
+    note,
+  );
+  const painter = new AtlasCanvas(canvas);
   let layout: AtlasLayout | null = null;
+  let layoutOf: readonly unknown[] = [];
   let cursor: Head | null = null;
-  let cells = "";
-  const prefix = uniqueId("head");
-  const cellId = ([layer, head]: Head) => `${prefix}-${layer}-${head}`;
+  let tabled = false;
+  let frame = 0;
+  let toldNews = ranking.news;
+  let toldRun = session.shown?.run ?? null;
+  context.signal.addEventListener("abort", () => cancelAnimationFrame(frame));
 
-  const at = (event: PointerEvent | MouseEvent): Head | null => {
+  // --- gestures -----------------------------------------------------------------------------------------------------
+  const at = (clientX: number, clientY: number): Head | null => {
     const box = canvas.getBoundingClientRect();
-    const head = layout && headAt(layout, event.clientX - box.left, event.clientY - box.top);
+    const head = layout && headAt(layout, clientX - box.left, clientY - box.top);
     return head && session.shown?.missing[head[0]] === undefined ? head : null;
   };
+  const carry = ([layer, head]: Head): Carried => ({ site: "z", layer, head });
+  const drag = new DragSource(canvas, {
+    experiment: String(session.model.get("experiment") ?? ""),
+    pick: (x, y) => {
+      const head = at(x, y);
+      return head && carry(head);
+    },
+    ghost: ({ layer, head }) => createGhost(canvas, layout, [layer, head], context.theme),
+    say: context.say,
+    changed: () => session.changed(),
+    signal: context.signal,
+  });
   canvas.addEventListener("pointermove", (event) => {
-    const head = at(event);
+    if (drag.byPointer) return;
+    const head = at(event.clientX, event.clientY);
     canvas.style.cursor = head ? "pointer" : "default";
     session.hoverHead(head);
   });
   canvas.addEventListener("pointerleave", () => session.hoverHead(null));
   canvas.addEventListener("click", (event) => {
-    const head = at(event);
+    const head = at(event.clientX, event.clientY);
     if (head) {
       cursor = null; // The ring of the keyboard's cursor is for the keyboard.
       session.lock(head, event.shiftKey);
@@ -176,96 +107,220 @@ export function createHeadAtlas(context: ViewContext): View & { figure(): Figure
     session.hoverHead(null);
     update();
   });
+
+  // --- keys ---------------------------------------------------------------------------------------------------------
+  const current = () => cursor ?? session.focus[0] ?? null;
   const pick = (add: boolean) => {
-    const head = cursor ?? session.focus[0];
-    if (!head) return;
+    const head = current();
+    if (!head || session.shown?.missing[head[0]] !== undefined) return;
     session.lock(head, add);
     const names = session.locked.map(([l, hd]) => `L${l} H${hd}`).join(", ");
     context.say(names ? `selected ${names}` : "no head selected");
   };
+  const goTo = (next: Head) => {
+    cursor = next;
+    session.hoverHead(next);
+    context.say(spoken(next));
+    reveal(next);
+    update();
+  };
+  const step = (rows: number, columns: number) => {
+    const from = current() ?? layout?.cells[0];
+    if (layout && from) goTo(stepFrom(layout, from, rows, columns));
+  };
+  /** Shows a run, or goes back to the clean one when it is shown already. */
+  const toggleRun = (...runs: Parameters<typeof session.runReason>[0][]) => {
+    const wanted = session.run !== "clean" && runs.includes(session.run) ? "clean" : runs[0];
+    const run = wanted === "clean" ? wanted : runs.find((it) => session.runReason(it) === null);
+    if (run) session.setRun(run);
+    else context.say(session.runReason(runs[0] ?? "clean") ?? "");
+  };
   onKeys(canvas, {
-    ...arrows((rows, cols) => {
-      const atlas = session.shown;
-      if (!atlas) return;
-      const [layer, head] = cursor ?? session.focus[0] ?? [0, 0];
-      const clamp = (value: number, size: number) => Math.min(size - 1, Math.max(0, value));
-      cursor = [clamp(layer + rows, atlas.layers), clamp(head + cols, atlas.heads)];
-      session.hoverHead(cursor);
-      const score = atlas.scores[session.score];
-      context.say(
-        `L${cursor[0]} H${cursor[1]}, ${score?.label ?? session.score} ${scoreText(atlas, session.score, cursor)}`,
-      );
-      update();
-    }),
-    " ": () => pick(true),
-    Enter: () => pick(false),
+    ...arrows(step),
+    "[": () => step(-1, 0),
+    "]": () => step(1, 0),
+    " ": (event) => pick(event.shiftKey),
+    Enter: () => {
+      const head = current();
+      const box = canvas.getBoundingClientRect();
+      if (drag.carrying) return drag.cancel();
+      if (!head || !layout || placeOf(layout, head) < 0) return;
+      const [x, y] = thumbOrigin(layout, placeOf(layout, head));
+      drag.pickUp(carry(head), box.left + x + layout.thumb / 2, box.top + y + layout.thumb / 2);
+    },
     Escape: () => {
       session.clearSelection();
       context.say("selection cleared");
     },
+    c: () => toggleRun(...(session.question?.compare ? (["against"] as const) : []), "difference"),
+    e: () => toggleRun("edited"),
     "?": () => context.toggleHelp(),
   });
 
-  const marks = (): AtlasMarks => {
+  const spoken = (head: Head) => {
+    const atlas = session.shown;
+    const why = atlas?.missing[head[0]];
+    if (!atlas || why !== undefined) return `L${head[0]} H${head[1]}: ${why ?? ""}`;
+    const label = atlas.scores[session.score]?.label ?? session.score;
+    return `L${head[0]} H${head[1]}, ${label} ${scoreText(atlas, session.score, head)}`;
+  };
+  function sayOrder(): void {
+    const [first] = ranking.strongest;
+    const atlas = session.shown;
+    const shown = ranking.top === null ? "all heads" : `the strongest ${ranking.top} heads`;
+    const how = ranking.order === "score" ? "strongest first" : "by layer";
+    context.say(`${shown}, ${how}${first && atlas ? `: ${spoken(first)}` : ""}`);
+  }
+  function toggleTable(): void {
+    tabled = !tabled;
+    update();
+  }
+  /** Scrolls the widget's own box, never the page. */
+  function reveal(head: Head): void {
+    const place = layout ? placeOf(layout, head) : -1;
+    if (!layout || place < 0) return;
+    const [x, y] = thumbOrigin(layout, place);
+    const near = (now: number, room: number, low: number, high: number) =>
+      low < now ? low : high > now + room ? high - room : now;
+    scroller.scrollLeft = near(scroller.scrollLeft, scroller.clientWidth, x - layout.left, x + layout.pitchX);
+    scroller.scrollTop = near(scroller.scrollTop, scroller.clientHeight, y - layout.top, y + layout.pitchY);
+  }
+
+  // --- drawing ------------------------------------------------------------------------------------------------------
+  function look(): AtlasLook | null {
+    const atlas = session.shown;
+    if (!atlas) return null;
+    const { theme, scale } = context;
+    const listed = ranking.listed;
+    const grouped = groupSize(atlas) > 1;
+    const width = element.clientWidth || 340;
+    const facts = [listed, atlas.layers, atlas.heads, width, scale, grouped];
+    if (!layout || facts.some((fact, at) => fact !== layoutOf[at])) {
+      layoutOf = facts;
+      layout = listed
+        ? listLayout(listed, { width, scale })
+        : matrixLayout(atlas.layers, atlas.heads, { width, scale, grouped });
+      for (const name of ["thumb", "left", "top", "columns", "listed"] as const)
+        attribute(canvas, `data-${name}`, layout[name]);
+      attribute(canvas, "data-pitch-x", layout.pitchX);
+      attribute(canvas, "data-pitch-y", layout.pitchY);
+      attribute(canvas, "aria-rowcount", layout.rows);
+      attribute(canvas, "aria-colcount", layout.columns);
+      const kind = layout.listed ? "Heads, strongest first" : "All heads: layers down, heads across";
+      attribute(canvas, "aria-label", kind);
+    }
+    return { atlas, layout, theme, score: session.score, scale, kept: ranking.kept };
+  }
+
+  function paint(): void {
+    frame = 0;
+    const now = look();
+    if (!now || context.signal.aborted) return;
+    if (painter.paint(now)) attribute(canvas, "data-rev", now.atlas.rev);
+    else frame = requestAnimationFrame(paint);
+  }
+
+  function drawRings(): void {
     const { layer, head } = session.linkedHover ?? {};
     const linked = layer !== undefined && head !== undefined ? ([layer, head] as const) : null;
-    return { locked: session.locked, hovered: session.hovered ?? linked, cursor, score: session.score };
-  };
-
-  /** The accessible twin of the picture: rows and cells inside the canvas, for `aria-activedescendant`. */
-  function describe(atlas: Atlas): void {
-    const facts = `${atlas.rev}${atlas.run}${session.score}${session.locked.join(";")}${atlas.arrived.join("")}`;
-    if (facts !== cells && atlas.layers * atlas.heads <= 1024) {
-      cells = facts;
-      const label = atlas.scores[session.score]?.label ?? session.score;
-      const cell = (layer: number, head: number) =>
-        h("div", {
-          role: "gridcell",
-          id: cellId([layer, head]),
-          "aria-selected": String(session.locked.some((it) => sameHead(it, [layer, head]))),
-          "aria-label": `L${layer} H${head}, ${label} ${scoreText(atlas, session.score, [layer, head])}`,
-        });
-      const heads = Array.from({ length: atlas.heads }, (_, head) => head);
-      canvas.replaceChildren(
-        ...Array.from({ length: atlas.layers }, (_, layer) =>
-          h("div", { role: "row" }, ...heads.map((head) => cell(layer, head))),
-        ),
-      );
+    const hovered = session.hovered ?? linked;
+    const carried = drag.carrying;
+    const wanted: Ring[] = session.locked.map((it) => ({ kind: "locked", head: it }));
+    if (hovered) wanted.push({ kind: "hovered", head: hovered });
+    if (cursor) wanted.push({ kind: "cursor", head: cursor });
+    if (carried) wanted.push({ kind: "carried", head: [carried.layer, carried.head] });
+    const shown = layout ? wanted.filter((it) => placeOf(layout as AtlasLayout, it.head) >= 0) : [];
+    while (rings.childElementCount < shown.length) rings.append(h("div", { class: "mi-ring" }));
+    for (const [index, ring] of ([...rings.children] as HTMLElement[]).entries()) {
+      const mark = shown[index];
+      show(ring, mark !== undefined);
+      if (!mark || !layout) continue;
+      const [x, y] = thumbOrigin(layout, placeOf(layout, mark.head));
+      attribute(ring, "data-kind", mark.kind);
+      attribute(ring, "data-head", `L${mark.head[0]}H${mark.head[1]}`);
+      ring.style.transform = `translate(${x - 2}px, ${y - 2}px)`;
+      ring.style.width = `${layout.thumb + 4}px`;
+      ring.style.height = `${layout.thumb + layout.bar + 7}px`;
     }
-    attribute(canvas, "aria-activedescendant", cursor ? cellId(cursor) : null);
+  }
+
+  /** The accessible twin of the cell under the cursor. */
+  function describe(): void {
+    attribute(canvas, "aria-activedescendant", cursor ? active.id : null);
+    if (!cursor || !layout) return;
+    const place = Math.max(0, placeOf(layout, cursor));
+    attribute(row, "aria-rowindex", Math.floor(place / layout.columns) + 1);
+    attribute(active, "aria-colindex", (place % layout.columns) + 1);
+    attribute(active, "aria-label", spoken(cursor));
+    attribute(active, "aria-selected", String(session.locked.some((it) => sameHead(it, cursor))));
+  }
+
+  function tell(): void {
+    const run = session.growing ? toldRun : (session.shown?.run ?? null);
+    if (ranking.news !== toldNews) context.say(ranking.news);
+    else if (run !== toldRun && toldRun !== null)
+      context.say(`${session.runLabel(run ?? "clean")} run shown`);
+    toldNews = ranking.news;
+    toldRun = run;
   }
 
   function update(): void {
     const atlas = session.shown;
-    show(canvas, atlas !== null);
-    if (!atlas) return;
-    layout = atlasLayout(atlas.layers, atlas.heads, element.clientWidth || 340);
-    drawCanvas(canvas, atlasFigure(atlas, layout, context.theme, marks(), context.scale));
-    attribute(canvas, "data-rev", atlas.rev);
-    for (const name of ["thumb", "left", "top"] as const) attribute(canvas, `data-${name}`, layout[name]);
-    attribute(canvas, "data-pitch-x", layout.pitchX);
-    attribute(canvas, "data-pitch-y", layout.pitchY);
-    describe(atlas);
-    const reasons = [...new Set(Object.values(atlas.missing))];
-    const pooled =
-      atlas.side < atlas.positions
-        ? [
-            `thumbnails: strongest of each ${Math.ceil(atlas.positions / atlas.side)} × ${Math.ceil(atlas.positions / atlas.side)} block`,
-          ]
-        : [];
-    setText(note, [...pooled, ...reasons].join(" · "));
+    show(scroller, atlas !== null && !tabled);
+    show(foot, atlas !== null);
+    table.show(tabled);
+    tell();
+    if (!atlas) return setText(note, "");
+    attribute(context.root, "data-many", atlas.heads > 16);
+    attribute(tableButton, "aria-pressed", String(tabled));
+    updateFoot();
+    if (tabled) return table.update();
+    if (!frame) paint();
+    drawRings();
+    describe();
+    const block = Math.ceil(atlas.positions / atlas.side);
+    const rest = ranking.listed && ranking.top === null ? ranking.strongest.length - LISTED : 0;
+    const notes = [
+      atlas.side < atlas.positions && `thumbnails: strongest of each ${block} × ${block} block`,
+      ranking.kept && `the strongest ${ranking.kept.size} of ${ranking.strongest.length} heads`,
+      rest > 0 && `the first ${LISTED} heads; the table has ${rest} more`,
+      ...new Set(Object.values(atlas.missing)),
+    ];
+    setText(note, notes.filter(Boolean).join(" · "));
+  }
+
+  function updateFoot(): void {
+    const label = session.atlas?.scores[session.score]?.label ?? session.score;
+    const off = ranking.strongest.length ? null : "No head has this score here.";
+    const ways: [Order, string, string][] = [
+      ["layer", "by layer", "Layers down, heads across."],
+      ["score", "by score", `Heads by ${label}, strongest first.`],
+    ];
+    order.update(
+      ways.map(([name, text, line]) => ({
+        name,
+        label: text,
+        chosen: ranking.order === name,
+        off: name === "score" ? off : null,
+        card: { title: text, lines: [line] },
+      })),
+    );
+    top.update(
+      TOPS.map((count) => ({
+        name: String(count ?? "all"),
+        label: count === null ? "all" : `top ${count}`,
+        chosen: ranking.top === count,
+        off: count === null ? null : off,
+        card: {
+          lines: [count === null ? "Every head." : `Only the ${count} heads with the most ${label}.`],
+        },
+      })),
+    );
   }
 
   const figure = () => {
-    const atlas = session.shown;
-    if (!atlas || !layout) return null;
-    return atlasFigure(
-      atlas,
-      layout,
-      context.theme,
-      { ...marks(), hovered: null, cursor: null },
-      context.scale,
-    );
+    const now = look();
+    return now && atlasFigure(now, session.locked);
   };
   return { element, update, figure };
 }

@@ -1,18 +1,20 @@
 // The two header lines: what this is and what it shows; what is asked.
 import { actionButton, menuButton, Switch } from "../lib/controls";
 import { attribute, h, setText, show } from "../lib/dom";
-import { RUNS, type Run } from "../lib/protocol";
+import { shortLabel } from "../lib/labels";
+import { COMPARED, RUNS, type Run } from "../lib/protocol";
 import { createChips } from "./chips";
 import type { View, ViewContext } from "./context";
 import { createPrompt } from "./prompt";
+import { createScores } from "./scores";
 
-/** Scores in the order of the header, with the words of a score that has not arrived yet. */
-const SCORES = ["previous", "induction", "duplicate", "first", "entropy", "logit_effect"];
 const RUN_CARDS: Record<Run, string> = {
   clean: "The clean prompt as it is.",
   corrupted: "The corrupted prompt as it is.",
   edited: "The base prompt with the edits that are switched on.",
   difference: "Clean minus corrupted, cell by cell: blue is more in clean, red is more in corrupted.",
+  other: "The clean prompt in the experiment that this one is compared with.",
+  against: "Clean minus the same run of the other experiment: blue is more here, red is more there.",
 };
 
 export interface HeaderActions {
@@ -24,7 +26,7 @@ export interface HeaderActions {
 export function createHeader(context: ViewContext, actions: HeaderActions): View {
   const { session, tip } = context;
   const model = h("span", { class: "mi-chip mi-model" });
-  const score = new Switch("score", tip, (name) => session.setScore(name));
+  const scores = createScores(context);
   const projector = actionButton("◱", tip, actions.toggleProjector, {
     class: "mi-button mi-square",
     name: "projector",
@@ -41,7 +43,7 @@ export function createHeader(context: ViewContext, actions: HeaderActions): View
     "div",
     { class: "mi-line mi-line-first" },
     h("div", { class: "mi-group mi-lead" }, title, model),
-    h("div", { class: "mi-group mi-scores" }, h("span", { class: "mi-word" }, "score"), score.element),
+    scores.element,
     h("div", { class: "mi-group" }, projector, menuButton("Export ▾", context.signal, actions.exports), help),
   );
 
@@ -69,41 +71,29 @@ export function createHeader(context: ViewContext, actions: HeaderActions): View
   );
   const element = h("header", { class: "mi-header", "data-part": "header" }, first, second);
 
-  function scores() {
-    return SCORES.map((name) => {
-      const found = session.atlas?.scores[name];
-      const label = found?.label ?? name.replace("_", " ");
-      const lines = found
-        ? [found.card, found.n !== null ? `${found.n} eligible rows` : "", found.source]
-        : [];
-      const off = found ? found.reason : "This score has not arrived yet.";
-      return { name, label, chosen: session.score === name, off, card: { title: label, lines } };
-    });
-  }
   function runs() {
-    return RUNS.map((name) => {
+    const names = session.question?.compare ? [...RUNS, ...COMPARED] : RUNS;
+    return names.map((name) => {
+      const label = session.runLabel(name);
+      const card = { title: label, lines: [RUN_CARDS[name]] };
       const off = session.runReason(name);
-      return {
-        name,
-        label: name as string,
-        chosen: session.run === name,
-        off,
-        card: { title: name as string, lines: [RUN_CARDS[name]] },
-      };
+      return { name, label: shortLabel(label, 24), chosen: session.run === name, off, card };
     });
   }
 
   function update(): void {
     const { question } = session;
     const facts = question?.model;
-    show(model, !!facts);
-    if (facts)
-      setText(
-        model,
-        `${facts.name} · ${facts.n_layers} layers × ${facts.n_heads} heads · ${facts.dtype} · ${facts.device}`,
-      );
-    attribute(model, "title", facts ? model.textContent : null);
-    score.update(scores());
+    const atlas = session.atlas;
+    const words = facts
+      ? `${facts.name} · ${facts.n_layers} layers × ${facts.n_heads} heads · ${facts.dtype} · ${facts.device}`
+      : question?.arrays && atlas
+        ? `from arrays · ${atlas.layers} layers × ${atlas.heads} heads`
+        : "";
+    show(model, words !== "");
+    setText(model, words);
+    attribute(model, "title", words || null);
+    scores.update();
     attribute(projector, "aria-pressed", String(actions.projector()));
     show(second, !!facts);
     if (!question || !facts) return;

@@ -4,11 +4,13 @@ import { onKeys } from "../lib/keyboard";
 import type { View, ViewContext } from "./context";
 
 const KEYS: [string, string][] = [
-  ["arrows", "move over heads, cells or tokens"],
-  ["Enter", "lock the head, pick the cell, focus the token"],
-  ["Space", "add the head to the selection, or take it out"],
-  ["Shift + click", "the same with the pointer"],
-  ["Escape", "clear the selection; in a text: restore it"],
+  ["arrows", "move over heads, cells or tokens; Home, End and page keys go to the end"],
+  ["Space", "lock the head, pick the cell, focus the token"],
+  ["Shift + Space", "add the head to the selection, or take it out; so does Shift + click"],
+  ["Enter", "pick the head up to carry it to a patch board; on a cell or token: pick it"],
+  ["Escape", "put back what is carried; clear the selection; in a text: restore it"],
+  ["[ ]", "the layer above, the layer below"],
+  ["C E", "compare with the other prompt or model; edited or unedited"],
   ["?", "this card"],
 ];
 

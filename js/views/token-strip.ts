@@ -1,11 +1,14 @@
 // The token strip: the text itself, one token in focus; orange is where it looks, grey is who looks at it.
-import { css, luminance, mix, textOn } from "../lib/colour";
+import { css, mix, textOn } from "../lib/colour";
 import { attribute, h, setText, show, uniqueId } from "../lib/dom";
 import { arrows, onKeys } from "../lib/keyboard";
-import { bare, shortLabel, signed, visible } from "../lib/labels";
+import { bare, shortLabel, visible } from "../lib/labels";
 import { type Pattern, weight } from "../lib/patterns";
 import type { View, ViewContext } from "./context";
-import { valueText } from "./pattern";
+import { digitsOf, valueText } from "./pattern-figure";
+
+/** Longer prompts are folded to a window of so many tokens round the one that was picked. */
+const SHOWN = 400;
 
 export function createTokenStrip(context: ViewContext): View {
   const { session } = context;
@@ -19,11 +22,13 @@ export function createTokenStrip(context: ViewContext): View {
     "aria-label": "Tokens of the prompt",
   });
   const legend = h("div", { class: "mi-note" });
-  const metric = h("div", { class: "mi-metric" });
-  const element = h("section", { class: "mi-strip", "data-part": "strip" }, heading, strip, legend, metric);
+  const element = h("section", { class: "mi-strip", "data-part": "strip" }, heading, strip, legend);
   const prefix = uniqueId("token");
   let tokens: HTMLElement[] = [];
+  let tints: string[] = [];
   let labelsDrawn: readonly string[] | null = null;
+  let first = 0;
+  let seen = -1;
 
   const tokenAt = (event: Event) => {
     const token = (event.target as HTMLElement).closest<HTMLElement>("[data-token]")?.dataset.token;
@@ -36,16 +41,17 @@ export function createTokenStrip(context: ViewContext): View {
     if (token !== null) session.pickToken(token);
   });
   strip.addEventListener("blur", () => session.hoverPosition(null));
+  const labels = () => session.shownPrompt?.labels ?? [];
   const pick = () => {
     session.pickToken(session.focusToken);
     context.say(`token ${session.focusToken} in focus`);
   };
   onKeys(strip, {
     ...arrows((rows, cols) => {
-      const last = tokens.length - 1;
-      const next = Math.min(last, Math.max(0, session.focusToken + (cols || rows)));
+      const next = Math.min(labels().length - 1, Math.max(0, session.focusToken + (cols || rows)));
       session.hoverPosition(next);
-      tokens[next]?.scrollIntoView({ block: "nearest" });
+      build(next);
+      tokens[next - first]?.scrollIntoView({ block: "nearest" });
       context.say(spoken(next));
     }),
     Enter: pick,
@@ -57,111 +63,119 @@ export function createTokenStrip(context: ViewContext): View {
     "?": () => context.toggleHelp(),
   });
 
-  const spoken = (token: number) =>
-    `${shortLabel(session.shownPrompt?.labels[token] ?? "", 24)}, position ${token}`;
+  const spoken = (token: number) => `${shortLabel(labels()[token] ?? "", 24)}, position ${token}`;
 
-  function build(labels: readonly string[]): void {
-    if (labels === labelsDrawn) return;
-    labelsDrawn = labels;
+  function tokenElement(label: string, token: number, special: boolean): HTMLElement {
+    const element = h(
+      "span",
+      {
+        class: special ? "mi-token mi-special" : "mi-token",
+        role: "option",
+        id: `${prefix}-${token}`,
+        dir: "auto",
+        "data-token": token,
+        title: `${shortLabel(label, 200)} · position ${token}`,
+      },
+      shortLabel(bare(label), 24),
+    );
+    // A token that begins no word stands close to the one before it.
+    attribute(element, "data-joined", token > 0 && !label.startsWith("␣") && /^[\p{L}\p{N}]/u.test(label));
+    return element;
+  }
+
+  /** What a fold hides, as a button that opens the next window. */
+  function gap(count: number, to: number): HTMLElement | null {
+    if (count <= 0) return null;
+    const open = () => {
+      first = to;
+      fill();
+      session.changed();
+    };
+    return h("button", { type: "button", class: "mi-link mi-gap", onclick: open }, `… ${count} tokens`);
+  }
+
+  /** Makes the tokens when they are others, and moves the window when `wanted` is outside of it. */
+  function build(wanted: number | null): void {
+    const all = labels();
+    const outside = wanted !== null && (wanted < first || wanted >= first + SHOWN);
+    if (all === labelsDrawn && !outside) return;
+    labelsDrawn = all;
+    if (outside || first >= all.length)
+      first = Math.max(0, Math.min((wanted ?? 0) - SHOWN / 2, all.length - SHOWN));
+    fill();
+  }
+  function fill(): void {
+    const all = labels();
     const special = new Set(session.shownPrompt?.special ?? []);
-    tokens = labels.map((label, token) => {
-      const short = shortLabel(bare(label), 24);
-      const element = h(
-        "span",
-        {
-          class: special.has(token) ? "mi-token mi-special" : "mi-token",
-          role: "option",
-          id: `${prefix}-${token}`,
-          dir: "auto",
-          "data-token": token,
-          title: `${shortLabel(label, 200)} · position ${token}`,
-        },
-        short,
-      );
-      // A token that begins no word stands close to the one before it.
-      attribute(element, "data-joined", token > 0 && !label.startsWith("␣") && /^[\p{L}\p{N}]/u.test(label));
-      return element;
-    });
-    strip.replaceChildren(...tokens);
+    const shown = all.slice(first, first + SHOWN);
+    tokens = shown.map((label, place) => tokenElement(label, first + place, special.has(first + place)));
+    tints = [];
+    const last = first + shown.length;
+    const before = gap(first, Math.max(0, first - SHOWN));
+    const after = gap(all.length - last, Math.min(last, all.length - SHOWN));
+    strip.replaceChildren(...[before, ...tokens, after].filter((it) => it !== null));
   }
 
   function colour(pattern: Pattern | null, focus: number): void {
     const { theme } = context;
-    for (const [token, element] of tokens.entries()) {
-      const out = pattern ? weight(pattern, focus, token) : Number.NaN;
-      const into = pattern ? weight(pattern, token, focus) : Number.NaN;
-      const here = token <= focus ? out : into;
-      const share = Number.isFinite(here) ? Math.min(1, Math.abs(here)) : 0;
+    const digits = pattern ? digitsOf(pattern) : 2;
+    for (const [place, element] of tokens.entries()) {
+      const token = first + place;
+      const out = token <= focus;
+      const here = pattern
+        ? out
+          ? weight(pattern, focus, token)
+          : weight(pattern, token, focus)
+        : Number.NaN;
+      const share = Number.isFinite(here) ? Math.min(1, Math.abs(here) / (pattern?.top || 1)) : 0;
       // A power below 1 lets weak weights be seen at all; the number is in the read-out.
       const depth = share ** 0.65;
-      const tint = token <= focus ? theme.attends : theme.attended;
       const ground = pattern?.signed
-        ? theme.diverging.colour(Math.sign(here) * depth * (token <= focus ? 1 : 0.5))
-        : mix(theme.background, tint, token <= focus ? depth : 0.7 * depth);
-      element.style.background = css(ground);
+        ? theme.diverging.colour(Math.sign(here) * depth * (out ? 1 : 0.5))
+        : mix(theme.background, out ? theme.attends : theme.attended, out ? depth : 0.7 * depth);
+      const colours = share > 0 ? css(ground) : "";
+      const role = out ? "attends to" : "attended by";
+      const value = valueText(here, pattern?.signed ?? false, digits);
+      const tint = `${colours}${role}${value}${token === focus}`;
+      // Most tokens keep their tint while the pointer moves; writing it again would cost a layout each.
+      if (tints[place] === tint) continue;
+      tints[place] = tint;
+      element.style.background = colours;
       element.style.color = share > 0.02 ? textOn(ground) : "";
       attribute(element, "aria-selected", String(token === focus));
-      const role = token <= focus ? "attends to" : "attended by";
       element.dataset.role = role;
-      attribute(
-        element,
-        "aria-label",
-        `${spoken(token)}: ${role} ${valueText(here, pattern?.signed ?? false)}`,
-      );
+      attribute(element, "aria-label", `${spoken(token)}: ${role} ${value}`);
     }
   }
 
-  function updateMetric(): void {
-    const { question } = session;
-    const lines = question?.baselines;
-    if (!question || !lines) return show(metric, false);
-    show(metric, true);
-    const rows = (["clean", "corrupted", "edited"] as const).filter(
-      (run) => lines[run] !== null && lines[run] !== undefined,
-    );
-    const largest = Math.max(1e-9, ...rows.map((run) => Math.abs(lines[run] as number)));
-    const names = [question.answer, question.distractor]
-      .filter((it) => it !== null)
-      .map((it) => it.labels.map((label) => shortLabel(bare(label), 16)).join("/"));
-    const facts = JSON.stringify([rows.map((run) => lines[run]), names, question.metric_label]);
-    if (metric.dataset.facts === facts) return;
-    metric.dataset.facts = facts;
-    const bars = rows.map((run) => {
-      const value = lines[run] as number;
-      const bar = h("span", { class: `mi-bar mi-${run}` });
-      bar.style.width = `${Math.max(1, (Math.abs(value) / largest) * 100)}%`;
-      attribute(bar, "data-sign", value < 0 ? "negative" : "positive");
-      return h(
-        "div",
-        { class: "mi-bar-row" },
-        h("span", {}, run),
-        h("span", { class: "mi-bar-rail" }, bar),
-        h("span", { class: "mi-bar-value" }, signed(value)),
-      );
-    });
-    metric.replaceChildren(
-      h("div", { class: "mi-note" }, `${question.metric_label} ${names.join(" − ")}`),
-      ...bars,
-    );
+  /** Brings a token picked elsewhere into view, inside the strip alone. */
+  function follow(focus: number): void {
+    if (focus === seen || session.hoverToken !== null) return;
+    seen = focus;
+    const token = tokens[focus - first];
+    if (!token || strip.scrollHeight <= strip.clientHeight) return;
+    const top = token.offsetTop - strip.offsetTop;
+    if (top < strip.scrollTop || top + token.offsetHeight > strip.scrollTop + strip.clientHeight)
+      strip.scrollTop = top - strip.clientHeight / 2;
   }
 
   function update(): void {
-    const labels = session.shownPrompt?.labels ?? [];
-    const pattern = session.focusPattern;
+    const all = labels();
+    const pattern = session.focusing.whole;
     show(element, session.shown !== null);
-    build(labels);
     const focus = session.focusToken;
-    const label = labels[focus] ?? "";
+    build(session.hoverToken === null && focus !== seen ? focus : null);
+    const label = all[focus] ?? "";
     setText(from, shortLabel(bare(label), 20));
     attribute(from, "title", visible(label.slice(0, 400)));
     setText(where, `position ${focus}`);
     colour(pattern, focus);
     const difference = "blue: more, red: less · strong: attends to, pale: attended by";
     setText(legend, pattern?.signed ? difference : "orange: attends to · grey: attended by");
-    attribute(strip, "aria-activedescendant", tokens[focus]?.id ?? null);
+    const active = tokens[focus - first]?.id ?? null;
+    attribute(strip, "aria-activedescendant", active);
     strip.dataset.focus = String(focus);
-    strip.dataset.dark = String(luminance(context.theme.background) < 0.18);
-    updateMetric();
+    follow(focus);
   }
   return { element, update };
 }

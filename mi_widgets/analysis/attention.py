@@ -1,30 +1,34 @@
-"""Attention patterns of a run: whole, or pooled to thumbnails layer by layer, and a score per head."""
+"""Attention of a run as people look at it: thumbnails of all heads, windows of some, whole patterns."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
-from ..errors import BadInput, MiWidgetsError, PromptMismatch
-from ..interventions.draws import draws_of
+from ..errors import BadInput, MiWidgetsError, PromptMismatch, SiteUnavailable
 from ..interventions.question import Question
-from ..interventions.rerun import visitors_of
-from ..model.access import Key, Visitor
-from ..model.attention_tap import Weights
 from ..results import PatternResult, Progress, Provenance
+from .attention_runs import AttentionRun, Range, Reader, finished, through
 from .attribution import attribute
 from .common import provenance
-from .scores import SCORES, HeadScore, score_layer
+from .masks import mask_rules
+from .pooling import pool, strongest
+from .scores import SCORES, HeadScore, Rule, Tally, facts_of, scored
 
 BIGGEST = 256 * 2**20
 """Bytes of pattern that may be asked for at once."""
 
+BLOCK = 2**22
+"""Cells of pattern that are worked out at once."""
+
 Run = str
-"""clean, corrupted, edited, or difference (clean - corrupted)."""
+"""clean, corrupted, edited, difference (clean - corrupted), or against (clean - another question's clean)."""
+
+_TWO_SIDED = ("difference", "against")
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,13 @@ class Atlas:
 
     Attributes:
         rev: revision of the question it was computed for.
-        run: clean, corrupted, edited or difference.
+        run: clean, corrupted, edited, difference or against.
         thumbs: [layer, head, side, side] float32 (dest, src); NaN for layers without attention.
         side: edge of a thumbnail; the number of positions when the pattern was not pooled.
         positions: tokens of the prompt.
         scores: by name, in the order in which they are offered.
         missing: {layer: reason}.
-        forward_ms: time of the forward pass(es).
+        forward_ms: time of the forward pass(es); 0 where what they gave was still there.
         provenance: where it came from.
     """
 
@@ -62,140 +66,118 @@ class Atlas:
     provenance: Provenance
 
 
-PatternOf = Callable[[Sequence[int] | None], torch.Tensor]
-"""Computes [head, dest, src] float32 on the CPU for the heads asked for."""
-
-
-def _one_run(question: Question, run: str) -> dict[int, PatternOf]:
-    """One forward pass; patterns are computed later, for the layers and heads asked for.
-
-    Attention itself runs in the usual kernel. Only layers whose scores or pattern are edited keep weights; in an
-    edited run that is a mean over draws all do.
-    """
-    model, batch = question.model, question.batch(run)
-    model.require("pattern")
-    calls: dict[int, Weights] = {}
-    kept: dict[int, torch.Tensor] = {}
-    layers = [layer for layer in model.layers_with("pattern") if layer is not None]
-    visitors: dict[Key, Visitor] = {}
-    draws = draws_of(question.edits, len(batch)) if run == "edited" else [()]
-    if len(draws) > 1:
-        means = question.values(run, [("pattern", layer) for layer in layers])
-        kept = {layer: means["pattern", layer] for layer in layers}
-    elif draws[0]:
-        visitors, _ = visitors_of(model, batch, draws[0], question.base, question.sources())
-    rewritten = {layer for kind, layer in visitors if kind in ("scores", "pattern") and layer is not None}
-
-    def watcher(layer: int) -> Callable[[Weights], None]:
-        def watch(call: Weights) -> None:
-            calls[layer] = call
-
-        return watch
-
-    def keeper(layer: int, edit: Visitor | None) -> Visitor:
-        def keep(value: torch.Tensor) -> torch.Tensor | None:
-            new = edit(value) if edit is not None else None
-            kept[layer] = value if new is None else new
-            return new
-
-        return keep
-
-    for layer in rewritten:
-        visitors["pattern", layer] = keeper(layer, visitors.get(("pattern", layer)))
-    if not kept:
-        model.forward(batch, visitors, {layer: watcher(layer) for layer in layers if layer not in rewritten})
-    pad = batch.pads[0]
-
-    def reader(layer: int) -> PatternOf:
-        def read(heads: Sequence[int] | None) -> torch.Tensor:
-            chosen = list(range(model.n_heads)) if heads is None else list(heads)
-            whole = kept[layer][0, chosen].float() if layer in kept else calls[layer].pattern(chosen)
-            return whole[:, pad:, pad:].cpu()
-
-        return read
-
-    return {layer: reader(layer) for layer in layers}
-
-
-@dataclass(frozen=True)
-class _Side:
-    """One run of what is shown: readers of its patterns by layer, and its token ids."""
-
-    readers: dict[int, PatternOf]
-    ids: tuple[int, ...]
-
-
-def _sides(question: Question, run: Run) -> tuple[_Side, ...]:
-    """The runs behind what is shown: one, or clean and corrupted for their difference; one forward pass each.
-
-    Raises:
-        PromptMismatch: a difference between prompts of different length.
-        SiteUnavailable: the model has no attention pattern.
-    """
-    names = ("clean", "corrupted") if run == "difference" else (run,)
-    if len(names) == 2:
-        clean, corrupted = (question.batch(name).lengths[0] for name in names)
-        if clean != corrupted:
-            raise PromptMismatch(
-                f"The prompts differ in length ({clean} and {corrupted} tokens), so their patterns have no difference.",
-                hint="Look at clean and corrupted in turn, or make the prompts equally long.",
-            )
-    return tuple(_Side(_one_run(question, name), question.batch(name).prompts[0].ids) for name in names)
-
-
-def _shown(values: Sequence[torch.Tensor]) -> torch.Tensor:
-    """The value of the one run, or the first run's minus the second's."""
-    return values[0] if len(values) == 1 else values[0] - values[1]
-
-
-def patterns_of(question: Question, run: Run) -> dict[int, PatternOf]:
-    """Readers of each layer's patterns of a run; "difference" is clean minus corrupted.
+def sides_of(question: Question, run: Run, other: AttentionRun | None = None) -> tuple[AttentionRun, ...]:
+    """The runs behind what is shown: one, or the two whose difference it is. Nothing is run yet.
 
     Args:
         question: about one prompt.
-        run: clean, corrupted, edited or difference.
+        run: which run, or difference.
+        other: of another question or model: what "against" takes from the clean run.
 
     Raises:
         PromptMismatch: a difference between prompts of different length.
+        BadInput: models of different shape.
         SiteUnavailable: the model has no attention pattern.
     """
-    sides = _sides(question, run)
+    if run == "difference":
+        sides = (AttentionRun(question, "clean"), AttentionRun(question, "corrupted"))
+    elif run == "against":
+        if other is None:
+            raise BadInput("There is nothing to hold the clean run against.", hint="Give another experiment.")
+        sides = (AttentionRun(question, "clean"), other)
+    else:
+        return (AttentionRun(question, run),)
+    shapes = [(one.model.n_layers, one.model.n_heads) for one in sides]
+    if shapes[0] != shapes[1]:
+        words = [f"{layers} x {heads}" for layers, heads in shapes]
+        raise BadInput(
+            f"The models have {words[0]} and {words[1]} heads, so there is no head by head difference.",
+            hint="Compare models of one shape, or checkpoints of one model.",
+        )
+    lengths = [one.length for one in sides]
+    if lengths[0] != lengths[1]:
+        raise PromptMismatch(
+            f"The prompts differ in length ({lengths[0]} and {lengths[1]} tokens), so their patterns have no "
+            "difference.",
+            hint="Look at one after the other, or make the prompts equally long.",
+        )
+    return sides
 
-    def reader(layer: int) -> PatternOf:
-        return lambda heads: _shown([side.readers[layer](heads) for side in sides])
 
-    return {layer: reader(layer) for layer in sides[0].readers}
+def _shown(blocks: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The block of the one run, or the first run's minus the second's."""
+    if len(blocks) == 1:
+        return blocks[0]
+    width = max(block.shape[-1] for block in blocks)
+    first, second = (_wide(block.cpu(), width) for block in blocks)
+    return first - second
 
 
-def pool(pattern: torch.Tensor, rows: int, columns: int, signed: bool = False) -> torch.Tensor:
-    """Shrink [..., dest, src] to at most rows x columns by the strongest cell: a single strong key never vanishes.
+def _wide(block: torch.Tensor, width: int) -> torch.Tensor:
+    """The sources that were left out are not seen: 0."""
+    return torch.nn.functional.pad(block, (0, width - block.shape[-1])) if block.shape[-1] < width else block
+
+
+def _map(
+    readers: Sequence[Reader],
+    heads: Sequence[int],
+    dest: Range,
+    src: Range,
+    side: int,
+    tallies: Sequence[Tally] = (),
+) -> torch.Tensor:
+    """Cells of some heads inside a window, pooled to at most side x side; worked out block by block.
 
     Args:
-        pattern: weights, or signed differences.
-        rows, columns: the size wanted; axes that are no longer stay as they are.
-        signed: pool by magnitude and keep the sign.
+        readers: of the one run, or of two whose difference is shown.
+        heads: query heads of the layer.
+        dest, src: half-open ranges.
+        side: largest number of rows and columns.
+        tallies: of each run: are shown each of its cells once. Heads are counted as they come.
+
+    Returns:
+        [head, row, column] float32 on the CPU.
     """
-    height, width = pattern.shape[-2:]
-    size = (min(rows, height), min(columns, width))
-    if size == (height, width):
-        return pattern
-    flat = pattern.reshape(1, -1, height, width)
-    high = torch.nn.functional.adaptive_max_pool2d(flat, size)
-    if signed:
-        low = torch.nn.functional.adaptive_max_pool2d(-flat, size)
-        high = torch.where(low > high, -low, high)
-    return high.reshape(*pattern.shape[:-2], *size)
+    signed = len(readers) > 1
+    length, width = dest[1] - dest[0], src[1] - src[0]
+    rows, columns = min(side, length), min(side, width)
+    out = torch.empty(len(heads), rows, columns, dtype=torch.float32)
+    edge = [row * length // rows for row in range(rows + 1)]
+    far = [-(-(row + 1) * length // rows) for row in range(rows)]
+    tall = max(1, BLOCK // (len(heads) * dest[1]) * rows // length)
+    wide = max(1, min(len(heads), BLOCK // (-(-length // rows) * dest[1])))
+    for start in range(0, len(heads), wide):
+        which = slice(start, start + wide)
+        for top in range(0, rows, tall):
+            bottom = min(top + tall, rows)
+            first, last = edge[top], far[bottom - 1]
+            blocks = [reader(heads[which], (dest[0] + first, dest[0] + last)) for reader in readers]
+            for tally, block in zip(tallies, blocks, strict=False):
+                tally.add(block[:, : edge[bottom] - first], which, (dest[0] + first, dest[0] + edge[bottom]))
+            shown = _wide(_shown(blocks)[..., src[0] : src[1]], width)
+            if rows < length:
+                each = [strongest(shown[:, edge[r] - first : far[r] - first], signed) for r in range(top, bottom)]
+                shown = torch.stack(each, dim=1)
+            out[which, top:bottom] = pool(shown, bottom - top, columns, signed).cpu()
+    return out
 
 
 def atlas_steps(
-    question: Question, run: Run = "clean", side_limit: int = 48
+    question: Question,
+    run: Run = "clean",
+    side_limit: int = 48,
+    *,
+    masks: Mapping[str, torch.Tensor] | None = None,
+    other: AttentionRun | None = None,
 ) -> Generator[AtlasPart | Progress, None, Atlas]:
-    """Thumbnails and scores of all heads, layer by layer; one layer's full patterns are held at a time.
+    """Thumbnails and scores of all heads, layer by layer; a few million cells of pattern exist at a time.
 
     Args:
         question: about one prompt (`question.one(i)`).
-        run: clean, corrupted, edited or difference.
+        run: clean, corrupted, edited, difference or against.
         side_limit: largest edge of a thumbnail.
+        masks: {name: [dest, src]} for scores of one's own; see `masks.mask_rules`.
+        other: see `sides_of`.
 
     Yields:
         An `AtlasPart` and a `Progress` per layer.
@@ -206,64 +188,64 @@ def atlas_steps(
     started = time.perf_counter()
     model = question.model
     model.refresh()
-    sides = _sides(question, run)
-    ids, readers = sides[0].ids, sides[0].readers
-    forward_ms = 1000 * (time.perf_counter() - started)
-    side = min(len(ids), side_limit)
+    sides = sides_of(question, run, other)
+    facts = [facts_of(one.ids[0]) for one in sides]
+    rules = SCORES | mask_rules(masks or {}, sides[0].length)
+    length = sides[0].length
+    side = min(length, side_limit)
+    layers = set(sides[0].layers).intersection(*(one.layers for one in sides))
     thumbs = torch.full((model.n_layers, model.n_heads, side, side), math.nan, dtype=torch.float32)
     by_layer: dict[int, dict[str, torch.Tensor]] = {}
-    yield Progress(0, model.n_layers)
+    now = Progress(0, model.n_layers)
+    yield now
     for layer in range(model.n_layers):
-        if layer in readers:
-            weights = [one.readers[layer](None) for one in sides]
-            thumbs[layer] = pool(_shown(weights), side, side, signed=run == "difference")
-            scores = [score_layer(pattern, one.ids) for pattern, one in zip(weights, sides, strict=True)]
-            by_layer[layer] = {name: _shown([score[name] for score in scores]) for name in scores[0]}
+        if layer in layers:
+            readers = []
+            for one in sides:
+                readers += [(yield from through(one.reach(layer), now))]
+            tallies = [Tally(rules, own, model.n_heads) for own in facts]
+            everything = (0, length)
+            thumbs[layer] = _map(readers, range(model.n_heads), everything, everything, side, tallies)
+            found = [tally.values() for tally in tallies]
+            by_layer[layer] = {name: _shown([own[name] for own in found]) for name in rules}
         yield AtlasPart((layer, layer + 1), thumbs[layer : layer + 1])
-        yield Progress(
-            layer + 1,
-            model.n_layers,
-            (time.perf_counter() - started) / (layer + 1) * (model.n_layers - layer - 1),
-        )
-    missing = {layer: reason for (kind, layer), reason in model.architecture.missing_at.items() if kind == "pattern"}
+        pace = (time.perf_counter() - started) / (layer + 1)
+        now = Progress(layer + 1, model.n_layers, pace * (model.n_layers - layer - 1))
+        yield now
+    scores = scored(rules, (model.n_layers, model.n_heads), by_layer, facts[0])
+    scores["logit_effect"] = logit_effect(question, run)
     return Atlas(
         rev=question.rev,
         run=run,
         thumbs=thumbs,
         side=side,
-        positions=len(ids),
-        scores=_scores(question, run, by_layer, ids),
-        missing=missing,
-        forward_ms=forward_ms,
-        provenance=provenance(
-            question,
-            "clean" if run == "difference" else run,
-            f"{len(readers)} x {model.n_heads} patterns",
-            started,
-        ),
+        positions=length,
+        scores=scores,
+        missing=_missing(sides),
+        forward_ms=sum(one.milliseconds for one in sides),
+        provenance=provenance(question, _first(run), f"{len(layers)} x {model.n_heads} patterns", started),
     )
 
 
-def _scores(
-    question: Question, run: Run, by_layer: dict[int, dict[str, torch.Tensor]], ids: tuple[int, ...]
-) -> dict[str, HeadScore]:
-    n_layers, n_heads = question.model.n_layers, question.model.n_heads
-    scores = {}
-    for name, rule in SCORES.items():
-        values = torch.full((n_layers, n_heads), math.nan, dtype=torch.float32)
-        for layer, found in by_layer.items():
-            values[layer] = found[name]
-        eligible = rule.eligible(ids)
-        bars = rule.bars(values, len(ids))
-        scores[name] = HeadScore(
-            rule.label, rule.card, rule.source, values, bars, eligible, rule.reason if eligible == 0 else None
-        )
-    scores["logit_effect"] = _logit_effect(question, run)
-    return scores
+def _first(run: Run) -> str:
+    """The run of the question itself that is shown, or that something is taken from."""
+    return "clean" if run in _TWO_SIDED else run
 
 
-def _logit_effect(question: Question, run: Run) -> HeadScore:
-    """Direct attribution of each head at the answer position, in logits of the answer direction."""
+def _missing(sides: Sequence[AttentionRun]) -> dict[int, str]:
+    found = {}
+    for one in reversed(sides):
+        for (kind, layer), reason in one.model.architecture.missing_at.items():
+            if kind == "pattern":
+                found[layer] = reason
+    return found
+
+
+def logit_effect(question: Question, run: Run) -> HeadScore:
+    """Direct attribution of each head at the answer position, in logits of the answer direction, as a score.
+
+    Where it is not defined the values are NaN and `reason` says why.
+    """
     empty = torch.full((question.model.n_layers, question.model.n_heads), math.nan, dtype=torch.float32)
     about = ("logit effect", "What the head itself writes along the answer direction at the answer position (direct).",
              "direct logit attribution, final norm frozen")  # fmt: skip
@@ -282,38 +264,178 @@ def window_steps(
     question: Question,
     run: Run,
     heads: Sequence[tuple[int, int]],
-    dest: tuple[int, int],
-    src: tuple[int, int],
+    dest: Range,
+    src: Range,
     side: int,
+    *,
+    weighting: str = "attention",
+    other: AttentionRun | None = None,
 ) -> Generator[Progress, None, torch.Tensor]:
-    """Patterns of some heads inside a window, pooled when the window is larger than `side`.
+    """Cells of some heads inside a window, pooled when the window is larger than `side`.
+
+    Only the rows asked for are worked out, of queries and keys that are kept from an earlier pass where there was one.
 
     Args:
         question: about one prompt.
-        run: clean, corrupted, edited or difference.
+        run: clean, corrupted, edited, difference or against.
         heads: (layer, head) pairs.
         dest, src: half-open ranges of positions.
         side: largest number of rows and columns that is wanted.
+        weighting: "attention"; or "value": A[dest, src] * ||v[src] W_O[h]||_2, before any post-norm (Kobayashi et al.
+            2020), in units of the residual stream.
+        other: see `sides_of`.
 
     Returns:
         [head, row, column] float32.
+
+    Raises:
+        BadInput: a range outside the prompt, an unknown weighting.
+        SiteUnavailable: a layer without a pattern, or without values to weight by.
+
+    Example:
+        >>> import mi_widgets as mi
+        >>> question = mi.Experiment(mi.load(), "Mary went to the store").snapshot()
+        >>> steps = window_steps(question, "clean", [(1, 0)], (0, 3), (0, 3), 48, weighting="value")
+        >>> next(steps).total
+        1
     """
     question.model.refresh()
-    length = question.batch("clean" if run == "difference" else run).lengths[0]
+    sides = sides_of(question, run, other)
+    length = sides[0].length
     for name, (low, high) in (("dest", dest), ("src", src)):
         if not 0 <= low < high <= length:
             raise BadInput(
                 f"{name} [{low}, {high}) is outside the prompt's {length} tokens.", hint=f"Use 0 to {length}."
             )
-    readers = patterns_of(question, run)
-    yield Progress(0, len(heads))
-    out = []
-    for done, (layer, head) in enumerate(heads, start=1):
-        question.model.require("pattern", layer)
-        whole = readers[layer]([head])[0]
-        out.append(pool(whole[dest[0] : dest[1], src[0] : src[1]], side, side, signed=run == "difference"))
-        yield Progress(done, len(heads))
-    return torch.stack(out)
+    for layer, _ in heads:
+        for one in sides:
+            one.model.require("pattern", layer)
+    now = Progress(0, len(heads))
+    yield now
+    found: dict[int, torch.Tensor] = {}
+    # By layer, since a pass goes through them in order.
+    for layer in sorted({layer for layer, _ in heads}):
+        readers = []
+        for one in sides:
+            readers += [(yield from through(one.reach(layer, weighting), now))]
+        for place, (at, head) in enumerate(heads):
+            if at == layer:
+                found[place] = _map(readers, [head], dest, src, side)[0]
+                now = Progress(len(found), len(heads))
+                yield now
+    return torch.stack([found[place] for place in range(len(heads))])
+
+
+def edge_steps(
+    question: Question,
+    run: Run,
+    dest: int,
+    src: int,
+    weighting: str = "attention",
+    *,
+    other: AttentionRun | None = None,
+) -> Generator[Progress, None, HeadScore]:
+    """One cell of every head's pattern as a score, to rank heads by it.
+
+    Args:
+        question: about one prompt.
+        run: clean, corrupted, edited, difference or against.
+        dest, src: positions in the prompt's own tokens, counted from 0.
+        weighting: as in `window_steps`.
+        other: see `sides_of`.
+
+    Returns:
+        A `HeadScore`: values are A[dest, src], or what it is weighted to; bars are shares of the largest where it is
+        not attention.
+
+    Raises:
+        BadInput: a position outside the prompt, a source behind its dest, or an unknown weighting.
+    """
+    model = question.model
+    model.refresh()
+    sides = sides_of(question, run, other)
+    length = sides[0].length
+    for name, place in (("dest", dest), ("src", src)):
+        if not 0 <= place < length:
+            raise BadInput(f"{name} {place} is outside the prompt's {length} tokens.", hint=f"Use 0 to {length - 1}.")
+    if src > dest:
+        raise BadInput(
+            f"Position {dest} cannot see position {src}, which comes after it.", hint="Take a source up to the dest."
+        )
+    values = torch.full((model.n_layers, model.n_heads), math.nan, dtype=torch.float32)
+    now = Progress(0, model.n_layers)
+    yield now
+    reason: str | None = None
+    for layer in range(model.n_layers):
+        if all(layer in one.layers for one in sides):
+            readers = []
+            try:
+                for one in sides:
+                    readers += [(yield from through(one.reach(layer, weighting), now))]
+            except SiteUnavailable as problem:
+                reason = str(problem)
+            else:
+                cells = _map(readers, range(model.n_heads), (dest, dest + 1), (src, src + 1), 1)
+                values[layer] = cells[:, 0, 0]
+        now = Progress(layer + 1, model.n_layers)
+        yield now
+    weighted = weighting != "attention"
+    known = values[~values.isnan()]
+    if not len(known) and reason is None:
+        reason = "no layer has an attention pattern"
+    top = float(known.abs().max()) if weighted and len(known) else 1.0
+    what = "A[dest, src] * ||v[src] W_O||" if weighted else "A[dest, src]"
+    return HeadScore(
+        label=f"cell {dest}<{src}",
+        card=f"{'What' if weighted else 'How much'} position {dest} takes from position {src}: {what} with dest {dest} "
+        f"and src {src}.",
+        source="value-weighted norm, Kobayashi et al. 2020" if weighted else "one cell of the pattern",
+        values=values,
+        bars=(values.abs() / max(top, 1e-12)).clamp(max=1),
+        n=None,
+        reason=reason if not len(known) else None,
+    )
+
+
+def edge_scores(question: Question, run: Run, dest: int, src: int, weighting: str = "attention") -> torch.Tensor:
+    """One cell of every head's pattern, [layer, head] float32; see `edge_steps`.
+
+    Example:
+        >>> import mi_widgets as mi
+        >>> question = mi.Experiment(mi.load(), "Mary went to the store").snapshot()
+        >>> edge_scores(question, "clean", 2, 1).shape
+        torch.Size([4, 4])
+    """
+    return finished(edge_steps(question, run, dest, src, weighting)).values
+
+
+def score_steps(
+    run: AttentionRun, rules: Mapping[str, Rule]
+) -> Generator[Progress, None, dict[int, dict[str, torch.Tensor]]]:
+    """Scores of all heads without thumbnails, the mean over a run's prompts.
+
+    Returns:
+        {layer: {name: [head] float32}} for the layers that have a pattern.
+    """
+    n_heads = run.model.n_heads
+    facts = [facts_of(ids) for ids in run.ids]
+    found: dict[int, dict[str, torch.Tensor]] = {}
+    now = Progress(0, run.model.n_layers)
+    yield now
+    for layer in run.layers:
+        reader = yield from through(run.reach(layer), now)
+        each = []
+        for row, own in enumerate(facts):
+            tally = Tally(rules, own, n_heads)
+            step = max(1, BLOCK // (n_heads * own.length))
+            for first in range(0, own.length, step):
+                dest = (first, min(first + step, own.length))
+                tally.add(reader(range(n_heads), dest, row), slice(None), dest)
+            each.append(tally.values())
+        found[layer] = {name: torch.stack([one[name] for one in each]).mean(0) for name in rules}
+        now = Progress(layer + 1, run.model.n_layers)
+        yield now
+    return found
 
 
 def patterns(question: Question, layers: Sequence[int] | None, heads: Sequence[int] | None, run: Run) -> PatternResult:
@@ -329,22 +451,24 @@ def patterns(question: Question, layers: Sequence[int] | None, heads: Sequence[i
             model.require("pattern", layer)
     if not chosen or not which or not all(0 <= h < model.n_heads for h in which):
         raise BadInput(f"heads {which} must be numbers from 0 to {model.n_heads - 1}.", hint="Leave it out for all.")
-    tokens = question.batch("clean" if run == "difference" else run).prompts[0]
+    tokens = question.batch(_first(run)).prompts[0]
     size = 4 * len(chosen) * len(which) * len(tokens) ** 2
     if size > BIGGEST:
         raise BadInput(
             f"{len(chosen)} x {len(which)} patterns of {len(tokens)} tokens take {size / 2**20:.0f} MB.",
             hint="Ask by layer or head: exp.patterns(layers=[3], heads=[1]).",
         )
-    readers = patterns_of(question, run)
+    sides = sides_of(question, run)
     values = torch.full((len(chosen), len(which), len(tokens), len(tokens)), math.nan, dtype=torch.float32)
-    for i, layer in enumerate(chosen):
-        if layer in readers:
-            values[i] = readers[layer](which)
-    where = provenance(
-        question, "clean" if run == "difference" else run, f"{len(chosen)} x {len(which)} patterns", started
-    )
-    reasons = [f"layer {k[1]}: {reason}" for k, reason in model.architecture.missing_at.items() if k[0] == "pattern"]
+    everything = (0, len(tokens))
+    for layer in sorted(set(chosen).intersection(sides[0].layers)):
+        readers = [finished(one.reach(layer)) for one in sides]
+        found = _map(readers, which, everything, everything, len(tokens))
+        for place, asked in enumerate(chosen):
+            if asked == layer:
+                values[place] = found
+    where = provenance(question, _first(run), f"{len(chosen)} x {len(which)} patterns", started)
+    reasons = [f"layer {layer}: {reason}" for layer, reason in _missing(sides).items()]
     return PatternResult(
         replace(where, notes=(*where.notes, *reasons)),
         values,

@@ -40,6 +40,21 @@ class _Direction:
         return torch.einsum("p...d,pd->p...", written, self.along)
 
 
+def require_direct(model: Model) -> None:
+    """Raise where what a head writes has no share of its own in the logits.
+
+    Raises:
+        SiteUnavailable: no z or final norm, or logits that are no linear map of the norm's output.
+    """
+    for kind in ("z", "final_norm"):
+        model.require(kind)
+    if model.architecture.odd_logits is not None:
+        raise SiteUnavailable(
+            f"Direct attribution is not defined for {model.name}: {model.architecture.odd_logits}.",
+            hint="Measure by patching instead: exp.sweep('z').",
+        )
+
+
 def answer_direction(question: Question) -> torch.Tensor:
     """Mean W_U of the answers minus that of the distractors (none: of the vocabulary), [prompt, d_model] float32."""
     weight = question.model.shadow.get_submodule(question.model.architecture.unembed).weight
@@ -90,13 +105,7 @@ def attribute(
     model, batch = question.model, question.batch(run)
     if by == "source" and len(set(batch.lengths)) > 1:
         raise BadInput("Attribution by source needs prompts of one length.", hint="Give prompt=0, 1, ...")
-    for kind in ("z", "final_norm"):
-        model.require(kind)
-    if model.architecture.odd_logits is not None:
-        raise SiteUnavailable(
-            f"Direct attribution is not defined for {model.name}: {model.architecture.odd_logits}.",
-            hint="Measure by patching instead: exp.sweep('z').",
-        )
+    require_direct(model)
     if by == "source" and any(layer.gated for layer in model.architecture.layers):
         raise SiteUnavailable(
             f"{model.name} gates what attention gave, so a source's share of z is not pattern times v.",
@@ -244,13 +253,8 @@ def _direction(
     """The map from written to logits, the terms of the biases, and the pre-softcap logit difference: all [prompt]."""
     model = question.model
     parts = model.architecture
-    module = model.shadow.get_submodule(str(parts.final_norm))
-    norm = read_norm(module, model.d_model)
     normed = values["final_norm", None].float()
-    last = values["resid_post", model.n_layers - 1]
-    # The norm itself is asked for its scale: what was captured behind it may have been edited.
-    with torch.no_grad():
-        s = norm.scale(last, module(last))
+    norm, s = frozen_norm(model, values["resid_post", model.n_layers - 1])
     u = answer_direction(question) * parts.logit_scale
     unembed = model.shadow.get_submodule(parts.unembed)
     bias = getattr(unembed, "bias", None)
@@ -262,42 +266,71 @@ def _direction(
     return _Direction(norm.gain * u / s, norm), terms, total
 
 
+def frozen_norm(model: Model, last: torch.Tensor) -> tuple[Norm, torch.Tensor]:
+    """The final norm, and its scale [..., 1] float32 for what leaves the last layer [..., d_model].
+
+    The norm itself is asked for its scale: what was captured behind it may have been edited.
+    """
+    module = model.shadow.get_submodule(str(model.architecture.final_norm))
+    norm = read_norm(module, model.d_model)
+    with torch.no_grad():
+        return norm, norm.scale(last, module(last))
+
+
+def heads_added(model: Model, layer: int, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What each head adds to the stream, [..., head, d_model], and what the attention's biases add, [..., d_model].
+
+    Args:
+        model, layer: whose attention.
+        z: [prompt, head, d_head_v] at one position; after a post-norm its scale there is frozen.
+
+    Returns:
+        Both float32.
+    """
+    weight, bias = _out_projection(model, layer, z)
+    written = head_results(z.float(), weight)
+    through, extra = _post_norm(model, layer, (written.sum(1) + bias).to(z.dtype))
+    return through(written), through(bias.expand(z.shape[0], -1)) + extra
+
+
+def _out_projection(model: Model, layer: int, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """W_O [head * d_head_v, d_model] and b_O [d_model], float32."""
+    projection = model.shadow.get_submodule(str(model.architecture.layers[layer].out_proj))
+    weight, bias = projection_of(projection, z.shape[-2] * z.shape[-1])
+    zero = torch.zeros(model.d_model, dtype=torch.float32, device=z.device)
+    return weight.detach().float(), zero if bias is None else bias.detach().float()
+
+
 def _layer(
     question: Question, layer: int, values: dict[Key, torch.Tensor], direction: _Direction, with_sources: bool
 ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
     """Shares of one layer's heads [prompt, head], of their sources [prompt, head, src], and of its bias [prompt]."""
-    model = question.model
-    parts = model.architecture.layers[layer]
-    projection = model.shadow.get_submodule(str(parts.out_proj))
-    z = values["z", layer].float()
-    weight, bias = projection_of(projection, z.shape[-2] * z.shape[-1])
-    weight = weight.detach().float()
-    written = head_results(z, weight)
-    bias = torch.zeros(model.d_model, dtype=torch.float32, device=z.device) if bias is None else bias.detach().float()
-    through, extra = _post_norm(question, layer, (written.sum(1) + bias).to(values["z", layer].dtype))
-    heads = direction.of(through(written))
-    bias_share = direction.of(through(bias.expand(z.shape[0], -1)) + extra)
+    model, z = question.model, values["z", layer]
+    added, bias = heads_added(model, layer, z)
+    heads, bias_share = direction.of(added), direction.of(bias)
     if not with_sources:
         return heads, None, bias_share
     pattern, v = values["pattern", layer].float(), values["v", layer].float()
     v = v.repeat_interleave(model.n_heads // v.shape[2], dim=2)
     moved = torch.einsum("phs,pshv->phsv", pattern, v)
+    weight, own_bias = _out_projection(model, layer, z)
+    through, _ = _post_norm(model, layer, (head_results(z.float(), weight).sum(1) + own_bias).to(z.dtype))
     by_head = weight.reshape(model.n_heads, -1, weight.shape[-1])
     sources = direction.of(through(torch.einsum("phsv,hvd->phsd", moved, by_head)))
     return heads, sources, bias_share
 
 
-def _post_norm(question: Question, layer: int, before: torch.Tensor):  # type: ignore[no-untyped-def]
+def _post_norm(model: Model, layer: int, before: torch.Tensor):  # type: ignore[no-untyped-def]
     """The linear map from what heads write to the stream, and what its bias adds.
 
     A family's factor, or a post-norm at its frozen scale; the identity in most.
     """
-    parts = question.model.architecture.layers[layer]
+    parts = model.architecture.layers[layer]
     path, factor = parts.attn_post_norm, parts.attn_scale
     if path is None:
         return (lambda written: written if factor == 1.0 else written * factor), torch.zeros_like(before)
-    module = question.model.shadow.get_submodule(path)
-    norm = read_norm(module, question.model.d_model)
+    module = model.shadow.get_submodule(path)
+    norm = read_norm(module, model.d_model)
     with torch.no_grad():
         s = norm.scale(before, module(before))
 

@@ -8,9 +8,11 @@ from typing import Any
 from ..errors import AnswerNotSingleToken, BadInput
 from ..interventions.metrics import Answer
 from ..interventions.sequences import Sequence as AnswerSequence
+from ..model.batches import Batch
 from ..model.handle import Model
 from ..model.numbers import whole
-from ..model.tokens import Batch, Tokens, is_text, listed
+from ..model.tokenizer import is_text
+from ..model.tokens import Tokens, listed
 
 
 def prompts_of(model: Model, prompts: Any, bos: bool | None) -> Batch:

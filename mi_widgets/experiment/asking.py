@@ -14,8 +14,9 @@ from ..interventions.question import Question
 from ..interventions.sequences import require_defined
 from ..interventions.user_metric import UserMetric
 from ..model import oddities
+from ..model.alignment import source_positions
+from ..model.batches import Batch
 from ..model.handle import Model
-from ..model.tokens import Batch, source_positions
 from .answers import answers_of, checked_position, odd_answer, prompts_of, same_answers
 
 SHOWN = 8

@@ -7,7 +7,7 @@ import torch
 from ..errors import BadInput
 from ..interventions.edits import Edit, several
 from ..model.architecture import GLOBAL_SITES, HEAD_SITES
-from ..model.tokens import Batch
+from ..model.batches import Batch
 
 
 def cut(batch: Batch, kind: str, values: list[torch.Tensor], place: Edit, n_heads: int | None) -> torch.Tensor:

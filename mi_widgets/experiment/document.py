@@ -14,8 +14,9 @@ from ..interventions.metrics import METRICS, Answer
 from ..interventions.positions import named
 from ..interventions.question import Question
 from ..interventions.sites import Site
+from ..model.batches import Batch
 from ..model.handle import Model
-from ..model.tokens import Batch, Tokens
+from ..model.tokens import Tokens
 from .edit_list import Entries, Entry
 from .plain import DAMAGED, NEWER, Budget, edit_of, mapping, plain_edit, short, whole_numbers
 

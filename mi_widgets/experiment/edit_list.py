@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import BadInput, MiWidgetsError
@@ -25,13 +25,31 @@ class Entry:
 
 Entries = tuple[Entry, ...]
 
+OTHER_BASE = "It was made on the {} prompt; switch it on to use it here."
+
+
+@dataclass(frozen=True)
+class Step:
+    """A state to go back to.
+
+    Attributes:
+        entries: of the list.
+        base: the base they were on, where the change that left it also changed the base; None = leave the base.
+    """
+
+    entries: Entries
+    base: str | None = None
+
 
 class EditList:
     """A list of edits; every change is one undo step. Several threads may change it.
 
     Args:
-        check: called with an edit before it enters; raises on one that cannot run.
+        check: called with an edit before it enters, and with the base it is for (None = the live one); raises on one
+            that cannot run.
         changed: called after each change.
+        base: gives the live base.
+        rebase: sets the base, and tells everybody.
 
     Example:
         >>> import mi_widgets as mi
@@ -42,13 +60,20 @@ class EditList:
         (True, 0)
     """
 
-    def __init__(self, check: Callable[[Edit], None], changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        check: Callable[[Edit, str | None], None],
+        changed: Callable[[], None],
+        base: Callable[[], str],
+        rebase: Callable[[str], object],
+    ) -> None:
         self._check, self._changed = check, changed
+        self._base, self._rebase = base, rebase
         # Never held while an edit is checked or observers run: both may wait for the model's worker.
         self._lock = threading.Lock()
         self._now: Entries = ()
-        self._past: list[Entries] = []
-        self._future: list[Entries] = []
+        self._past: list[Step] = []
+        self._future: list[Step] = []
 
     def __len__(self) -> int:
         return len(self._now)
@@ -74,14 +99,43 @@ class EditList:
         """The edits that are switched on, in order."""
         return tuple(entry.edit for entry in self._now if entry.on)
 
+    @property
+    def history(self) -> dict[str, bool]:
+        """Whether there is something to undo, and to redo: {"undo", "redo"}."""
+        return {"undo": bool(self._past), "redo": bool(self._future)}
+
     def add(self, edit: Edit) -> int:
         """Append an edit; returns its index.
 
         Raises:
             BadInput, SiteUnavailable: it cannot run on this experiment; nothing is changed.
         """
-        self._check(edit)
+        self._check(edit, None)
         return len(self._set(lambda now: (*now, Entry(edit)))) - 1
+
+    def extend(self, edits: Sequence[Edit], base: str | None = None) -> None:
+        """Append several edits, and set the base they are for, in one undo step.
+
+        Edits of the list that were made on another base stay, switched off and marked.
+
+        Args:
+            edits: one or more.
+            base: "clean" or "corrupted"; None = the live one.
+
+        Raises:
+            BadInput, SiteUnavailable: one of them cannot run on that base; nothing is changed.
+        """
+        for edit in edits:
+            self._check(edit, base)
+        old = self._base()
+        new = tuple(Entry(edit) for edit in edits)
+        if base is None or base == old:
+            self._set(lambda now: (*now, *new))
+        else:
+            note = OTHER_BASE.format(old)
+            off = tuple(replace(entry, on=False, note=note) if entry.on else entry for entry in self._now)
+            self._future.clear()
+            self._go(Step((*off, *new), base), self._past)
 
     def remove(self, i: int) -> None:
         """Take an edit out."""
@@ -94,7 +148,7 @@ class EditList:
 
     def replace(self, i: int, edit: Edit) -> None:
         """Put another edit in the same place, switched as it was."""
-        self._check(edit)
+        self._check(edit, None)
         self._set(lambda now: _with(now, i, Entry(edit, now[_at(i, now)].on)))
 
     def move(self, i: int, j: int) -> None:
@@ -116,7 +170,7 @@ class EditList:
         now = self._now
         entry = now[_at(i, now)]
         if not entry.on:
-            self._check(entry.edit)
+            self._check(entry.edit, None)
         self._set(lambda now: _with(now, i, Entry(entry.edit, not entry.on)))
         return not entry.on
 
@@ -146,13 +200,13 @@ class EditList:
         """Do again what was undone last; False when there is nothing."""
         return self._step(self._future, self._past)
 
-    def _able(self, entries: Entries) -> Entries:
+    def _able(self, entries: Entries, base: str | None = None) -> Entries:
         """The same entries, but those that are on and cannot run are off, with the reason."""
 
         def able(entry: Entry) -> Entry:
             try:
                 if entry.on:
-                    self._check(entry.edit)
+                    self._check(entry.edit, base)
             except MiWidgetsError as problem:
                 return replace(entry, on=False, note=str(problem))
             return entry
@@ -162,24 +216,35 @@ class EditList:
     def _set(self, change: Callable[[Entries], Entries]) -> Entries:
         with self._lock:
             new = change(self._now)
-            self._past.append(self._now)
+            self._past.append(Step(self._now))
             self._future.clear()
             self._now = new
         self._changed()
         return new
 
-    def _step(self, back: list[Entries], forth: list[Entries]) -> bool:
+    def _step(self, back: list[Step], forth: list[Step]) -> bool:
         with self._lock:
             if not back:
                 return False
-            forth.append(self._now)
-            stepped = self._now = back.pop()
-        able = self._able(stepped)
-        with self._lock:
-            if self._now is stepped:
-                self._now = able
-        self._changed()
+            step = back.pop()
+        self._go(replace(step, entries=self._able(step.entries, step.base)), forth)
         return True
+
+    def _go(self, step: Step, leaving: list[Step]) -> None:
+        """Takes a state over, its base included; the one that is left goes on the list `leaving`."""
+        base = None if step.base is None else self._base()
+        with self._lock:
+            leaving.append(Step(self._now, base))
+            self._now = step.entries
+        if step.base is None or step.base == base:
+            self._changed()
+            return
+        try:
+            # Last: whoever is told of the new base finds the edits that belong to it.
+            self._rebase(step.base)
+        except MiWidgetsError:
+            # The prompt has been taken away since; the edits made on it are off, each with that reason.
+            self._changed()
 
 
 def _at(i: int, entries: Entries) -> int:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..analysis.attention import patterns
-from ..analysis.attribution import attribute
 from ..errors import BadInput
-from ..interventions.edits import Edit, index_of
+from ..interventions.edits import Edit
 from ..interventions.notes import CARRIED
 from ..interventions.positions import position_of
 from ..interventions.question import RUNS
@@ -18,12 +16,13 @@ from ..interventions.sites import Site
 from ..interventions.writes import keys_of
 from ..jobs import Priority
 from ..model.architecture import HEAD_SITES
-from ..results import AttributionResult, PatternResult, Result
+from ..results import Result
 from .bar import Bar
 from .cut import cut
 from .generating import Generation, checked, generation_steps
+from .heads import Heads
 from .history import Run
-from .runs import baseline_frame, run_steps, score_frame
+from .runs import baseline_frame, run_steps
 from .stored import Stored
 from .sweeps import Sweeps
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Experiment(Sweeps, Stored):
+class Experiment(Heads, Sweeps, Stored):
     """Prompts, an answer direction, a metric, and a live list of edits; every widget is a view of one.
 
     Args:
@@ -156,57 +155,6 @@ class Experiment(Sweeps, Stored):
             self.runs.add(Run(question.edits, question.base, result))
         self._warn_once([note for note in result.provenance.notes if CARRIED in note])
         return result
-
-    def patterns(
-        self,
-        layers: Sequence[int] | int | None = None,
-        heads: Sequence[int] | int | None = None,
-        prompt: int = 0,
-        run: str = "clean",
-    ) -> PatternResult:
-        """Attention patterns of one prompt.
-
-        Args:
-            layers: which; None = all.
-            heads: which; None = all.
-            prompt: which of several prompts.
-            run: "clean", "corrupted", "edited", or "difference" (clean - corrupted).
-
-        Returns:
-            `.values` [layer, head, dest, src] float32, after softmax and before dropout.
-
-        Raises:
-            BadInput: out of range, or over 256 MB: then ask by layer or head.
-            SiteUnavailable: a layer asked for has no attention; without `layers` it is NaN with a note.
-        """
-        question = self.snapshot().one(prompt)
-        one_or_several = (index_of("layers", layers), index_of("heads", heads))
-        which, whose = ([given] if isinstance(given, int) else given for given in one_or_several)
-        return self._fetch(lambda: patterns(question, which, whose, run), "heads.pattern")
-
-    def head_scores(self, *, run: str = "clean", prompt: int = 0) -> pd.DataFrame:
-        """A row per head: previous, induction, duplicate, first, entropy (nats), logit_effect (logits, direct).
-
-        Column induction_n counts the rows that induction is the mean of.
-
-        Scores are read off the pattern of the run; NaN where no row of the prompt is eligible (definitions in
-        `analysis.scores`).
-        """
-        question = self.snapshot().one(prompt)
-        return self._fetch(lambda: score_frame(question, run), "heads.scores")
-
-    def attribution(self, by: str = "component", run: str = "clean", prompt: int | str = "mean") -> AttributionResult:
-        """Direct logit attribution at the answer position; adds up to the pre-softcap logit difference.
-
-        Args:
-            by: "component", "head" ([layer, head]) or "source" ([layer, head, src]).
-            run: "clean", "corrupted" or "edited".
-            prompt: a prompt's number, or "mean".
-
-        See `analysis.attribution.attribute` for the definition.
-        """
-        question = self.snapshot()
-        return self._fetch(lambda: attribute(question, by, run, prompt), "attribution.run")
 
     def generate(
         self,

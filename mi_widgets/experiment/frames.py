@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, MiWidgetsError
 from ..interventions.positions import is_name
+from ..model.alignment import source_positions
 from ..model.handle import Model
 from ..model.numbers import whole
-from ..model.tokens import Tokens, source_positions
+from ..model.tokens import Tokens
 from .answers import answers_of, same_answers
 
 if TYPE_CHECKING:

@@ -17,23 +17,24 @@ from ..interventions.baselines import Baselines, baseline_steps, still_true
 from ..interventions.capture import Captures
 from ..interventions.draws import draws_of
 from ..interventions.edits import Edit, edits_of
+from ..interventions.many import outcome_steps
 from ..interventions.metrics import Answer, Metric
 from ..interventions.question import Question
 from ..interventions.rerun import visitors_of
 from ..interventions.sequences import Sequence as AnswerSequence
-from ..interventions.sites import Site
 from ..jobs import Priority, Scheduler
-from ..model.architecture import HEAD_SITES
+from ..model.batches import Batch
 from ..model.handle import Model
 from ..model.stamp import Change
-from ..model.tokens import Batch
 from ..results import Progress, SweepResult
 from .asking import Asked, question_of, warnings_of
 from .edit_list import EditList
+from .effect import Effect, effect_steps
 from .history import Runs
 from .news import News
 from .observers import Observers
 from .runs import Steps, guess_steps
+from .selecting import Selecting
 from .worker import scheduler_of
 
 T = TypeVar("T")
@@ -67,7 +68,7 @@ def _kept(given: Any, old: Answer | None) -> Any:
 _serial = itertools.count(1)
 
 
-class LiveQuestion:
+class LiveQuestion(Selecting):
     """A question that changes: prompts, answer direction, metric, base, edits, selection, and its observers.
 
     `Experiment` adds the answers; the arguments are explained there.
@@ -104,16 +105,18 @@ class LiveQuestion:
         # Held only to count a change: never while the model runs or observers are called.
         self._lock = threading.Lock()
         self._asks = 0
-        self._selection: tuple[Site, ...] = ()
         self._captures = Captures()
         self.runs = Runs()
         self._warned = False
         self._baselines: tuple[tuple[Any, ...], Baselines] | None = None
+        self._edited: tuple[tuple[Any, ...], float] | None = None
         self._looked: tuple[Any, float] = (None, 0.0)
         self._looks = 0
         # Finished maps of unedited bases, the newest last; see `Sweeps`.
         self._maps: OrderedDict[tuple[Any, Any], SweepResult] = OrderedDict()
-        self.edits = EditList(self._check_edit, lambda: self._changed("edits"))
+        self.edits = EditList(
+            self._check_edit, lambda: self._changed("edits"), lambda: self.base, lambda base: self.ask(base=base)
+        )
         asked = Asked(clean, corrupted, answer, distractor, metric, base, answer_position, positions)
         self._question = self._asked(asked, rev=1)
         model.observe(self._model_changed)
@@ -259,14 +262,17 @@ class LiveQuestion:
             question = self._work(guess_steps(question, self._look), "question.guess")
         return question
 
-    def _check_edit(self, edit: Edit) -> None:
-        """Raise when an edit cannot run on the question; runs nothing but the captures a patch reads."""
+    def _check_edit(self, edit: Edit, base: str | None = None) -> None:
+        """Raise when an edit cannot run on the question, with another base if one is given.
+
+        Runs nothing but the captures a patch reads.
+        """
         if not isinstance(edit, Edit):
             raise BadInput(
                 f"An edit is Patch, Zero, ..., not {type(edit).__name__}.",
                 hint="For example mi.Zero('z', 1, head=2).",
             )
-        asked = self._question
+        asked = self._question if base is None else replace(self._question, base=base)
 
         def steps() -> Generator[Progress, None, None]:
             yield Progress(0, 1)
@@ -296,43 +302,6 @@ class LiveQuestion:
         Bound methods are held weakly. What an observer raises is logged and does not reach the caller.
         """
         return self._observers.add(callback)
-
-    @property
-    def selection(self) -> tuple[Site, ...]:
-        """What is selected in all views; assign sites or their texts."""
-        return self._selection
-
-    @selection.setter
-    def selection(self, sites: Iterable[Site | str]) -> None:
-        if not isinstance(sites, Iterable):
-            raise BadInput(f"A selection is sites or their texts, not {sites!r}.", hint="() selects nothing.")
-        several = (sites,) if isinstance(sites, (str, Site)) else tuple(sites)
-        new = tuple(s if isinstance(s, Site) else Site.parse(s) for s in several)
-        for site in new:
-            self.check_site(site)
-        if new != self._selection:
-            self._selection = new
-            self._observers.notify("selection")
-
-    def check_site(self, site: Site) -> None:
-        """Raise unless a site lies within this model and its prompts.
-
-        Raises:
-            BadInput, SiteUnavailable: out of range, or not there.
-        """
-        self.model.require(site.kind, site.layer)
-        if site.head is not None and site.head >= getattr(self.model, HEAD_SITES[site.kind]):
-            raise BadInput(
-                f"{site} names a head the model does not have.",
-                hint=f"Use 0 to {getattr(self.model, HEAD_SITES[site.kind]) - 1}.",
-            )
-        longest = max(max(b.lengths) for b in (self._question.clean, self._question.corrupted) if b is not None)
-        for place in (site.position, site.src):
-            if place is not None and not -longest <= place < longest:
-                raise BadInput(
-                    f"{site} names position {place}; the longest prompt has {longest} tokens.",
-                    hint="Use exp.at(' word').",
-                )
 
     # On the worker
 
@@ -393,15 +362,46 @@ class LiveQuestion:
         self._news.hear(change)
         self._changed("question")
 
-    def question(self) -> dict[str, Any]:
-        """The question as widgets show it: JSON of plain values (see tests/contract)."""
+    def question(self, prompt: int = 0) -> dict[str, Any]:
+        """The question as widgets show it: JSON of plain values (see tests/contract).
+
+        Args:
+            prompt: which of several prompts is shown.
+        """
         from .wire import question_on_wire
 
         question = self.snapshot()
-        known = self._baselines
-        measured = known[1] if known is not None and known[0] == (self.model.generation, question.key) else None
-        return question_on_wire(question, self.edits.entries, measured, self._news.notices)
+        key = (self.model.generation, question.key)
+        known, edited = self._baselines, self._edited
+        return question_on_wire(
+            question,
+            self.edits.entries,
+            known[1] if known is not None and known[0] == key else None,
+            self._news.notices,
+            prompt,
+            edited=edited[1] if edited is not None and edited[0] == (*key, question.edits) else None,
+            history=self.edits.history,
+        )
 
-    def measure_steps(self) -> Steps[Baselines]:
-        """Measure the unedited runs, so that `question` can tell what they give; for jobs of widgets."""
-        return self._fresh(self.snapshot(edits=()))
+    def measure_steps(self) -> Steps[None]:
+        """Measure the unedited runs and that of the live list, so that `question` can tell; for jobs of widgets."""
+        question = self.snapshot()
+        yield from self._fresh(question)
+        if question.edits:
+            found, _ = yield from outcome_steps(question)
+            self._edited = ((self.model.generation, question.key, question.edits), float(found.metric.mean()))
+
+    def effect_steps(self, question: Question, edits: Sequence[Edit]) -> Steps[Effect]:
+        """What edits do to the run of a question of this experiment, about one prompt; for jobs of widgets."""
+        whole = len(self._question.clean) == 1
+
+        def fresh(one: Question) -> Steps[Baselines]:
+            # The baselines that are kept are those of all prompts.
+            yield from self._look(one)
+            return (yield from baseline_steps(one))
+
+        return effect_steps(question, edits, self._fresh if whole else fresh)
+
+    def renew(self) -> None:
+        """Raise the revision: something that views of this question also show has changed elsewhere."""
+        self._changed("question")

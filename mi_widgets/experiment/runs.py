@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from ..analysis.attention import patterns
-from ..analysis.attribution import attribute
 from ..analysis.common import provenance
-from ..analysis.scores import SCORES, score_layer
 from ..interventions.baselines import Baselines, share_notes
 from ..interventions.many import Edited, kernel_words, outcome_steps
 from ..interventions.metrics import Recovered, recovered
@@ -137,20 +134,3 @@ def baseline_frame(question: Question, base: Baselines) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows).set_index("run")
-
-
-def score_frame(question: Question, run: str) -> pd.DataFrame:
-    """A row per head; see `Experiment.head_scores`."""
-    import pandas as pd
-
-    found = patterns(question, None, None, run)
-    ids = question.batch(run).prompts[0].ids
-    effect = attribute(question, "head", run).values
-    rows: list[dict[str, float]] = []
-    for layer in range(found.values.shape[0]):
-        scores = score_layer(found.values[layer], ids)
-        for head in range(found.values.shape[1]):
-            own = {name: float(scores[name][head]) for name in SCORES}
-            counts = {"induction_n": SCORES["induction"].eligible(ids), "logit_effect": float(effect[layer, head])}
-            rows.append({"layer": layer, "head": head, **own, **counts})
-    return pd.DataFrame(rows)

@@ -15,6 +15,7 @@ from ..interventions.baselines import Baselines, share_notes
 from ..interventions.edit_kinds import Patch
 from ..interventions.edits import Edit, edits_of
 from ..interventions.estimate import estimate_steps, words_of
+from ..interventions.fitting import fits_of
 from ..interventions.grid import Grid, Positions, grid_of
 from ..interventions.many import kernel_words
 from ..interventions.metrics import recovered
@@ -75,7 +76,9 @@ def laid_out(question: Question, asked: Asked) -> Laid:
     tensors = {f.name: getattr(template, f.name) for f in fields(template)}
     template = template.on(**{name: t.clone() for name, t in tensors.items() if isinstance(t, torch.Tensor)})
     place = (template.site, template.layer, template.head, template.position, template.unit)
-    fixed = template.site is not None and place[1:] == (None,) * 4 and template.site == asked.site
+    # An edit may know its site before it has a place: a knockout is one at scores, also where pattern is asked for.
+    fixed = template.site is not None and place[1:] == (None,) * 4
+    fixed = fixed and template.on(site=asked.site).site == template.site
     if place != (None,) * 5 and not fixed:
         raise BadInput(
             f"The edit of a sweep has no place of its own; this one is {template}.",
@@ -97,6 +100,7 @@ def laid_out(question: Question, asked: Asked) -> Laid:
         asked.positions,
         asked.units,
         offered=lambda: pairing(template, question.base, question.sources()),
+        fits=fits_of(question),
     )
     return Laid(question, grid, template, asked)
 
@@ -178,8 +182,7 @@ class Map:
                 raise
             self._notes += (f"There is no estimate: {problem.message}",)
             return
-        for cell, index in enumerate(grid.edits):
-            self._known.metric.movedim(0, -1)[index] = guessed[:, cell]
+        self._known.guess(guessed)
 
     def so_far(self, words: str = "cells of a map that is not finished") -> SweepResult:
         """The map with all that is known of it."""

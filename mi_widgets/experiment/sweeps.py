@@ -55,7 +55,8 @@ class Sweeps(LiveQuestion):
             heads: which; None = all.
             positions: which, by number or name; None = all that pair, and for sites with heads all at once; "all" =
                 each by itself there too; "from_end" = counted from the ends of prompts of different length. Positions
-                without a partner in the source prompt are NaN.
+                without a partner in the source prompt are NaN, and so are those where the edit cannot be done, as a
+                knockout of a source that comes later; `provenance.notes` says how many.
             units: which neurons (mlp_pre, mlp_post) or dimensions of the stream; "all"; None = no such axis.
             method: "exact", or "gradient": two forward passes and one backward estimate all cells at once, as
                 sum (source - base) . d metric / d site (attribution patching: Nanda 2023; Syed et al. 2023).

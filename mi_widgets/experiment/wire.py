@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..interventions.baselines import Baselines
@@ -19,6 +20,9 @@ def question_on_wire(
     baselines: Baselines | None,
     notices: tuple[str, ...] = (),
     prompt: int = 0,
+    *,
+    edited: float | None = None,
+    history: Mapping[str, bool],
 ) -> dict[str, Any]:
     """See tests/contract/README.md, `question`.
 
@@ -28,6 +32,8 @@ def question_on_wire(
         baselines: of the question, when they are known.
         notices: sentences about the model that come before all warnings.
         prompt: which of several prompts is shown.
+        edited: metric of the live list, when it is known.
+        history: of the live list: whether there is something to undo, and to redo.
     """
     clean = question.clean.prompts[prompt]
     corrupted = question.corrupted.prompts[prompt] if question.corrupted is not None else None
@@ -49,9 +55,12 @@ def question_on_wire(
     return {
         "rev": question.rev,
         "model": _model(question.model),
+        "title": None,
+        "arrays": False,
+        "compare": None,
         "prompts": {
-            "clean": _prompt(clean),
-            "corrupted": _prompt(corrupted) if corrupted is not None else None,
+            "clean": prompt_on_wire(clean),
+            "corrupted": prompt_on_wire(corrupted) if corrupted is not None else None,
         },
         "prompt": prompt,
         "n_prompts": len(question.clean),
@@ -62,8 +71,9 @@ def question_on_wire(
         "metrics": _metrics(question),
         "base": question.base,
         "answer_position": row,
-        "edits": _edits(question, entries),
-        "baselines": _baselines(baselines),
+        "edits": edits_on_wire(question, entries),
+        "history": dict(history),
+        "baselines": _baselines(baselines, edited),
         "warnings": warnings,
     }
 
@@ -77,8 +87,13 @@ def _metrics(question: Question) -> list[list[str]]:
     return [*names, *([[own.name, own.name]] if own is not None and not question.sequential else [])]
 
 
-def _edits(question: Question, entries: tuple[Entry, ...]) -> list[dict[str, Any]]:
-    """Chips: an edit that another one overwrites whole says so."""
+def edits_on_wire(question: Question, entries: tuple[Entry, ...]) -> list[dict[str, Any]]:
+    """Chips: {"label", "on", "site", "note"}; an edit that another one overwrites whole says so.
+
+    Args:
+        question: whose base they are for.
+        entries: in order.
+    """
     on = [i for i, entry in enumerate(entries) if entry.on]
     batch = question.batch(question.base)
     length = batch.lengths[0] if len(set(batch.lengths)) == 1 else None
@@ -109,7 +124,8 @@ def _model(model: Model) -> dict[str, Any]:
     }
 
 
-def _prompt(tokens: Tokens) -> dict[str, Any]:
+def prompt_on_wire(tokens: Tokens) -> dict[str, Any]:
+    """A prompt as a header and axes show it: text, ids, labels, special positions."""
     return {
         "text": tokens.text,
         "ids": list(tokens.ids),
@@ -133,11 +149,11 @@ def _answer(model: Model, answer: Answer | None, prompt: int) -> dict[str, Any] 
     }
 
 
-def _baselines(known: Baselines | None) -> dict[str, float | None] | None:
+def _baselines(known: Baselines | None, edited: float | None) -> dict[str, float | None] | None:
     if known is None:
         return None
     return {
         "clean": float(known.clean.mean()),
         "corrupted": float(known.corrupted.mean()) if known.corrupted is not None else None,
-        "edited": None,
+        "edited": edited,
     }

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from ..errors import BadInput
 from ..results import storable
-from .edits import Edit, Place, place_of, several
+from .edits import DoesNotFit, Edit, Place, place_of, several
+from .kept import Kept, frozen
 from .layouts import SQUARE
 from .sites import Site
 
@@ -20,7 +21,7 @@ def _listed(index: Place) -> str:
 
 
 @storable
-@dataclass(frozen=True, eq=False, init=False)
+@frozen()
 class Knockout(Edit):
     """Cut attention from some destinations to some sources: their scores become -inf, the rest renormalise.
 
@@ -36,7 +37,9 @@ class Knockout(Edit):
         True
     """
 
-    src: Place = None
+    src: Kept[Place] = Kept(place_of)
+
+    only = "scores"
 
     def __init__(
         self,
@@ -49,22 +52,22 @@ class Knockout(Edit):
         dest: Any = None,
         src: Any = None,
     ) -> None:
+        # Written out, since `dest` is a name that is taken and no field that is kept.
         if position is not None and dest is not None:
             raise BadInput("dest and position are the same thing here.", hint="Give one of them.")
         if isinstance(site, Site):
             src = site.src if src is None else src
-            site = Site(site.kind, site.layer, site.head, site.position)
-        kind = site.kind if isinstance(site, Site) else site
-        if kind is not None and kind not in SQUARE:
-            raise BadInput(f"Knockout cuts attention, and {kind!r} is not attention.", hint="Leave the site out.")
-        if isinstance(site, Site):
-            layer = site.layer if layer is None else layer
-            head = site.head if head is None else head
-            position = site.position if position is None and dest is None else position
-        self._place("scores", layer, head, dest if position is None else position, unit)
-        if src is None:
+            site = replace(site, src=None)
+        self._keep(src=src)
+        super().__init__(site, layer, head, dest if position is None else position, unit)
+
+    def check(self) -> None:
+        """It cuts attention, and something of it."""
+        if self.site not in SQUARE:
+            raise BadInput(f"Knockout cuts attention, and {self.site!r} is not attention.", hint="Leave the site out.")
+        self._keep(site=self.only)
+        if self.src is None:
             raise BadInput("Knockout needs the sources that are cut.", hint="mi.Knockout(layer=1, dest=14, src=10).")
-        object.__setattr__(self, "src", place_of("src", src))
 
     @property
     def dest(self) -> Place:
@@ -81,21 +84,25 @@ class Knockout(Edit):
         """X with -inf at the sources.
 
         Raises:
-            BadInput: some destination would be left without any source.
+            DoesNotFit: some destination would be left without any source.
         """
         new = x.clone()
         new[..., [s for s in several(self.src) if isinstance(s, int) and s < x.shape[-1]]] = -torch.inf
         empty = torch.isneginf(new).all(-1) & ~torch.isneginf(x).all(-1)
         if bool(empty.any()):
-            raise BadInput(f"{self} takes the last source of a position.", hint="Leave each position one to look at.")
+            raise self.empties()
         return new
+
+    def empties(self) -> DoesNotFit:
+        """What is said where it takes the last source of a position."""
+        return DoesNotFit(f"{self} takes the last source of a position.", hint="Leave each position one to look at.")
 
     def __str__(self) -> str:
         return f"knockout {self.where}<{_listed(self.src)}"
 
 
 @storable
-@dataclass(frozen=True, eq=False, init=False)
+@frozen()
 class SetPattern(Edit):
     """Put weights in place of attention's own, after the softmax, as they are: they are not renormalised.
 
@@ -112,22 +119,15 @@ class SetPattern(Edit):
         'set pattern L1H1.pattern@2 to weights[3]'
     """
 
-    weights: torch.Tensor = field(default_factory=torch.Tensor)
+    weights: torch.Tensor
 
-    def __init__(
-        self,
-        site: str | Site | None = None,
-        layer: Any = None,
-        head: Any = None,
-        position: Any = None,
-        unit: Any = None,
-        *,
-        weights: torch.Tensor,
-    ) -> None:
-        kind = site.kind if isinstance(site, Site) else site
-        if kind not in (None, "pattern"):
-            raise BadInput(f"SetPattern sets a pattern, not {kind!r}.", hint="Leave the site out.")
-        self._place("pattern" if site is None else site, layer, head, position, unit)
+    only = "pattern"
+
+    def check(self) -> None:
+        """It sets a pattern, to weights."""
+        weights: Any = self.weights
+        if self.site != self.only:
+            raise BadInput(f"SetPattern sets a pattern, not {self.site!r}.", hint="Leave the site out.")
         if not isinstance(weights, torch.Tensor) or not 1 <= weights.ndim <= 4 or not weights.is_floating_point():
             raise BadInput(
                 "weights is a tensor of real numbers: [src], [dest, src], [head, dest, src] or with prompts in front.",
@@ -141,9 +141,8 @@ class SetPattern(Edit):
             warnings.warn(
                 f"{off.numel()} of {sums.numel()} rows of weights do not sum to 1 (the first to {float(off[0]):.3g}); "
                 "they are used as they are.",
-                stacklevel=2,
+                stacklevel=4,  # whoever makes the edit
             )
-        object.__setattr__(self, "weights", weights)
 
     def value(self, x: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:
         """The weights."""

@@ -9,8 +9,8 @@ from typing import Any, Protocol, TypeVar, cast
 import torch
 
 from ..model.access import Key, Visitor
+from ..model.batches import Batch
 from ..model.handle import Model
-from ..model.tokens import Batch
 
 BUDGET = 512 * 2**20
 
@@ -97,6 +97,13 @@ class Captures:
     def put(self, model: Model, batch: Batch, key: Key, value: torch.Tensor) -> None:
         """Keep a site of an unedited run that was come by otherwise."""
         self._put((model.generation, batch.key, key), value)
+
+    def look(self, name: Hashable) -> Any:
+        """What is held under a name, or None; nothing is made."""
+        found = self._kept.get(name)
+        if found is not None:
+            self._kept.move_to_end(name)
+        return found
 
     def held(self, name: Hashable, make: Callable[[], H]) -> H:
         """What was made of runs (a mean, a whole base run), made when it is not there; `name` tells it apart."""

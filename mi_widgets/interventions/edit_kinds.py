@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,12 +10,24 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from ..errors import BadInput
 from ..results import storable
 from .edits import Edit, Place, finite_number, place_of, several
+from .kept import Kept, frozen
 from .layouts import SQUARE
 from .prompts import NAMED, Prompts, prompts_of, shown
-from .sites import Site
+
+Readable = Prompts | torch.Tensor | None
+"""What an edit reads, as it is kept."""
 
 
-@dataclass(frozen=True, eq=False, init=False)
+def read_source(name: str, given: Any) -> Readable:
+    """What a user gave to read, as it is kept.
+
+    Raises:
+        BadInput: see `prompts_of`.
+    """
+    return None if given is None else prompts_of(name, given, NAMED)
+
+
+@frozen()
 class Reading(Edit):
     """An edit that reads the same site elsewhere.
 
@@ -27,15 +38,14 @@ class Reading(Edit):
         source_position: where to read; None = the positions that the prompts' alignment pairs.
     """
 
-    source: Prompts | torch.Tensor | None = "other"
-    source_position: Place = None
+    source: Kept[Readable] = Kept(read_source, default="other")
+    source_position: Kept[Place] = Kept(place_of)
 
-    def _read_from(self, source: Any, source_position: Any) -> None:
-        index = place_of("source_position", source_position)
-        if index is not None and len(several(index)) != len(several(self.position)):
+    def check(self) -> None:
+        """As many positions are read as written."""
+        at = self.source_position
+        if at is not None and len(several(at)) != len(several(self.position)):
             raise BadInput("source_position must name as many positions as position.", hint="Give one for each.")
-        object.__setattr__(self, "source", source)
-        object.__setattr__(self, "source_position", index)
 
     @property
     def _from(self) -> str:
@@ -47,7 +57,7 @@ class Reading(Edit):
 
 
 @storable
-@dataclass(frozen=True, eq=False, init=False)
+@frozen()
 class Patch(Reading):
     """Replace a value by the same site's value in an unedited source run: x <- x + alpha (s - x).
 
@@ -66,25 +76,16 @@ class Patch(Reading):
 
     alpha: float = 1.0
 
-    def __init__(
-        self,
-        site: str | Site | None = None,
-        layer: Any = None,
-        head: Any = None,
-        position: Any = None,
-        unit: Any = None,
-        *,
-        source: Any = "other",
-        source_position: Any = None,
-        alpha: float = 1.0,
-    ) -> None:
-        self._place(site, layer, head, position, unit)
-        if source is None:
+    def check(self) -> None:
+        """It reads something; weights stay weights."""
+        if self.source is None:
             raise BadInput("source is None, and a patch reads something.", hint="Use Zero to remove what is there.")
-        self._read_from(prompts_of("source", source, NAMED), source_position)
-        object.__setattr__(self, "alpha", finite_number("alpha", alpha, "1 replaces, 0 changes nothing."))
-        if self.site == "pattern" and not 0 <= alpha <= 1:
-            raise BadInput(f"alpha of a pattern patch lies in 0..1, not {alpha}.", hint="Weights must stay weights.")
+        super().check()
+        self._keep(alpha=finite_number("alpha", self.alpha, "1 replaces, 0 changes nothing."))
+        if self.site == "pattern" and not 0 <= self.alpha <= 1:
+            raise BadInput(
+                f"alpha of a pattern patch lies in 0..1, not {self.alpha:g}.", hint="Weights must stay weights."
+            )
 
     def value(self, x: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:
         """X + alpha (s - x)."""
@@ -103,7 +104,7 @@ class Patch(Reading):
 
 
 @storable
-@dataclass(frozen=True, eq=False, init=False)
+@frozen()
 class Zero(Edit):
     """Set a value to zero: x <- 0 (zero ablation).
 
@@ -123,7 +124,7 @@ class Zero(Edit):
 
 
 @storable
-@dataclass(frozen=True, eq=False, init=False)
+@frozen()
 class Scale(Edit):
     """Multiply a value: x <- factor x.
 
@@ -135,20 +136,11 @@ class Scale(Edit):
         'scale L1.attn_out by 0.5'
     """
 
-    factor: float = 1.0
+    factor: float
 
-    def __init__(
-        self,
-        site: str | Site | None = None,
-        layer: Any = None,
-        head: Any = None,
-        position: Any = None,
-        unit: Any = None,
-        *,
-        factor: float,
-    ) -> None:
-        self._place(site, layer, head, position, unit)
-        object.__setattr__(self, "factor", finite_number("factor", factor, "0 removes, 1 changes nothing."))
+    def check(self) -> None:
+        """The factor is a number."""
+        self._keep(factor=finite_number("factor", self.factor, "0 removes, 1 changes nothing."))
 
     def value(self, x: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:
         """Factor times x."""
@@ -164,7 +156,7 @@ class Scale(Edit):
 
 
 @storable
-@dataclass(frozen=True, eq=False, init=False)
+@frozen()
 class Add(Edit):
     """Add a vector, as it is: x <- x + scale vector (steering). The vector is not normalised.
 
@@ -179,25 +171,14 @@ class Add(Edit):
         'add 4 x vector[64] to L1.resid_post@-1'
     """
 
-    vector: torch.Tensor | float = 0.0
+    vector: torch.Tensor | float
     scale: float = 1.0
 
-    def __init__(
-        self,
-        site: str | Site | None = None,
-        layer: Any = None,
-        head: Any = None,
-        position: Any = None,
-        unit: Any = None,
-        *,
-        vector: Any,
-        scale: float = 1.0,
-    ) -> None:
-        self._place(site, layer, head, position, unit)
-        if not isinstance(vector, torch.Tensor):
-            vector = finite_number("vector", vector, "It is a tensor, or one number for all units.")
-        object.__setattr__(self, "vector", vector)
-        object.__setattr__(self, "scale", finite_number("scale", scale, "1 adds the vector as it is."))
+    def check(self) -> None:
+        """Vector and scale are numbers."""
+        if not isinstance(self.vector, torch.Tensor):
+            self._keep(vector=finite_number("vector", self.vector, "It is a tensor, or one number for all units."))
+        self._keep(scale=finite_number("scale", self.scale, "1 adds the vector as it is."))
 
     def value(self, x: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:
         """X + scale vector."""
@@ -213,7 +194,7 @@ _AXES = WeakTensorKeyDictionary()
 
 
 @storable
-@dataclass(frozen=True, eq=False, init=False)
+@frozen()
 class Project(Reading):
     """Replace what a value has in a subspace: x <- x + Q Q^T (s - x), Q an orthonormal basis of the columns of `basis`.
 
@@ -228,30 +209,19 @@ class Project(Reading):
         'project out 3 directions of L2.resid_mid'
     """
 
-    basis: torch.Tensor = field(default_factory=torch.Tensor)
-    source: Prompts | torch.Tensor | None = None
+    basis: torch.Tensor
+    source: Kept[Readable] = Kept(read_source)
 
-    def __init__(
-        self,
-        site: str | Site | None = None,
-        layer: Any = None,
-        head: Any = None,
-        position: Any = None,
-        unit: Any = None,
-        *,
-        basis: torch.Tensor,
-        source: Any = None,
-        source_position: Any = None,
-    ) -> None:
-        self._place(site, layer, head, position, unit)
+    def check(self) -> None:
+        """The basis spans something, along an axis there is."""
+        basis: Any = self.basis
         if self.site in SQUARE:
             raise BadInput(f"{self.site} has no directions to project on.", hint="Take q, k, z or a stream.")
         if not isinstance(basis, torch.Tensor) or basis.ndim not in (1, 2) or not basis.is_floating_point():
             raise BadInput("basis is a tensor of [d] or [d, k] real numbers.", hint="One direction in each column.")
-        if source is None and source_position is not None:
+        if self.source is None and self.source_position is not None:
             raise BadInput("source_position says where to read, and nothing is read.", hint="Give source='other'.")
-        self._read_from(None if source is None else prompts_of("source", source, NAMED), source_position)
-        object.__setattr__(self, "basis", basis)
+        super().check()
         if self.axes.shape[1] == 0:
             raise BadInput("basis holds no direction: it is zero, empty or not finite.", hint="Give at least one.")
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar, overload
+from dataclasses import fields, replace
+from typing import Any, ClassVar, TypeVar, overload
 
 import torch
 
 from ..errors import BadInput
 from ..model.architecture import GLOBAL_SITES, HEAD_SITES, SITES
 from ..model.numbers import whole
+from .kept import Kept, frozen
 from .positions import is_name
 from .sites import Site
 
@@ -92,9 +93,19 @@ def finite_number(name: str, value: Any, hint: str) -> float:
     raise BadInput(f"{name} is a finite number, not {value!r}.", hint=hint)
 
 
-@dataclass(frozen=True, eq=False)
+class DoesNotFit(BadInput):
+    """An edit that cannot be done at this position and can at others: a map has no number there."""
+
+
+def _as_given(name: str, value: Any) -> Any:
+    return value
+
+
+@frozen(kw_only=False)
 class Edit:
     """Base of all edits: where it acts. `site` may be a kind (``"z"``) or a `Site`, which fills in the rest.
+
+    A kind of edit is a frozen dataclass too, with `kw_only` fields of its own; in `check` it says what they have to be.
 
     Attributes:
         site: kind of site; None only for the template of a sweep.
@@ -105,45 +116,58 @@ class Edit:
         unit: index along the last axis (neuron, residual dimension), several, or None for all.
     """
 
-    site: str | None = None
-    layer: Index = None
-    head: Index = None
-    position: Place = None
-    unit: Index = None
+    site: Kept[str | None] = Kept(_as_given)
+    layer: Kept[Index] = Kept(index_of)
+    head: Kept[Index] = Kept(index_of)
+    position: Kept[Place] = Kept(place_of)
+    unit: Kept[Index] = Kept(index_of)
 
-    def __init__(
-        self,
-        site: str | Site | None = None,
-        layer: Any = None,
-        head: Any = None,
-        position: Any = None,
-        unit: Any = None,
-    ) -> None:
-        self._place(site, layer, head, position, unit)
+    only: ClassVar[str | None] = None
+    """The site of a kind of edit that has no other."""
 
-    def _place(self, site: str | Site | None, layer: Any, head: Any, position: Any, unit: Any) -> None:
-        if isinstance(site, Site):
-            layer = site.layer if layer is None else layer
-            head = site.head if head is None else head
-            position = site.position if position is None else position
-            if site.src is not None:
-                raise BadInput(
-                    f"{type(self).__name__} acts on whole rows, not on one cell ({site}).",
-                    hint="Give the site without src.",
-                )
-            site = site.kind
-        if site is not None and site not in SITES:
+    def __post_init__(self) -> None:
+        self._fill_in(self.site)
+        self._check_place()
+        self.check()
+
+    def check(self) -> None:
+        """What a kind of edit asks of its own fields; its place is right by then.
+
+        Raises:
+            BadInput: what is wrong with them.
+        """
+
+    def _fill_in(self, site: Any) -> None:
+        """What a `Site` says, where nothing else was given."""
+        if site is None:
+            self._keep(site=self.only)
+        if not isinstance(site, Site):
+            return
+        if site.src is not None:
+            raise BadInput(
+                f"{type(self).__name__} acts on whole rows, not on one cell ({site}).",
+                hint="Give the site without src.",
+            )
+        parts = {"layer": site.layer, "head": site.head, "position": site.position}
+        self._keep(site=site.kind, **{name: part for name, part in parts.items() if getattr(self, name) is None})
+
+    def _check_place(self) -> None:
+        site = self.site
+        if site is None:
+            return
+        if site not in SITES:
             raise BadInput(f"There is no site {site!r}.", hint=f"Sites: {', '.join(SITES)}.")
-        if site in GLOBAL_SITES and layer is not None:
+        if site in GLOBAL_SITES and self.layer is not None:
             raise BadInput(f"{site} belongs to no layer.", hint="Leave layer out.")
-        if head is not None and site is not None and site not in HEAD_SITES:
+        if self.head is not None and site not in HEAD_SITES:
             raise BadInput(f"{site} has no heads.", hint=f"Sites with heads: {', '.join(HEAD_SITES)}.")
-        if unit is not None and site is not None and site not in _UNIT_SITES:
+        if self.unit is not None and site not in _UNIT_SITES:
             raise BadInput(f"{site} has no units.", hint="Leave unit out.")
-        values = {"site": site, "layer": layer, "head": head, "position": position, "unit": unit}
+
+    def _keep(self, **values: Any) -> None:
+        """Set fields of an edit that is being made."""
         for name, value in values.items():
-            read = place_of if name == "position" else index_of
-            object.__setattr__(self, name, value if name == "site" else read(name, value))
+            object.__setattr__(self, name, value)
 
     def on(self: E, **changes: Any) -> E:
         """A copy that acts elsewhere: ``edit.on(position=10)``.

@@ -12,7 +12,7 @@ import torch
 from ..errors import BadInput, MiWidgetsError
 from ..model.access import Key
 from ..model.architecture import GLOBAL_SITES, HEAD_SITES
-from ..model.tokens import Batch
+from ..model.batches import Batch
 from .attention_edits import Knockout
 from .draws import draws_of
 from .edit_kinds import Add, Patch, Scale, Zero
@@ -170,11 +170,15 @@ def _products(write: Write, slope: Slope) -> torch.Tensor:
 
 
 def _cut(write: Write, pattern: torch.Tensor) -> torch.Tensor:
-    """Weights [dest, head, src] without the edges that are cut, the rest as large as the softmax then makes them."""
+    """Weights [dest, head, src] without the edges that are cut, the rest as large as the softmax then makes them.
+
+    NaN in a row whose last source is cut.
+    """
     cut = torch.isneginf(write.apply(torch.zeros_like(pattern)))
     kept = pattern.masked_fill(cut, 0)
     lost = (pattern - kept).sum(-1, keepdim=True)
-    return kept / (1 - lost).clamp(min=torch.finfo(pattern.dtype).tiny)
+    whole = kept / (1 - lost).clamp(min=torch.finfo(pattern.dtype).tiny)
+    return whole.masked_fill(~kept.any(-1, keepdim=True), torch.nan)
 
 
 class _Parts:

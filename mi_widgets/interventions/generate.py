@@ -12,9 +12,9 @@ from dataclasses import dataclass, fields
 import torch
 
 from ..errors import BadInput, EditNeverFired, NotFinite
+from ..model.batches import Batch
 from ..model.decoding import KEPT_SITES, Decoder, fit_of
 from ..model.handle import Model
-from ..model.tokens import Batch
 from ..results import Progress
 from .draws import draws_of
 from .edit_kinds import Reading

@@ -8,9 +8,9 @@ from typing import Any
 
 from ..errors import BadInput, PromptMismatch
 from ..model.architecture import GLOBAL_SITES, HEAD_SITES
+from ..model.batches import Batch
 from ..model.handle import Model
-from ..model.tokens import Batch
-from .edits import Edit, index_of, place_of
+from .edits import DoesNotFit, Edit, index_of, place_of
 from .positions import from_end, is_name, label_of, rows_of
 
 Positions = Sequence[int | str] | int | str | None
@@ -33,6 +33,7 @@ class Grid:
         tokens: what is read at each position of the first prompt.
         edits: {index: edit}, row by row; layers that do not have the site, and positions without a partner, have no
             cells.
+        refused: {index: why} where there would be a cell and its edit cannot be done.
     """
 
     site: str
@@ -43,6 +44,7 @@ class Grid:
     units: tuple[int, ...] = ()
     tokens: tuple[str, ...] = ()
     edits: dict[tuple[int, ...], Edit] = field(default_factory=dict)
+    refused: dict[tuple[int, ...], DoesNotFit] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -65,6 +67,7 @@ def grid_of(
     positions: Positions = None,
     units: Sequence[int] | int | str | None = None,
     offered: Callable[[], Sequence[Collection[int]] | None] = lambda: None,
+    fits: Callable[[Edit], DoesNotFit | None] = lambda edit: None,
 ) -> Grid:
     """Lay out the cells.
 
@@ -82,8 +85,10 @@ def grid_of(
         units: which; "all" = every one; None = no such axis.
         offered: gives for each prompt the positions that have a partner in the source prompt, None = all; cells of
             others are left out.
+        fits: says why an edit cannot be done where it acts; such cells are left out too, unless all are.
 
     Raises:
+        DoesNotFit: no cell can be done.
         BadInput: numbers out of range, or an axis that the site does not have.
         SiteUnavailable: the model has no such site.
         PromptMismatch: prompts of different length, and positions counted from their front.
@@ -121,7 +126,14 @@ def grid_of(
                         continue
                     place = {"site": site, "layer": layer, "head": head, "position": position, "unit": unit}
                     index = (i, *a, *b, *c)
-                    grid.edits[index] = template.on(**place)
+                    edit = template.on(**place)
+                    why = fits(edit)
+                    if why is None:
+                        grid.edits[index] = edit
+                    else:
+                        grid.refused[index] = why
+    if grid.refused and not grid.edits:
+        raise grid.refused[min(grid.refused)]
     return grid
 
 

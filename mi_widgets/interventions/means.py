@@ -6,7 +6,7 @@ import torch
 
 from ..errors import BadInput, PromptMismatch
 from ..model.access import Key
-from ..model.tokens import END, Batch
+from ..model.batches import END, Batch
 from .edits import several
 from .layouts import SQUARE, at_positions, given, own, site_axes
 from .set_edits import Mean

@@ -11,8 +11,9 @@ import torch
 
 from ..errors import BadInput
 from ..model.access import Key, Visitor
+from ..model.batches import Batch
 from ..model.handle import Model
-from ..model.tokens import Batch, Tokens
+from ..model.tokens import Tokens
 from .capture import capture
 from .sources import Sources
 

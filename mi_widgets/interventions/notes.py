@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
+from ..model.batches import Batch
 from ..model.handle import Model
-from ..model.tokens import Batch
 from .draws import draws_of
 from .edit_kinds import Reading
 from .edits import Edit

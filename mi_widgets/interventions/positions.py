@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import BadInput, PromptMismatch
+from ..model.alignment import source_positions
+from ..model.batches import END, Batch
 from ..model.numbers import whole
-from ..model.tokens import END, Batch, source_positions
 
 Names = Mapping[str, tuple[int, ...]]
 """{name: one position per prompt, counted from 0 in the prompt's own tokens}."""
@@ -81,7 +82,7 @@ def carried(clean: Batch, corrupted: Batch, align: str | Mapping[int, int] | Non
     Args:
         clean: with its names.
         corrupted: the prompts that pair with them.
-        align: as in `tokens.source_positions`; a mapping goes from the base to the other prompt.
+        align: as in `alignment.source_positions`; a mapping goes from the base to the other prompt.
         base: "clean" or "corrupted".
 
     Returns:

@@ -10,10 +10,10 @@ import torch
 
 from ..errors import BadInput, NotFinite
 from ..model.access import Key
+from ..model.batches import Batch
 from ..model.finite import require_finite_values
 from ..model.handle import Model
 from ..model.numbers import whole
-from ..model.tokens import Batch
 from .capture import Captures
 from .draws import draws_of
 from .edits import Edit
@@ -55,7 +55,7 @@ class Question:
         answer, distractor: the direction that is measured; None = none.
         metric: name of the metric: of a built-in one, or of `custom`.
         base: "clean" or "corrupted": where edited runs start.
-        align: how positions pair; see `tokens.source_positions`.
+        align: how positions pair; see `alignment.source_positions`.
         answer_position: one for all prompts, or one per prompt; in the prompt's own tokens.
         edits: the enabled edits of the live list.
         rev: revision of the experiment.

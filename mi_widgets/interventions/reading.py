@@ -9,11 +9,11 @@ import torch
 
 from ..errors import BadInput, PromptMismatch
 from ..model.access import Key
+from ..model.batches import Batch
 from ..model.handle import Model
-from ..model.tokens import Batch
 from .attention_edits import Knockout, SetPattern
 from .edit_kinds import Add, Reading
-from .edits import Edit, several
+from .edits import DoesNotFit, Edit, several
 from .layouts import SQUARE, at_positions, given, own, picked, site_axes
 from .means import mean_at
 from .moving import turned
@@ -135,7 +135,7 @@ def _weights(edit: SetPattern, model: Model, batch: Batch, positions: Sequence[P
             )
         later = torch.arange(length) > torch.tensor(at)[:, None]
         if bool((weights.detach().cpu() != 0).logical_and(later).any()):
-            raise BadInput(
+            raise DoesNotFit(
                 "weights are not zero where the source comes after the destination.",
                 hint="A position sees itself and what is before it.",
             )
@@ -151,15 +151,15 @@ def _cut(edit: Knockout, batch: Batch, row: int, positions: Positions) -> Knocko
     sources = tuple(batch.column(row, s) - batch.pads[row] for s in several(edit.src))
     bare = [p for p in positions if set(range(p + 1)) <= set(sources)]
     if bare:
-        raise BadInput(
+        raise DoesNotFit(
             f"{edit} takes the last source of position {bare[0]}.", hint="Leave each position one to look at."
         )
     blind = [] if edit.position is None else [p for p in positions if min(sources) > p]
     if blind:
-        raise BadInput(
+        raise DoesNotFit(
             f"{edit} cuts nothing: position {blind[0]} sees only what is up to it.", hint="src comes before dest."
         )
-    return edit if edit.src == sources else edit.on(src=sources)
+    return edit if tuple(several(edit.src)) == sources else edit.on(src=sources)
 
 
 def _from_run(model: Model, edit: Reading, batch: Batch, base: str, sources: Sources) -> Reader:

@@ -8,8 +8,8 @@ import torch
 
 from ..errors import EditNeverFired, NotFinite
 from ..model.access import Key, Visitor
+from ..model.batches import Batch
 from ..model.kernels import fast
-from ..model.tokens import Batch
 from .layouts import squares
 from .plan import Planned
 from .question import Question

@@ -9,8 +9,8 @@ import torch
 
 from ..errors import EditNeverFired, NotFinite
 from ..model.access import Key, Visitor
+from ..model.batches import Batch
 from ..model.handle import Model
-from ..model.tokens import Batch
 from .capture import capture
 from .edits import Edit
 from .layouts import squares

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..errors import BadInput
-from ..model.tokens import Batch, Tokens
+from ..model.batches import Batch
+from ..model.tokens import Tokens
 from .capture import capture
 from .longer import Span, by_prompt, visitors_in
 from .writes import writes_of

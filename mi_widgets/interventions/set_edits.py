@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,11 +10,11 @@ import torch
 from ..errors import BadInput
 from ..model.numbers import whole
 from ..results import storable
-from .edit_kinds import Patch
+from .edit_kinds import Patch, Readable, read_source
 from .edits import Edit
+from .kept import REQUIRED, Kept, frozen
 from .layouts import SQUARE
-from .prompts import NAMED, Prompt, Prompts, prompts_of, shown
-from .sites import Site
+from .prompts import Prompt, prompts_of, shown
 
 POOLS = ("position", "all")
 
@@ -24,7 +23,7 @@ ENOUGH = 8
 
 
 @storable
-@dataclass(frozen=True, eq=False, init=False)
+@frozen()
 class Mean(Edit):
     """Replace a value by its mean over unedited runs (mean ablation; over other prompts in Wang et al. 2022).
 
@@ -42,28 +41,16 @@ class Mean(Edit):
         'mean L1H2.z over corrupted'
     """
 
-    over: Prompts | torch.Tensor | None = None
+    over: Kept[Readable] = Kept(read_source)
     pool: str = "position"
 
-    def __init__(
-        self,
-        site: str | Site | None = None,
-        layer: Any = None,
-        head: Any = None,
-        position: Any = None,
-        unit: Any = None,
-        *,
-        over: Any = None,
-        pool: str = "position",
-    ) -> None:
-        self._place(site, layer, head, position, unit)
-        if pool not in POOLS:
-            raise BadInput(f"pool is 'position' or 'all', not {pool!r}.", hint="See mi.Mean.")
-        if pool == "all" and self.site in ("q", "k", *SQUARE):
+    def check(self) -> None:
+        """The site has a mean of this kind."""
+        if self.pool not in POOLS:
+            raise BadInput(f"pool is 'position' or 'all', not {self.pool!r}.", hint="See mi.Mean.")
+        if self.pool == "all" and self.site in ("q", "k", *SQUARE):
             why = "rotations average out" if self.site in ("q", "k") else "each position sees other sources"
             raise BadInput(f"{self.site} has no mean over positions: {why}.", hint="Use pool='position'.")
-        object.__setattr__(self, "over", None if over is None else prompts_of("over", over, NAMED))
-        object.__setattr__(self, "pool", pool)
 
     def own(self, prompts: int) -> bool:
         """Whether this is, for a base of so many prompts, the mean over each prompt's own positions."""
@@ -90,8 +77,16 @@ class Mean(Edit):
         return f"mean {self.where}{over}{', all positions' * (self.pool == 'all')}"
 
 
+def _donors(name: str, given: Any) -> tuple[Prompt, ...]:
+    prompts: Any = prompts_of(name, given, ())
+    if isinstance(prompts, torch.Tensor):
+        raise BadInput(f"{name} are texts or token ids, not a tensor.", hint="Write prompts=['...', '...'].")
+    one = isinstance(prompts, str) or all(isinstance(p, int) for p in prompts)
+    return (prompts,) if one else prompts
+
+
 @storable
-@dataclass(frozen=True, eq=False, init=False)
+@frozen()
 class Resample(Edit):
     """Replace a value by that of prompts drawn from a list: the metric is the mean over the draws.
 
@@ -108,33 +103,18 @@ class Resample(Edit):
         'resample L1.z from 2 prompts, 4 draws'
     """
 
-    prompts: tuple[Prompt, ...] = ()
+    prompts: Kept[tuple[Prompt, ...]] = Kept(_donors, default=REQUIRED)
     n: int = 8
     seed: int = 0
 
-    def __init__(
-        self,
-        site: str | Site | None = None,
-        layer: Any = None,
-        head: Any = None,
-        position: Any = None,
-        unit: Any = None,
-        *,
-        prompts: Any,
-        n: int = 8,
-        seed: int = 0,
-    ) -> None:
-        self._place(site, layer, head, position, unit)
-        given = prompts_of("prompts", prompts, ())
-        if isinstance(given, torch.Tensor):
-            raise BadInput("prompts are texts or token ids, not a tensor.", hint="Write prompts=['...', '...'].")
-        one = isinstance(given, str) or all(isinstance(p, int) for p in given)
-        count, start = whole(n), whole(seed)
+    def check(self) -> None:
+        """The draws can be counted."""
+        count, start = whole(self.n), whole(self.seed)
         if count is None or count < 1 or start is None:
-            raise BadInput(f"n and seed are whole numbers, n at least 1; not {n!r} and {seed!r}.", hint="n=8, seed=0.")
-        object.__setattr__(self, "prompts", (given,) if one else given)
-        object.__setattr__(self, "n", count)
-        object.__setattr__(self, "seed", start)
+            raise BadInput(
+                f"n and seed are whole numbers, n at least 1; not {self.n!r} and {self.seed!r}.", hint="n=8, seed=0."
+            )
+        self._keep(n=count, seed=start)
 
     def draws(self, prompts: int) -> tuple[Patch, ...]:
         """The n patches this stands for, each from one donor for each prompt of the base."""

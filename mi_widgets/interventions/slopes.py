@@ -9,7 +9,7 @@ import torch
 
 from ..errors import BadInput, EditNeverFired, MiWidgetsError, UnsupportedArchitecture
 from ..model.access import Key, Visitor
-from ..model.tokens import Batch
+from ..model.batches import Batch
 from .layouts import own
 from .question import Question
 from .sources import Source

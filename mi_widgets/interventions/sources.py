@@ -11,12 +11,13 @@ import torch
 
 from ..errors import BadInput
 from ..model.access import Key
+from ..model.alignment import source_positions
+from ..model.batches import Batch
 from ..model.handle import Model
-from ..model.tokens import Batch, source_positions
 from .capture import Captures
 
 Align = str | Mapping[int, int] | None
-"""How positions of two prompts pair; see `tokens.source_positions`."""
+"""How positions of two prompts pair; see `alignment.source_positions`."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 import torch
 
 from ..errors import NotFinite
-from ..model.tokens import Batch
+from ..model.batches import Batch
 from ..results import Progress
-from .edits import Edit
+from .attention_edits import Knockout
+from .edits import DoesNotFit, Edit
 from .grid import Grid
-from .many import Account, measure_many
+from .many import Account, Measured, measure_many
 from .positions import rows_of
 from .question import Question
 
@@ -32,6 +33,7 @@ class Swept:
         drawn: [layer, ...] float32, standard error of the metric of one prompt over draws; NaN where nothing is drawn.
         failed: {cell: what was said about it} of those whose run held NaN or infinity.
         edits: the edit of each cell.
+        refused: {cell: why} of those whose edit cannot be done there.
         account: how cells were run.
     """
 
@@ -40,6 +42,7 @@ class Swept:
     same: torch.Tensor
     drawn: torch.Tensor
     edits: Mapping[Index, Edit]
+    refused: dict[Index, DoesNotFit] = field(default_factory=dict)
     failed: dict[Index, NotFinite] = field(default_factory=dict)
     account: Account | None = None
 
@@ -48,12 +51,23 @@ class Swept:
         """A map of which nothing is known."""
         values = torch.full((prompts, *grid.shape), math.nan, dtype=torch.float32)
         no = torch.zeros(grid.shape, dtype=torch.bool)
-        return cls(values, no, no.clone(), values[0].clone(), grid.edits)
+        return cls(values, no, no.clone(), values[0].clone(), grid.edits, dict(grid.refused))
+
+    def guess(self, metric: torch.Tensor) -> None:
+        """Take an estimate, [prompt, cell]; where a cut leaves a destination nothing to look at it has no number."""
+        for cell, (index, edit) in enumerate(self.edits.items()):
+            self.metric.movedim(0, -1)[index] = metric[:, cell]
+            if isinstance(edit, Knockout) and bool(metric[:, cell].isnan().any()):
+                self.refused[index] = edit.empties()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences about how cells were run, and about those that failed."""
+        """Sentences about how cells were run, and about those that cannot be or failed."""
         said = tuple(self.account.notes) if self.account is not None else ()
+        if self.refused:
+            why, several = self.refused[min(self.refused)].message, len(self.refused)
+            cells = "1 cell has no number: its edit" if several == 1 else f"{several} cells have no number: their edits"
+            said += (f"{cells} cannot be done there. {why}",)
         if not self.failed:
             return said
         first = min(self.failed)
@@ -77,21 +91,25 @@ def sweep_steps(question: Question, grid: Grid, cells: Sequence[Index], known: S
         None to let more urgent work through; after each piece the map as it is, and how far it is.
 
     Raises:
-        NotFinite: no cell gives a number. One that gives none among others is NaN, and said.
+        DoesNotFit, NotFinite: no cell gives a number. One that gives none among others is NaN, and said.
     """
     if not cells:
         known.account = Account("nothing")
         return known
     started, done = time.perf_counter(), 0
-    steps = measure_many(question, [(grid.edits[index],) for index in cells])
+    steps = _measured(question, grid, cells)
     while True:
         try:
             found = next(steps)
         except StopIteration as end:
             known.account = end.value
             break
-        for measured in found or ():
-            index = cells[measured.run]
+        for index, measured in found or ():
+            if isinstance(measured, DoesNotFit):
+                known.refused[index] = measured
+                known.metric.movedim(0, -1)[index] = math.nan
+                continue
+            known.refused.pop(index, None)
             known.metric.movedim(0, -1)[index] = measured.metric
             known.exact[index], known.same[index] = measured.failed is None, measured.same
             if measured.failed is not None:
@@ -104,9 +122,44 @@ def sweep_steps(question: Question, grid: Grid, cells: Sequence[Index], known: S
         done += len(found)
         yield known
         yield Progress(done, len(cells), (time.perf_counter() - started) / done * (len(cells) - done))
-    if len(known.failed) == len(cells):
-        raise known.failed[min(known.failed)]
+    without = {**known.refused, **known.failed}
+    if without.keys() >= set(cells):
+        raise without[min(cells)]
     return known
+
+
+Found = list[tuple[Index, Measured | DoesNotFit]]
+
+
+def _measured(question: Question, grid: Grid, cells: Sequence[Index]) -> Generator[Found | None, None, Account]:
+    """Measure cells, and find those whose edit turns out not to fit.
+
+    What a destination sees is the model's own affair, so that only a run tells of some cells that they leave it nothing
+    to look at. It ends the work on the cells beside it, which is then done in halves until those that fit are left.
+    """
+    waiting = dict(enumerate(cells))
+    steps = measure_many(question, [(grid.edits[index],) for index in cells])
+    while True:
+        try:
+            found = next(steps)
+        except StopIteration as end:
+            return end.value
+        except DoesNotFit as problem:
+            unfit = problem
+            break
+        yield [(waiting.pop(one.run), one) for one in found or ()] or None
+    left = list(waiting.values())
+    if len(left) == 1:
+        yield [(left[0], unfit)]
+        return Account()
+    middle = len(left) // 2
+    one = yield from _measured(question, grid, left[:middle])
+    other = yield from _measured(question, grid, left[middle:])
+    return Account(
+        " and ".join(dict.fromkeys(words for words in (one.words, other.words) if words)),
+        max(one.floor, other.floor),
+        list(dict.fromkeys([*one.notes, *other.notes])),
+    )
 
 
 def column_order(grid: Grid, batch: Batch, first: int | str | None = None) -> list[Index]:

@@ -10,8 +10,8 @@ import torch
 from ..errors import BadInput
 from ..model.access import Key
 from ..model.architecture import GLOBAL_SITES, HEAD_SITES
+from ..model.batches import Batch
 from ..model.handle import Model
-from ..model.tokens import Batch
 from .edits import Edit, several
 from .layouts import own, picked, site_axes
 from .reading import reader_of

@@ -29,14 +29,16 @@ class Terms:
     sinks: torch.Tensor | None = None
     causal: bool = True
 
-    def of(self, row: int, heads: Sequence[int]) -> Terms:
-        """The same terms for some heads of one row."""
+    def of(self, row: int, heads: Sequence[int], dest: tuple[int, int]) -> Terms:
+        """The same terms for some heads of one row, for the dests of a half-open range."""
 
         def cut(t: torch.Tensor | None) -> torch.Tensor | None:
             if t is None:
                 return None
+            t = t[(None,) * (4 - t.ndim)]
             t = t if t.shape[0] == 1 else t[row : row + 1]
-            return t if t.shape[1] == 1 else t[:, heads]
+            t = t if t.shape[1] == 1 else t[:, heads]
+            return t if t.shape[2] == 1 else t[:, :, slice(*dest)]
 
         sinks = self.sinks
         if sinks is not None:

@@ -7,9 +7,8 @@ module's own forward is on the stack, so no family needs code of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,22 +16,10 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from .attention_math import Terms
-from .attention_tap import Attended, TapState, attend
+from .attention_tap import Attended, KeptWeights, TapState, attend
 
 _PRODUCTS = {"matmul", "__matmul__", "bmm", "baddbmm"}
 _FUSED = "scaled_dot_product_attention"
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """Attention weights that were seen: [row, head, dest, src]."""
-
-    weights: torch.Tensor
-
-    def pattern(self, heads: Sequence[int] | None = None, row: int = 0) -> torch.Tensor:
-        """Attention weights of some heads of one row: [head, dest, src] float32."""
-        chosen = self.weights[row] if heads is None else self.weights[row, list(heads)]
-        return chosen.float()
 
 
 class _Trace:
@@ -114,7 +101,7 @@ class _Trace:
         if new is not by_head:
             weights = new.reshape(weights.shape).to(weights.dtype)
         if self.state.watch is not None:
-            self.state.watch(_Kept(self.heads(weights)))
+            self.state.watch(KeptWeights(self.heads(weights)))
         self.weights = weights
         return weights
 

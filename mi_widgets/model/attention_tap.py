@@ -73,11 +73,43 @@ class KernelName(str):
 class Weights(Protocol):
     """Something that can tell attention weights once the call is over."""
 
-    def pattern(self, heads: Sequence[int] | None = None, row: int = 0) -> torch.Tensor:
-        """Attention weights of some heads of one row: [head, dest, src] float32."""
+    def pattern(
+        self, heads: Sequence[int] | None = None, row: int = 0, dest: tuple[int, int] | None = None
+    ) -> torch.Tensor:
+        """Attention weights of some heads of one row, [head, dest, src] float32.
+
+        Args:
+            heads: which; None = all.
+            row: of the batch.
+            dest: half-open range of columns of the batch. Sources behind its end, which none of them can see, may be
+                left out.
+        """
+
+    @property
+    def nbytes(self) -> int:
+        """What is held for it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class KeptWeights:
+    """Attention weights that were seen: [row, head, dest, src]."""
+
+    weights: torch.Tensor
+
+    def pattern(
+        self, heads: Sequence[int] | None = None, row: int = 0, dest: tuple[int, int] | None = None
+    ) -> torch.Tensor:
+        """Attention weights of some heads of one row; see `Weights`."""
+        chosen = self.weights[row] if heads is None else self.weights[row, list(heads)]
+        return (chosen if dest is None else chosen[:, slice(*dest)]).float()
+
+    @property
+    def nbytes(self) -> int:
+        """What is held for it."""
+        return self.weights.nbytes
+
+
+@dataclass(frozen=True, eq=False)
 class AttentionCall:
     """What one attention call was given, kept so that patterns can be computed later, for the heads asked for.
 
@@ -91,14 +123,25 @@ class AttentionCall:
     key: torch.Tensor
     terms: Terms
 
-    def pattern(self, heads: Sequence[int] | None = None, row: int = 0) -> torch.Tensor:
-        """Attention weights of some heads of one row: [head, dest, src] float32."""
+    def pattern(
+        self, heads: Sequence[int] | None = None, row: int = 0, dest: tuple[int, int] | None = None
+    ) -> torch.Tensor:
+        """Attention weights of some heads of one row; see `Weights`."""
         groups = self.query.shape[1] // self.key.shape[1]
         chosen = list(range(self.query.shape[1])) if heads is None else list(heads)
-        query = self.query[row : row + 1, chosen]
-        key = self.key[row : row + 1, [h // groups for h in chosen]]
-        terms = self.terms.of(row, chosen)
+        first, last = (0, self.query.shape[2]) if dest is None else dest
+        query = self.query[row : row + 1, chosen, first:last]
+        # Without a mask the last dest sees the last source: what lies behind these dests is not worked out.
+        plain = self.terms.mask is None and self.terms.causal
+        seen = self.key.shape[2] - (self.query.shape[2] - last if plain else 0)
+        key = self.key[row : row + 1, [h // groups for h in chosen], :seen]
+        terms = self.terms.of(row, chosen, (first, last))
         return pattern_of(scores_of(query, key, terms), terms.sinks)[0].float()
+
+    @property
+    def nbytes(self) -> int:
+        """What is held for it."""
+        return sum(t.nbytes for t in (self.query, self.key, self.terms.mask, self.terms.bias) if t is not None)
 
 
 @dataclass(frozen=True)

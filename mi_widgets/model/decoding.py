@@ -11,9 +11,9 @@ import torch
 
 from .access import Key, Visitor
 from .architecture import SITES
+from .batches import Batch
 from .handle import Model
 from .proof import limit_of
-from .tokens import Batch
 
 KEPT_SITES = frozenset({"k", "v"})
 """Sites that a pass over new tokens shows for the tokens before them too: attention reads them from the cache."""

@@ -15,7 +15,7 @@ import torch
 from ..errors import NotFinite
 from .access import Key, Visitor
 from .architecture import HEAD_SITES, SITES
-from .tokens import Batch
+from .batches import Batch
 
 if TYPE_CHECKING:
     from .handle import Model

@@ -24,7 +24,8 @@ from .resume import Skips
 from .shadow import Shadow
 from .stamp import Change, stamp_of, words_of
 from .stand_ins import hooks_of
-from .tokens import Prompt, Tokenizer, Tokens
+from .tokenizer import Prompt, Tokenizer
+from .tokens import Tokens
 from .unwrap import unwrap
 
 _REGISTRY: dict[int, weakref.ref[Model]] = {}

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .tokens import Tokenizer, Tokens
+    from .tokenizer import Tokenizer
+    from .tokens import Tokens
 
 _GLYPHS = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
 

@@ -13,6 +13,7 @@ from ..errors import PromptMismatch, UnsupportedArchitecture
 from .access import Key, Visitor, Watcher, visiting
 from .architecture import Architecture
 from .attention_tap import Around
+from .batches import Batch
 from .finite import require_finite
 from .glance import Glance
 from .proof import limit_of
@@ -20,7 +21,7 @@ from .resume import Skips, find_skips, keeping, require_reached, resuming
 from .shadow import Shadow
 from .stamp import Stamp, stamp_of
 from .stand_ins import hooks_of
-from .tokens import Batch, Tokenizer
+from .tokenizer import Tokenizer
 from .watch import logits_of
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class Passes:
 
         Example:
             >>> import mi_widgets as mi
-            >>> from mi_widgets.model.tokens import Batch
+            >>> from mi_widgets.model.batches import Batch
             >>> model = mi.load()
             >>> batch = Batch.of([model.tokens("When Mary and John")], model.text.pad_id)
             >>> seen = []

@@ -17,7 +17,7 @@ from torch import nn
 from ..errors import BadInput
 from .access import Key, Visitor, visiting
 from .architecture import Architecture
-from .tokens import Batch
+from .batches import Batch
 from .watch import input_of, logits_of, with_input, with_tensor
 
 

@@ -87,7 +87,7 @@ class MiWidget(LockedTraits):
         self.set_trait("experiment", exp.id)
         self.set_trait("status", dict(EMPTY))
         self.set_trait("revs", {topic: int(topic == "question") for topic in self.topics})
-        self.set_trait("question", exp.question())
+        self.set_trait("question", self.asked())
         self.set_trait("selection", exp.selection)
         # Opens the comm, with all of the above in its first message.
         super().__init__(**layout)
@@ -119,7 +119,7 @@ class MiWidget(LockedTraits):
 
     def _catch_up(self) -> None:
         """Takes over what another thread changed between the first look at the experiment and observing it."""
-        if self._exp.question() != self.question:
+        if self.asked() != self.question:
             self._follow("question")
         self._mirror_selection()
 
@@ -132,13 +132,28 @@ class MiWidget(LockedTraits):
                 self._mirror_selection()
             else:
                 with self.exclusive():
-                    self.publish(question=self._exp.question())
+                    self.publish(question=self.asked())
                 self.question_changed(topic)
         except Exception as error:
             self.trouble(error, f"following a change of the {topic}")
 
+    def asked(self) -> dict[str, Any]:
+        """The question as it is now, as `question` holds it."""
+        found: dict[str, Any] = self._exp.question()
+        return found
+
+    def refresh_question(self) -> None:
+        """Publishes the question where more is known about it than was."""
+        with self.exclusive():
+            now = self.asked()
+            if now != self.question:
+                self.publish(question=now)
+
     def question_changed(self, topic: str) -> None:
         """What a widget does when the question or the edits have changed."""
+
+    def check_op(self, name: str) -> None:
+        """Raises when this widget cannot do what an op asks for, whatever its parameters are."""
 
     def check_selection(self, sites: tuple[Site, ...]) -> None:
         """Raises unless the experiment has these sites."""
@@ -244,6 +259,7 @@ class MiWidget(LockedTraits):
                 raise messages.BadMessage(f"There is no op {request.op!r}.", request.id)
             if request.slot not in (None, op.slot):
                 raise messages.BadMessage(f"{op.name} belongs into the slot {op.slot!r}.", request.id)
+            self.check_op(op.name)
             answer: Task | Reply = getattr(self, op.method)(Params(request.params, op.name))
         except MiWidgetsError as error:
             self._refuse(error)
@@ -260,7 +276,8 @@ class MiWidget(LockedTraits):
             self._send_message(messages.done(request.id, answer.rev, answer.data, entries), buffers)
             return
         slot = None if request.slot is None else (self.epoch, request.client, request.slot)
-        self._channel.start(self._exp.scheduler, request.id, op.name, answer, priority=op.priority, slot=slot)
+        scheduler = answer.scheduler or self._exp.scheduler
+        self._channel.start(scheduler, request.id, op.name, answer, priority=op.priority, slot=slot)
 
     # Work
 
@@ -271,7 +288,7 @@ class MiWidget(LockedTraits):
             self._failure = None
             self.publish(status={**EMPTY, "state": "running", "op": op, "job": request_id})
             return self._channel.start(
-                self._exp.scheduler,
+                task.scheduler or self._exp.scheduler,
                 request_id,
                 op,
                 task,
@@ -337,8 +354,13 @@ class MiWidget(LockedTraits):
     def _awaited(self) -> list[Job[Any]]:
         # On the worker, perhaps in an observer of this very widget, a settled job is one whose end is being told
         # further up this stack: it cannot get further before this returns.
-        here = self._exp.scheduler.on_worker()
+        here = self.on_worker()
         return [job for job in self._channel.jobs if not (here and job.settled)]
+
+    def on_worker(self) -> bool:
+        """True on a thread that does this widget's work."""
+        found: bool = self._exp.scheduler.on_worker()
+        return found
 
     def cancel(self) -> None:
         """Stops all work of the widget; what is shown stays."""
@@ -374,7 +396,8 @@ class MiWidget(LockedTraits):
 
 def _on_wire(value: Mapping[str, Any], buffers: list[bytes]) -> dict[str, Any]:
     """A topic's trait as it stands in a message: arrays by `buffer` in place of `data`."""
-    if "arrays" not in value:
+    # Of a question it is a fact: whether the widget was made from arrays.
+    if not isinstance(value.get("arrays"), dict):
         return dict(value)
     entries = {}
     for name, entry in value["arrays"].items():

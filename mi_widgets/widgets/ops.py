@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from mi_widgets.errors import BadInput
-from mi_widgets.jobs import Priority
+from mi_widgets.jobs import Priority, Scheduler
 from mi_widgets.widgets.arrays import Array
 
 __all__ = ["Op", "Params", "Part", "Reply", "Task", "op", "ops_of"]
@@ -62,12 +62,14 @@ class Task:
         done: makes the reply from what the generator returned; runs on the worker.
         part: makes one partial reply from the values yielded since the last one; None = progress only.
         size: bytes that a yielded value will take on the wire.
+        scheduler: on whose worker it runs; None = that of the experiment's model.
     """
 
     work: Generator[Any, None, Any]
     done: Callable[[Any], Reply]
     part: Callable[[Sequence[Any]], Part] | None = None
     size: Callable[[Any], int] = lambda value: 0
+    scheduler: Scheduler | None = None
 
 
 def op(name: str, *, slot: str | None = None, priority: Priority = Priority.FETCH) -> Callable[[F], F]:
@@ -124,6 +126,17 @@ class Params:
         """A whole number, low <= n <= high."""
         return self._integer(name, self._take(name), low, high)
 
+    def given(self, name: str) -> bool:
+        """Whether there is such a parameter, and it is not null; one that is null counts as read."""
+        if self._given.get(name) is not None:
+            return True
+        self._unread.discard(name)
+        return False
+
+    def ignore(self, *names: str) -> None:
+        """Passes over parameters that mean nothing here, whatever they hold."""
+        self._unread.difference_update(names)
+
     def _integer(self, name: str, value: Any, low: int, high: int) -> int:
         # JSON true is a Python int; 3.0 is not a whole number someone meant as an index.
         if isinstance(value, bool) or not isinstance(value, int):
@@ -132,9 +145,15 @@ class Params:
             raise self._bad(name, f"is {_short(value)}, outside {low} to {high}")
         return value
 
+    def revision(self, name: str = "base_rev") -> int:
+        """A revision of the question."""
+        return self.integer(name, 0, 2**53)
+
     def number(self, name: str) -> float:
         """A finite number."""
-        value = self._take(name)
+        return self._number(name, self._take(name))
+
+    def _number(self, name: str, value: Any) -> float:
         try:
             finite = not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value)
         except OverflowError:
@@ -142,6 +161,16 @@ class Params:
         if not finite:
             raise self._bad(name, f"must be a finite number, not {_short(value)}")
         return float(value)
+
+    def shares(self, name: str, count: int) -> tuple[float, ...]:
+        """A list of exactly `count` numbers that are finite and not negative."""
+        found = [
+            self._number(f"{name}[{i}]", v) for i, v in enumerate(self._items(name, self._take(name), count, count))
+        ]
+        for i, value in enumerate(found):
+            if value < 0:
+                raise self._bad(f"{name}[{i}]", f"must not be negative, and is {value:g}")
+        return tuple(found)
 
     def text(self, name: str, longest: int = LONGEST_TEXT) -> str:
         """Text that can be encoded, at most `longest` characters."""

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { source, written } from "../../js/colour-maps.mjs";
+import { MAPS, source, table, written } from "../../js/colour-maps.mjs";
 import {
   barColour,
   ColourTable,
@@ -20,6 +20,15 @@ const contrast = (a: Rgb, b: Rgb) => {
 
 test("the written tables are the ones the generator makes", () => {
   expect(written()).toBe(source());
+});
+
+test("the bars' colours are the map's, between the written entries too", () => {
+  const whole = table(MAPS.viridis as string[]);
+  for (let i = 0; i < 256; i++)
+    for (const axis of [0, 1, 2])
+      expect(Math.abs((barColour(i / 255)[axis] as number) - (whole[i * 3 + axis] as number))).toBeLessThan(
+        3,
+      );
 });
 
 describe.each([

@@ -79,8 +79,9 @@ test("a streamed part fills its layers and leaves the others to come", () => {
   const atlas = growAtlas(
     null,
     { id: "k-1", progress: null, data: message.data as Record<string, unknown>, arrays },
-    2,
+    { layers: 2, kvHeads: 1 },
   );
+  expect(atlas?.kvHeads).toBe(1);
   expect(atlas?.arrived).toEqual([true, false]);
   expect(atlas?.thumbs.value(0, 1, 0)).toBeCloseTo(arrays.thumbs?.value(0, 1, 0) as number);
   expect(atlas?.thumbs.value(2, 1, 0)).toBeNaN();

@@ -1,46 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { atlasLayout, cellAt, focusLayout, headAt, labelled, thumbOrigin } from "../../js/lib/geometry";
+import { cellAt, focusLayout, labelled } from "../../js/lib/geometry";
 import { cellOf, cellStart, combine, isFuture, type Pattern, weight } from "../../js/lib/patterns";
-
-describe("atlas", () => {
-  test.each([
-    [4, 4, 340],
-    [12, 12, 340],
-    [24, 16, 480],
-    [32, 32, 450],
-    [1, 1, 300],
-  ])(
-    "%i layers x %i heads in %i px: thumbnails do not overlap and every one can be hit",
-    (layers, heads, width) => {
-      const layout = atlasLayout(layers, heads, width);
-      expect(layout.pitchX).toBeGreaterThan(layout.thumb);
-      expect(layout.pitchY).toBeGreaterThan(layout.thumb + layout.bar);
-      for (const [layer, head] of [
-        [0, 0],
-        [layers - 1, heads - 1],
-      ] as const) {
-        const [x, y] = thumbOrigin(layout, layer, head);
-        expect(headAt(layout, x + 1, y + 1)).toEqual([layer, head]);
-        expect(headAt(layout, x + layout.thumb - 1, y + layout.thumb - 1)).toEqual([layer, head]);
-        expect(x + layout.thumb).toBeLessThanOrEqual(layout.width);
-        expect(y + layout.thumb + layout.bar).toBeLessThanOrEqual(layout.height);
-      }
-    },
-  );
-
-  test("it fits the width as long as thumbnails can be seen", () => {
-    for (const heads of [4, 8, 12, 16]) expect(atlasLayout(4, heads, 340).width).toBeLessThanOrEqual(340);
-    expect(atlasLayout(4, 64, 340).thumb).toBe(12);
-  });
-
-  test("between thumbnails, on labels and outside is no head", () => {
-    const layout = atlasLayout(4, 4, 340);
-    const [x, y] = thumbOrigin(layout, 1, 1);
-    expect(headAt(layout, x - 2, y + 5)).toBeNull();
-    expect(headAt(layout, 3, y + 5)).toBeNull();
-    expect(headAt(layout, layout.width + 50, y)).toBeNull();
-  });
-});
 
 describe("focus", () => {
   test("cells are whole device pixels while there is room", () => {
@@ -101,6 +61,7 @@ describe("pooled patterns", () => {
     size,
     positions,
     signed: false,
+    top: 1,
     values: Float32Array.from(values),
   });
 

@@ -159,7 +159,7 @@ describe("patterns", () => {
     session.lock([0, 0]);
     timers.pass(1000);
     expect(model.of("request")).toEqual([]);
-    expect(session.focusPattern?.size).toBe(4);
+    expect(session.focusing.pattern?.size).toBe(4);
   });
 
   test("coarser ones are fetched when the pointer rests, newest only", () => {
@@ -181,16 +181,16 @@ describe("patterns", () => {
     const { buffers, message } = golden("done-pattern-lower");
     open({ atlas: atlas({ positions: 9, rev: 2 }), question: question({ rev: 2 }) });
     session.lock([0, 1]);
-    expect(session.focusPattern?.size).toBe(4);
+    expect(session.focusing.pattern?.size).toBe(4);
     const arrays = { pattern: { ...(message.arrays as Record<string, object>).pattern, shape: [1, 4, 4] } };
     const one = [new Uint8Array(10).fill(127)];
     model.receive({ ...message, id: lastRequest().id, rev: 1, arrays }, one);
     await tick();
-    expect(session.focusPattern?.values[0]).not.toBeCloseTo(0.5, 2);
-    session.wantPattern();
+    expect(session.focusing.pattern?.values[0]).not.toBeCloseTo(0.5, 2);
+    session.focusing.want();
     model.receive({ ...message, id: lastRequest().id, rev: 2, arrays }, one);
     await tick();
-    expect(session.focusPattern?.values[0]).toBeCloseTo(0.5, 2);
+    expect(session.focusing.pattern?.values[0]).toBeCloseTo(0.5, 2);
     expect(buffers).toHaveLength(1);
   });
 
@@ -207,7 +207,7 @@ describe("patterns", () => {
     });
     answer("done", { rev: 1, data: { value: 0.3 } });
     await tick();
-    expect(session.exact?.value).toBe(0.3);
+    expect(session.focusing.exact?.value).toBe(0.3);
   });
 });
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from ...model.access import Key, Visitor
 from ...model.attention_math import Terms
+from ...model.batches import Batch
 from ...model.handle import Model
-from ...model.tokens import Batch
 from ...model.watch import input_of, logits_of, tensor_of
 
 VisitorsOf = Callable[[Batch, Sequence[int]], Mapping[Key, Visitor]]

@@ -12,9 +12,10 @@ import torch
 
 from ...errors import OutOfMemory
 from ...model.access import Key, Visitor
+from ...model.batches import Batch
 from ...model.handle import Model
 from ...model.proof import limit_of
-from ...model.tokens import Batch, Tokens
+from ...model.tokens import Tokens
 from ..edit_kinds import Add
 from ..layouts import own
 from ..metrics import Rows, measure

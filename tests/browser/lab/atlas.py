@@ -12,7 +12,9 @@ _READ = """canvas => {
   const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
   let text = '';
   for (let i = 0; i < data.length; i += 4) text += String.fromCharCode(data[i], data[i + 1], data[i + 2]);
-  return { ratio, width: canvas.width, height: canvas.height, data: btoa(text), thumb: +canvas.dataset.thumb };
+  const { thumb, left, top, pitchX, pitchY } = canvas.dataset;
+  const layout = { thumb: +thumb, left: +left, top: +top, pitch_x: +pitchX, pitch_y: +pitchY };
+  return { ratio, width: canvas.width, height: canvas.height, data: btoa(text), layout };
 }"""
 
 
@@ -24,17 +26,21 @@ class AtlasPixels:
         rgb: [y, x, 3] uint8, device pixels.
         ratio: device pixels per CSS pixel.
         thumb: side of a thumbnail in CSS pixels.
+        left, top: origin of the first one.
+        pitch_x, pitch_y: from one to the next.
     """
 
     rgb: np.ndarray
     ratio: float
-    thumb: int
+    thumb: float
+    left: float
+    top: float
+    pitch_x: float
+    pitch_y: float
 
     def origin(self, layer: int, head: int) -> tuple[float, float]:
-        """Top left corner of a thumbnail in CSS pixels, as `js/lib/geometry.ts` lays it out."""
-        gap = 9 if self.thumb >= 56 else 5 if self.thumb >= 28 else 3
-        bar = 3 if self.thumb >= 28 else 2
-        return 26 + head * (self.thumb + gap), 20 + layer * (self.thumb + gap + bar + 4)
+        """Top left corner of a thumbnail in CSS pixels."""
+        return self.left + head * self.pitch_x, self.top + layer * self.pitch_y
 
     def cells(self, layer: int, head: int, side: int) -> np.ndarray:
         """Colour in the middle of each cell of a thumbnail: [dest, src, 3] int."""
@@ -56,7 +62,7 @@ def read_atlas(widget: Locator) -> AtlasPixels:
 
     found = atlas_canvas(widget).evaluate(_READ)
     flat = np.frombuffer(base64.b64decode(found["data"]), np.uint8)
-    return AtlasPixels(flat.reshape(found["height"], found["width"], 3), found["ratio"], found["thumb"])
+    return AtlasPixels(flat.reshape(found["height"], found["width"], 3), found["ratio"], **found["layout"])
 
 
 def click_head(widget: Locator, layer: int, head: int, modifiers: list[str] | None = None) -> None:

@@ -18,6 +18,7 @@ STATIC = Path(mi_widgets.__file__).parent / "static"
 FILES = {
     "/": (HERE / "plain.html", "text/html; charset=utf-8"),
     "/shim.js": (HERE / "shim.js", "text/javascript; charset=utf-8"),
+    "/shim-edits.js": (HERE / "shim-edits.js", "text/javascript; charset=utf-8"),
     "/attention-heads.js": (STATIC / "attention-heads.js", "text/javascript; charset=utf-8"),
     "/attention-heads.css": (STATIC / "attention-heads.css", "text/css; charset=utf-8"),
 }

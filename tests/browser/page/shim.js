@@ -1,5 +1,6 @@
 // What a notebook host is to the widget, without a notebook: a model with traits and messages, and a scripted kernel
 // behind it whose attention patterns are known, so that a test can say what every pixel should be.
+import { answerEdits, editsOf } from "./shim-edits.js";
 
 export class ShimModel {
   constructor(state) {
@@ -62,7 +63,9 @@ export function attention(layer, head, ids, run = "clean") {
     const row = new Float64Array(size);
     for (let src = 0; src <= dest; src++) {
       const wave =
-        0.5 + 0.5 * Math.sin(layer * 7 + head * 3 + dest * 1.7 + src * 2.3 + (run === "corrupted" ? 1 : 0));
+        0.5 +
+        0.5 *
+          Math.sin(layer * 7 + head * 3 + dest * 1.7 + src * 2.3 + ({ corrupted: 1, other: 2 }[run] ?? 0));
       row[src] = 0.05 + 0.12 * wave + (src === 0 ? 0.5 : 0);
       if (kind === "first" && src === 0) row[src] += 6;
       if (kind === "previous" && src === dest - 1) row[src] += 6;
@@ -126,18 +129,24 @@ export class ScriptedKernel {
   }
 
   /** Values [layer][head][dest][src] of a run, before they are rounded to bytes. */
-  values(run = this.run) {
+  values(run = this.run, weighting = "attention") {
     const { layers, heads } = this.options;
+    // Value-weighted: each source moves something of a size of its own, the first next to nothing.
+    if (weighting === "value") {
+      const size = (src) => (src === 0 ? 0.02 : 1 + (src % 3));
+      return this.values(run).map((layer) =>
+        layer.map((rows) => rows.map((row) => row.map((value, src) => value * size(src)))),
+      );
+    }
     const of = (name, layer, head) => {
       if (this.options.pattern) return this.options.pattern(layer, head, this.promptOf(name).labels.length);
       return attention(layer, head, idsOf(this.promptOf(name).labels), name);
     };
     return range(layers).map((layer) =>
       range(heads).map((head) => {
-        const clean = of(run === "difference" ? "clean" : run, layer, head);
-        if (run !== "difference") return clean;
-        const corrupted = of("corrupted", layer, head);
-        return clean.map((row, dest) => row.map((value, src) => value - corrupted[dest][src]));
+        if (!signed(run)) return of(run, layer, head);
+        const minus = of(run === "difference" ? "corrupted" : "other", layer, head);
+        return of("clean", layer, head).map((row, dest) => row.map((value, src) => value - minus[dest][src]));
       }),
     );
   }
@@ -181,9 +190,11 @@ export class ScriptedKernel {
       ],
       base: this.base,
       answer_position: this.prompts.clean.labels.length - 1,
-      edits: this.options.edits ?? [],
+      edits: editsOf(this).list,
+      history: editsOf(this).history,
       baselines: { clean: 4.71, corrupted: this.prompts.corrupted ? -4.62 : null, edited: null },
       warnings: this.options.warnings ?? [],
+      compare: this.options.compare ?? null,
     };
   }
 
@@ -229,7 +240,7 @@ export class ScriptedKernel {
   }
 
   scores() {
-    const values = this.values(this.run === "difference" ? "clean" : this.run);
+    const values = this.values(signed(this.run) ? "clean" : this.run);
     const ids = idsOf(this.promptOf(this.run).labels);
     const finite = (value) => (Number.isFinite(value) ? value : null); // JSON has no NaN
     const each = (score) => values.map((layer) => layer.map((rows) => finite(score(rows))));
@@ -299,7 +310,36 @@ export class ScriptedKernel {
         null,
         (rows) => rows.at(-1)[0],
       ),
+      ...Object.fromEntries(
+        (this.options.masks ?? []).map((name) => [
+          name,
+          make(name, "Attention on a mask of one's own.", (rows) => rows.at(-1)[1], 1),
+        ]),
+      ),
     };
+  }
+
+  /** What `heads.random` answers: scores of the same shape, known from layer and head. */
+  randomScores() {
+    const { layers, heads } = this.options;
+    const score = (label, value) => {
+      const values = range(layers).map((layer) => range(heads).map((head) => value(layer, head)));
+      const card = "Seeded repeated random tokens.";
+      return { label, card, source: "definitions, section 4", values, bars: values, n: 200, reason: null };
+    };
+    const most = layers * heads;
+    return {
+      induction_random: score("induction (random)", (layer, head) => (layer * heads + head + 1) / most),
+      duplicate_random: score("duplicate (random)", (layer, head) => 1 - (layer * heads + head) / most),
+    };
+  }
+
+  /** What `heads.rank` answers: how much every head attends from `dest` to `src`. */
+  rankScore({ run, dest, src }) {
+    const values = this.values(run).map((layer) => layer.map((rows) => rows[dest][src]));
+    const bars = values.map((row) => row.map(Math.abs));
+    const about = { card: "Attention of every head in one cell.", source: "the pattern itself" };
+    return { label: `cell ${dest}<${src}`, ...about, values, bars, n: 1, reason: null };
   }
 
   receive(message) {
@@ -314,11 +354,16 @@ export class ScriptedKernel {
       return this.say({ kind: "failed", id, ...failure });
     }
     this.say({ kind: "accepted", id });
+    if (answerEdits(this, id, op, params)) return;
     if (op === "question.set") this.setQuestion(id, params);
     else if (op === "heads.atlas") this.sendAtlas(id, params.run);
     else if (op === "heads.pattern") this.sendPattern(id, params);
+    else if (op === "heads.random" && this.mode.holdRandom) this.pendingRandom = id;
+    else if (op === "heads.random") this.done(id, { scores: this.randomScores() });
+    else if (op === "heads.rank") this.done(id, { score: this.rankScore(params) });
     else if (op === "heads.value") {
-      const value = this.values(params.run)[params.layer][params.head][params.dest][params.src];
+      const { layer, head, dest, src } = params;
+      const value = this.values(params.run, params.weighting)[layer][head][dest][src];
       this.say({
         kind: "done",
         id,
@@ -327,6 +372,10 @@ export class ScriptedKernel {
         arrays: {},
       });
     }
+  }
+
+  done(id, data) {
+    this.say({ kind: "done", id, rev: this.rev, data, arrays: {} });
   }
 
   /** Lets what was held come through, in order. */
@@ -429,12 +478,20 @@ export class ScriptedKernel {
     this.say({ kind: "done", id, rev: this.rev, data: { run }, arrays: {} });
   }
 
-  sendPattern(id, { run, heads, side }) {
-    const values = this.values(run);
-    const size = Math.min(side, values[0][0].length);
-    const pooled = size < values[0][0].length;
-    const lower = !pooled && run !== "difference";
-    const planes = heads.map(([layer, head]) => encode(pool(values[layer][head], size), run, lower));
+  sendPattern(id, { run, heads, dest, src, side, weighting = "attention" }) {
+    const values = this.values(run, weighting);
+    const all = values[0][0].length;
+    const [down, across] = [dest ?? [0, all], src ?? [0, all]];
+    const size = Math.min(side, down[1] - down[0]);
+    const pooled = size < down[1] - down[0];
+    const whole = down[0] === 0 && across[0] === 0 && down[1] === all && across[1] === all;
+    const lower = !pooled && run !== "difference" && whole;
+    const window = (rows) => rows.slice(...down).map((row) => row.slice(...across));
+    const parts = heads.map(([layer, head]) => pool(window(values[layer][head]), size));
+    const top =
+      weighting === "value" ? Math.max(...parts.flatMap((rows) => rows.flatMap((row) => [...row]))) : 1;
+    const scaled = (rows) => rows.map((row) => [...row].map((value) => value / top));
+    const planes = parts.map((rows) => encode(scaled(rows), run, lower));
     const bytes = new Uint8Array(planes.reduce((sum, plane) => sum + plane.length, 0));
     let at = 0;
     for (const plane of planes) {
@@ -446,7 +503,9 @@ export class ScriptedKernel {
       layout: lower ? "lower" : "full",
       buffer: 0,
     };
-    this.say({ kind: "done", id, rev: this.rev, data: { run, heads, pooled }, arrays: { pattern: entry } }, [
+    entry.scale *= top;
+    const data = { run, heads, pooled, weighting, top };
+    this.say({ kind: "done", id, rev: this.rev, data, arrays: { pattern: entry } }, [
       new DataView(bytes.buffer),
     ]);
   }
@@ -494,9 +553,11 @@ export const status = (state) => ({
   error: null,
 });
 
+const signed = (run) => run === "difference" || run === "against";
+
 function arrayEntry(shape, run) {
-  const scale = run === "difference" ? 2 / 254 : 1 / 254;
-  return { dtype: "u8", shape, layout: "full", scale, offset: run === "difference" ? -1 : 0 };
+  const scale = signed(run) ? 2 / 254 : 1 / 254;
+  return { dtype: "u8", shape, layout: "full", scale, offset: signed(run) ? -1 : 0 };
 }
 
 function encode(rows, run, lower = false) {
@@ -504,7 +565,7 @@ function encode(rows, run, lower = false) {
   for (const [dest, row] of rows.entries()) {
     for (const [src, value] of [...row].entries()) {
       if (lower && src > dest) continue;
-      const share = run === "difference" ? (value + 1) / 2 : value;
+      const share = signed(run) ? (value + 1) / 2 : value;
       out.push(Number.isFinite(value) ? Math.round(Math.min(1, Math.max(0, share)) * 254) : 255);
     }
   }

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import mi_widgets as mi
-from mi_widgets.analysis.attention import atlas_steps, pool, window_steps
+from mi_widgets.analysis.attention import atlas_steps, window_steps
+from mi_widgets.analysis.pooling import pool
 from mi_widgets.analysis.scores import SCORES, score_layer
 from mi_widgets.results import Progress
 from tests.python.by_hand import record

@@ -15,7 +15,7 @@ from transformers import GPT2Config, OPTConfig, PreTrainedTokenizerFast
 
 import mi_widgets as mi
 from mi_widgets.model.limits import Limits, limits_of
-from mi_widgets.model.tokens import Tokenizer
+from mi_widgets.model.tokenizer import Tokenizer
 from tests.python.by_hand import forward
 from tests.python.families import (
     CLEAN,

@@ -18,7 +18,7 @@ import mi_widgets as mi
 from mi_widgets.interventions.layouts import own
 from mi_widgets.interventions.sources import Sources
 from mi_widgets.interventions.writes import Write, writes_of
-from mi_widgets.model.tokens import Batch
+from mi_widgets.model.batches import Batch
 from tests.families.oracle import FAMILIES, GLOBAL, LAYERED, Key, model_of, record, written
 from tests.python.families import word_tokenizer
 

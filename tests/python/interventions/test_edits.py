@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -257,3 +260,32 @@ def test_a_knockout_is_an_edge():
     assert (edge.site, edge.dest, edge.position) == ("scores", 14, 14)
     assert edge.on(dest=13, src=(1, 2)) == mi.Knockout(layer=1, head=1, position=13, src=[1, 2])
     assert mi.SetPattern(mi.Site("pattern", 1, 1, 2), weights=torch.eye(3)[0]).where == "L1H1.pattern@2"
+
+
+def test_a_constructor_shows_the_place_and_its_own_arguments():
+    places = ["site", "layer", "head", "position", "unit"]
+    own = {
+        mi.Patch: {"source": "other", "source_position": None, "alpha": 1.0},
+        mi.Zero: {},
+        mi.Scale: {"factor": inspect.Parameter.empty},
+        mi.Add: {"vector": inspect.Parameter.empty, "scale": 1.0},
+        mi.Project: {"basis": inspect.Parameter.empty, "source": None, "source_position": None},
+        mi.Mean: {"over": None, "pool": "position"},
+        mi.Resample: {"prompts": inspect.Parameter.empty, "n": 8, "seed": 0},
+        mi.Knockout: {"dest": None, "src": None},
+        mi.SetPattern: {"weights": inspect.Parameter.empty},
+    }
+    for kind, expected in own.items():
+        parameters = inspect.signature(kind).parameters
+        assert list(parameters)[:5] == places
+        assert all(parameters[name].default is None for name in places)
+        found = {name: p for name, p in parameters.items() if name not in places}
+        assert {name: p.default for name, p in found.items()} == expected
+        assert all(p.kind is p.KEYWORD_ONLY for p in found.values())
+        with pytest.raises(TypeError):
+            kind("z", 1, None, None, None, 2)
+
+
+def test_an_edit_survives_copying_and_pickling():
+    for edit in every_kind():
+        assert copy.deepcopy(edit) == pickle.loads(pickle.dumps(edit)) == edit

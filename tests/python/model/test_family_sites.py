@@ -15,7 +15,7 @@ import torch
 from transformers import PreTrainedModel
 
 import mi_widgets as mi
-from mi_widgets.model.tokens import Batch
+from mi_widgets.model.batches import Batch
 from tests.families.oracle import FAMILIES, GLOBAL, LAYERED, Key, model_of, record, written
 from tests.python.families import word_tokenizer
 

@@ -10,7 +10,7 @@ import torch
 import mi_widgets as mi
 from mi_widgets.experiment import live
 from mi_widgets.model import finite
-from mi_widgets.model.tokens import Batch
+from mi_widgets.model.batches import Batch
 from tests.python.by_hand import forward
 from tests.python.families import CLEAN, CORRUPTED, build, experiment, ids_of, word_tokenizer, wrapped
 

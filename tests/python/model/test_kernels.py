@@ -9,8 +9,8 @@ import torch
 
 import mi_widgets as mi
 from mi_widgets.model import kernels
+from mi_widgets.model.batches import Batch
 from mi_widgets.model.kernels import Kernel, fast, fast_linear, onednn, own_name, probe
-from mi_widgets.model.tokens import Batch
 from tests.families.oracle import model_of
 from tests.python.families import build, word_tokenizer, wrapped
 from tests.python.model.test_in_place import Stuck

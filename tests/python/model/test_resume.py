@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import mi_widgets as mi
-from mi_widgets.model.tokens import Batch
+from mi_widgets.model.batches import Batch
 from tests.families.configs import build as build_tiny
 from tests.families.oracle import FAMILIES, model_of
 from tests.python.families import build, word_tokenizer, wrapped

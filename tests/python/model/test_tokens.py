@@ -8,8 +8,10 @@ import pytest
 import torch
 
 import mi_widgets as mi
+from mi_widgets.model.alignment import source_positions
+from mi_widgets.model.batches import Batch
 from mi_widgets.model.oddities import visible
-from mi_widgets.model.tokens import Batch, Tokenizer, source_positions
+from mi_widgets.model.tokenizer import Tokenizer
 from tests.python.families import CLEAN, byte_tokenizer, ids_of, word_tokenizer, wrapped
 
 

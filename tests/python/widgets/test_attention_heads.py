@@ -123,6 +123,8 @@ def test_patterns_come_in_windows(heads, canned):
         "dest": [1, 3],
         "src": [0, 2],
         "pooled": False,
+        "weighting": "attention",
+        "top": 1.0,
     }
     expected = canned.pattern(0, 1, "clean")[1:3, 0:2]
     np.testing.assert_allclose(canned.decoded(done, "pattern")[0], expected, atol=0.5 / 254 + 1e-6)

@@ -76,9 +76,17 @@ def test_missing_and_unknown_parameters_are_named():
 
 
 def test_ops_are_found_on_the_class_with_slot_and_priority():
-    assert ops_of(AttentionHeads) == {
-        "question.set": Op("question.set", "question", Priority.RUN, "_set_question"),
-        "heads.atlas": Op("heads.atlas", "atlas", Priority.SWEEP, "_ask_atlas"),
-        "heads.pattern": Op("heads.pattern", "pattern", Priority.FETCH, "_ask_pattern"),
-        "heads.value": Op("heads.value", "value", Priority.PREVIEW, "_ask_value"),
+    found = ops_of(AttentionHeads)
+    assert found["question.set"] == Op("question.set", "question", Priority.RUN, "_set_question")
+    assert {name: (op.slot, op.priority.name) for name, op in found.items()} == {
+        "question.set": ("question", "RUN"),
+        **{f"edits.{verb}": ("edits", "RUN") for verb in ("remove", "toggle", "move", "clear", "undo", "redo")},
+        "heads.atlas": ("atlas", "SWEEP"),
+        "heads.pattern": ("pattern", "FETCH"),
+        "heads.value": ("value", "PREVIEW"),
+        "heads.rank": ("rank", "FETCH"),
+        "heads.random": ("random", "SWEEP"),
+        "heads.writes": ("writes", "FETCH"),
+        "heads.effect": ("effect", "PREVIEW"),
+        "heads.keep": ("edits", "RUN"),
     }

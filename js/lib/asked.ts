@@ -1,0 +1,61 @@
+// A question that stands while its parameters stand: asked once, the newest wins, failures stay where they belong.
+import type { HeadsSession } from "./heads-session";
+import type { Failure, Params } from "./protocol";
+
+const CANCELLED: Failure = { error: "Cancelled", message: "Cancelled.", hint: "", retryable: true };
+
+export class Asked<T> {
+  /** What arrived last; of older parameters while `running`. */
+  answer: T | null = null;
+  failure: Failure | null = null;
+  running = false;
+  #key = "";
+  #params: Params | null = null;
+  #timer: unknown = null;
+
+  constructor(
+    private readonly session: HeadsSession,
+    private readonly op: string,
+  ) {}
+
+  close(): void {
+    this.session.timers.clear(this.#timer);
+  }
+
+  /** Asks after `rest` ms unless just this was asked already; null forgets question and answer. */
+  ask(params: Params | null, rest = 0): void {
+    const key = params && JSON.stringify([params, this.session.question?.rev]);
+    if (key === this.#key || (!key && !this.#key)) return;
+    this.#key = key ?? "";
+    this.#params = params;
+    this.failure = null;
+    this.session.timers.clear(this.#timer);
+    this.running = params !== null;
+    if (params === null) this.answer = null;
+    else this.#timer = this.session.timers.set(() => this.#send(), rest);
+    this.session.changed();
+  }
+
+  retry(): void {
+    this.failure = null;
+    this.running = true;
+    this.#send();
+    this.session.changed();
+  }
+
+  #send(): void {
+    const key = this.#key;
+    if (!this.#params) return;
+    const slot = this.op.split(".")[1] as string;
+    void this.session.channel.request(this.op, this.#params, { slot }).reply.then((reply) => {
+      if (key !== this.#key) return;
+      this.running = false;
+      if (reply.kind === "done") this.answer = reply.data as T;
+      else {
+        this.answer = null;
+        this.failure = reply.kind === "failed" ? reply : CANCELLED;
+      }
+      this.session.changed();
+    });
+  }
+}

@@ -1,0 +1,123 @@
+// The atlas as a table: every head with all its scores, sorted by any of them.
+import { type Atlas, scoreText } from "../lib/atlas";
+import { attribute, h, show } from "../lib/dom";
+import { type Head, headKey } from "../lib/heads";
+import type { View, ViewContext } from "./context";
+
+/** Rows built at once; a button brings the others. */
+const ROWS = 200;
+
+export function createAtlasTable(context: ViewContext): View & { show(shown: boolean): void } {
+  const { session } = context;
+  const element = h("div", {
+    class: "mi-table-scroll",
+    "data-part": "atlas-table",
+    tabindex: 0,
+    hidden: true,
+  });
+  let sort: { name: string; down: boolean } = { name: "", down: true };
+  let all = false;
+  let drawn: readonly unknown[] = [];
+  let rows = new Map<string, HTMLElement>();
+
+  function sorted(atlas: Atlas, name: string): Head[] {
+    const heads = Array.from(
+      { length: atlas.layers * atlas.heads },
+      (_, at): Head => [Math.floor(at / atlas.heads), at % atlas.heads],
+    ).filter(([layer]) => atlas.missing[layer] === undefined);
+    if (name === "") return sort.down ? heads : heads.reverse();
+    const value = ([layer, head]: Head) => atlas.scores[name]?.values[layer]?.[head] ?? null;
+    const sign = sort.down ? -1 : 1;
+    return heads.sort((a, b) => {
+      const [x, y] = [value(a), value(b)];
+      // Heads without the score come last, whichever way it is sorted.
+      if (x === null || y === null) return Number(x === null) - Number(y === null);
+      return sign * (x - y);
+    });
+  }
+
+  function column(name: string, label: string) {
+    const chosen = sort.name === name;
+    const choose = () => {
+      sort = { name, down: chosen ? !sort.down : true };
+      if (session.scoreDefined(name)) session.setScore(name);
+      session.changed();
+      context.say(`sorted by ${label}, ${sort.down === (name !== "") ? "largest" : "smallest"} first`);
+    };
+    const button = h(
+      "button",
+      { type: "button", "data-sort": name || "head", onclick: choose },
+      `${label}${chosen ? (sort.down === (name !== "") ? " ▾" : " ▴") : ""}`,
+    );
+    const direction = sort.down === (name !== "") ? "descending" : "ascending";
+    return h("th", { scope: "col", "aria-sort": chosen ? direction : "none" }, button);
+  }
+
+  function line(atlas: Atlas, names: readonly string[], head: Head): HTMLElement {
+    const text = `L${head[0]}.H${head[1]}`;
+    const pick = (event: MouseEvent) => session.lock(head, event.shiftKey);
+    const name = h("button", { type: "button", "data-head": headKey(head), onclick: pick }, text);
+    const cells = names.map((score) => h("td", {}, scoreText(atlas, score, head)));
+    const made = h("tr", {}, h("th", { scope: "row" }, name), ...cells);
+    made.addEventListener("pointerenter", () => session.hoverHead(head));
+    name.addEventListener("focus", () => session.hoverHead(head));
+    name.addEventListener("blur", () => session.hoverHead(null));
+    rows.set(headKey(head), made);
+    return made;
+  }
+
+  function build(atlas: Atlas): void {
+    const names = Object.keys(atlas.scores);
+    if (sort.name && !names.includes(sort.name)) sort = { name: "", down: true };
+    const heads = sorted(atlas, sort.name);
+    rows = new Map();
+    const shown = all ? heads : heads.slice(0, ROWS);
+    const head = h(
+      "tr",
+      {},
+      column("", "head"),
+      ...names.map((name) => column(name, atlas.scores[name]?.label ?? name)),
+    );
+    const more = () => {
+      all = true;
+      session.changed();
+    };
+    const focused = (element.getRootNode() as Document | ShadowRoot).activeElement as HTMLElement | null;
+    const back = element.contains(focused) ? focused?.dataset.sort : undefined;
+    element.replaceChildren(
+      h(
+        "table",
+        { class: "mi-table", "aria-rowcount": heads.length + 1 },
+        h("caption", {}, "scores of every head; click a name to lock it"),
+        h("thead", {}, head),
+        h("tbody", {}, ...shown.map((it) => line(atlas, names, it))),
+      ),
+      (shown.length < heads.length &&
+        h(
+          "button",
+          { type: "button", class: "mi-link", "data-action": "all-rows", onclick: more },
+          `all ${heads.length} heads`,
+        )) ||
+        "",
+    );
+    if (back !== undefined) element.querySelector<HTMLElement>(`[data-sort="${back}"]`)?.focus();
+  }
+
+  element.addEventListener("pointerleave", () => session.hoverHead(null));
+
+  return {
+    element,
+    show: (shown) => show(element, shown),
+    update() {
+      const atlas = session.shown;
+      if (!atlas) return;
+      const facts = [atlas.scores, atlas.rev, atlas.run, sort.name, sort.down, all];
+      if (facts.some((fact, at) => fact !== drawn[at])) {
+        drawn = facts;
+        build(atlas);
+      }
+      const locked = new Set(session.locked.map(headKey));
+      for (const [key, made] of rows) attribute(made, "data-locked", locked.has(key));
+    },
+  };
+}

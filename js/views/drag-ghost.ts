@@ -1,0 +1,36 @@
+// What follows the pointer while a head is carried: its thumbnail and name, over everything else on the page.
+import { type AtlasLayout, placeOf, thumbOrigin } from "../lib/atlas-layout";
+import { css } from "../lib/colour";
+import { h } from "../lib/dom";
+import type { Head } from "../lib/heads";
+import type { Theme } from "../lib/theme";
+
+const SIDE = 44;
+
+export function createGhost(
+  atlas: HTMLCanvasElement,
+  layout: AtlasLayout | null,
+  head: Head,
+  theme: Theme,
+): HTMLElement {
+  const picture = h("canvas", { width: SIDE * 2, height: SIDE * 2 });
+  picture.style.cssText = `display:block;width:${SIDE}px;height:${SIDE}px`;
+  const place = layout ? placeOf(layout, head) : -1;
+  const context = picture.getContext("2d");
+  if (layout && context && place >= 0) {
+    const ratio = atlas.width / layout.width;
+    const [x, y] = thumbOrigin(layout, place);
+    const side = layout.thumb * ratio;
+    context.imageSmoothingEnabled = false;
+    context.drawImage(atlas, x * ratio, y * ratio, side, side, 0, 0, SIDE * 2, SIDE * 2);
+  }
+  const ghost = h("div", { "data-mi-ghost": `L${head[0]}H${head[1]}`, "aria-hidden": "true" }, picture);
+  ghost.append(h("div", {}, `z L${head[0]}.H${head[1]}`));
+  // It stands outside the widget, where no style sheet of ours reaches.
+  ghost.style.cssText = [
+    "position:fixed;left:0;top:0;z-index:10000;pointer-events:none;padding:4px;border-radius:5px;text-align:center",
+    `border:2px solid ${css(theme.accent)};background:${css(theme.background)};color:${css(theme.text)}`,
+    `font:11px/1.4 ${theme.mono};box-shadow:0 3px 12px rgb(0 0 0 / 30%);opacity:.94`,
+  ].join(";");
+  return ghost;
+}

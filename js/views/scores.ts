@@ -1,0 +1,86 @@
+// The score under the thumbnails: those of the prompt as a switch, further ones beside them as far as there is room, the
+// rest in a menu; and the way to scores on random tokens.
+import { type Choice, type Entry, menuButton, Switch } from "../lib/controls";
+import { attribute, h, show } from "../lib/dom";
+import { shortLabel } from "../lib/labels";
+import type { View, ViewContext } from "./context";
+
+/** The scores every prompt has, with the words of one that has not arrived yet. */
+const USUAL = ["previous", "induction", "duplicate", "first", "entropy", "logit_effect"];
+
+export function createScores(context: ViewContext): View {
+  const { session, tip, root } = context;
+  const { ranking } = session;
+  const choice = new Switch("score", tip, (name) => session.setScore(name));
+  let folded: Choice[] = [];
+  const more = menuButton("⋯", context.signal, entries, "more-scores");
+  const button = more.firstElementChild as HTMLElement;
+  attribute(button, "aria-label", "more scores");
+  tip.attach(button, () => ({
+    title: "more scores",
+    lines: ["Scores on random tokens, and those of your own."],
+  }));
+  const word = h("span", { class: "mi-word" }, "score");
+  const element = h("div", { class: "mi-group mi-scores" }, word, choice.element, more);
+
+  const randomReason = () => {
+    if (session.question?.arrays || !session.question?.model) return "There is no model to run.";
+    return session.offReason ?? (ranking.waiting === "random" ? "This is being computed." : null);
+  };
+
+  function choices(): Choice[] {
+    const found = session.atlas?.scores ?? {};
+    const names = [...USUAL, ...Object.keys(found).filter((name) => !USUAL.includes(name))];
+    return names.map((name) => {
+      const score = found[name];
+      const label = score?.label ?? name.replace("_", " ");
+      const rows = score?.n != null ? `${score.n} eligible rows` : "";
+      const card = { title: label, lines: score ? [score.card, rows, score.source] : [] };
+      const off = score ? score.reason : "This score has not arrived yet.";
+      const random = off?.includes("random tokens") && randomReason() === null;
+      return {
+        name,
+        label: shortLabel(label, 22),
+        chosen: session.score === name,
+        off,
+        card,
+        wayOut: random ? () => ranking.askRandom(`${name}_random`) : null,
+      };
+    });
+  }
+
+  function entries(): Entry[] {
+    const scores = folded.map(({ name, label, chosen, off }) => {
+      const run = () => session.setScore(name);
+      return { name: `score-${name}`, label, chosen, off, run };
+    });
+    const known = Object.keys(session.atlas?.scores ?? {}).some((name) => name.endsWith("_random"));
+    if (known) return scores;
+    const random = {
+      name: "random-tokens",
+      label: "use random tokens",
+      off: randomReason(),
+      run: () => ranking.askRandom(),
+    };
+    return [...scores, random];
+  }
+
+  /** Those that fit beside the title; the chosen one is always among them. */
+  function fold(all: Choice[]): Choice[] {
+    const wide = root.clientWidth >= 900;
+    let room = root.clientWidth - (wide ? 520 : 80);
+    const shown = all.filter((it) => {
+      room -= it.label.length * 6.6 * context.scale + 20;
+      return room > 0 || it.chosen || USUAL.includes(it.name);
+    });
+    folded = all.filter((it) => !shown.includes(it));
+    return shown;
+  }
+
+  function update(): void {
+    choice.update(fold(choices()));
+    const arrays = session.question?.arrays === true;
+    show(more, folded.length > 0 || !arrays);
+  }
+  return { element, update };
+}

@@ -1,0 +1,99 @@
+"""What an intervention does to a run that is shown: a preview, which changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..interventions.edits import Edit
+from ..interventions.many import outcome_steps
+from ..interventions.question import Question
+from ..results import Progress, Provenance
+from .runs import Fresh, Steps, run_steps
+
+TOP = 5
+MOST_TOKENS = 8
+
+
+@dataclass(frozen=True)
+class TokenShift:
+    """A next token before and after.
+
+    Attributes:
+        id: token id.
+        label: as shown.
+        before, after: its probability at the answer position.
+    """
+
+    id: int
+    label: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What some edits do to the run that they are laid over.
+
+    Attributes:
+        before, after: the metric without and with them.
+        recovered: share of the way from corrupted to clean at which the run ends; NaN where there is none.
+        destroyed: 1 - recovered on the clean prompt, where a run begins at 1 and falls; NaN on the corrupted one.
+        tokens: the likeliest next tokens of both runs, at most 8, the likeliest after the edits first.
+        notes: sentences about the edits that a reader must know.
+        provenance: where the numbers come from.
+    """
+
+    before: float
+    after: float
+    recovered: float
+    destroyed: float
+    tokens: tuple[TokenShift, ...]
+    notes: tuple[str, ...]
+    provenance: Provenance
+
+
+def effect_steps(question: Question, edits: Sequence[Edit], fresh: Fresh) -> Steps[Effect]:
+    """Run the base of a question with its own edits, and with some more; measure both.
+
+    Args:
+        question: about one prompt; its edits are those of the run that is shown, () for an unedited one.
+        edits: what is tried.
+        fresh: gives the unedited runs.
+
+    Raises:
+        BadInput, SiteUnavailable, PromptMismatch, NotFinite, EditNeverFired: as a run of these edits.
+    """
+    yield Progress(0, 2)
+    base = yield from fresh(question)
+    if question.edits:
+        found, _ = yield from outcome_steps(question)
+        before, logits = found.metric, found.logits
+    else:
+        before = base.of(question.base)
+        logits = base.corrupted_logits if question.base == "corrupted" else base.clean_logits
+        assert logits is not None
+    yield Progress(1, 2)
+    result = yield from run_steps(replace(question, edits=(*question.edits, *edits)), fresh)
+    return Effect(
+        before=float(before.mean()),
+        after=result.metric,
+        recovered=result.recovered,
+        destroyed=1 - result.recovered if question.base == "clean" else float("nan"),
+        tokens=_shifts(question, logits[0].cpu(), result.logits[0]),
+        notes=question.notes(edits),
+        provenance=result.provenance,
+    )
+
+
+def _shifts(question: Question, before: torch.Tensor, after: torch.Tensor) -> tuple[TokenShift, ...]:
+    """Tokens among the likeliest of either run; `before` and `after` are [vocab] logits."""
+    was, now = before.float().softmax(-1), after.float().softmax(-1)
+    top = min(TOP, len(now))
+    ids = {*was.topk(top).indices.tolist(), *now.topk(top).indices.tolist()}
+    kept = sorted(ids, key=lambda i: -max(float(was[i]), float(now[i])))[:MOST_TOKENS]
+    kept.sort(key=lambda i: -float(now[i]))
+    label = question.model.text.label
+    return tuple(TokenShift(i, label(i), float(was[i]), float(now[i])) for i in kept)

@@ -1,0 +1,65 @@
+"""Changing what is asked, from the header of any widget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from mi_widgets.errors import BadInput, Stale
+from mi_widgets.jobs import Priority
+from mi_widgets.widgets.base import MiWidget
+from mi_widgets.widgets.ops import Params, Reply, Task, op
+
+__all__ = ["Asking"]
+
+
+class Asking(MiWidget):
+    """A widget whose page changes the question: prompts, answer, distractor, metric, base."""
+
+    @op("question.set", slot="question", priority=Priority.RUN)
+    def _set_question(self, params: Params) -> Task:
+        base_rev = params.revision()
+        changes: dict[str, Any] = {}
+        if "which" in params or "text" in params:
+            changes[params.choice("which", ("clean", "corrupted"))] = params.text("text")
+        for name in ("answer", "distractor"):
+            if name in params:
+                changes[name] = params.text_or_none(name, 1000)
+        if "metric" in params:
+            changes["metric"] = params.choice("metric", [name for name, _ in self.question["metrics"]])
+        if "base" in params:
+            changes["base"] = params.choice("base", ("clean", "corrupted"))
+        params.end()
+        if not changes:
+            raise BadInput("question.set changes nothing.", hint="Send a prompt, answer, distractor, metric or base.")
+        return self.change(base_rev, lambda: self._exp.ask(**changes))
+
+    def change(self, base_rev: int, make: Callable[[], object]) -> Task:
+        """A change of the experiment as a task; its reply is the new revision.
+
+        Args:
+            base_rev: the revision that the page looked at: another one now, or when the task's turn has come, is
+                refused.
+            make: changes the experiment; runs on the worker.
+
+        Raises:
+            Stale: the question has changed meanwhile.
+        """
+        self._require_current(base_rev)
+
+        def steps() -> Generator[None, None, int]:
+            yield
+            self._require_current(base_rev)
+            make()
+            rev: int = self._exp.rev
+            return rev
+
+        return Task(steps(), lambda rev: Reply(rev, {"rev": rev}))
+
+    def _require_current(self, base_rev: int) -> None:
+        now = self._exp.rev
+        if base_rev != now:
+            raise Stale(
+                f"The question has changed meanwhile (revision {now}, not {base_rev}).",
+                hint="Look at it again, then send the change once more.",
+            )

@@ -1,0 +1,141 @@
+"""Holding one experiment against another: the same heads of another checkpoint, model or prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mi_widgets.analysis.attention_runs import AttentionRun, Reader
+from mi_widgets.errors import BadInput
+from mi_widgets.jobs import Job, Priority, Scheduler
+from mi_widgets.widgets.heads_source import Compared
+
+if TYPE_CHECKING:
+    from mi_widgets.interventions.question import Question
+
+__all__ = ["Comparison"]
+
+T = TypeVar("T")
+NAP = 0.02
+
+
+class Comparison:
+    """Another experiment, followed while a widget lives.
+
+    Args:
+        own: the experiment that the widget shows.
+        other: the one it is held against.
+        changed: called when the other's clean prompt or model has changed; on any thread, no lock held.
+
+    Raises:
+        BadInput: it is no experiment, or its model has another number of layers or heads.
+    """
+
+    def __init__(self, own: Any, other: Any, changed: Callable[[], None]) -> None:
+        if not callable(getattr(other, "snapshot", None)) or not callable(getattr(other, "measure_steps", None)):
+            raise BadInput(
+                f"compare= takes an experiment, not {type(other).__name__}.",
+                hint="For example compare=mi.Experiment(mi.load('tiny-induction', step=600), prompt).",
+            )
+        shapes = [(model.n_layers, model.n_heads) for model in (own.model, other.model)]
+        if shapes[0] != shapes[1]:
+            (layers, heads), (other_layers, other_heads) = shapes
+            raise BadInput(
+                f"{own.model.name} has {layers} layers x {heads} heads and {other.model.name} {other_layers} x "
+                f"{other_heads}: their heads have no counterparts.",
+                hint="Compare checkpoints of one model, or models of the same shape.",
+            )
+        self._own, self._exp, self._changed = own, other, changed
+        self._seen = self._state()
+        self._stop: Callable[[], None] = other.observe(self._follow)
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """Of the other model."""
+        found: Scheduler = self._exp.scheduler
+        return found
+
+    @property
+    def label(self) -> str:
+        """What the other is called: its model's name, where that tells them apart."""
+        name: str = self._exp.model.name
+        if name != self._own.model.name:
+            return name
+        return "the other prompt" if self._exp.model is self._own.model else f"the other {name}"
+
+    def on_wire(self, prompt: int) -> dict[str, Any]:
+        """For the header: {"label", "prompt"}."""
+        return {"label": self.label, "prompt": self._exp.question(self._row(prompt))["prompts"]["clean"]}
+
+    def at(self, rev: int, prompt: int) -> Compared:
+        """The other experiment as it is now, about one of its prompts.
+
+        Args:
+            rev: revision of the experiment that is shown.
+            prompt: its prompt that is shown; the other's of the same number, or its first.
+        """
+        question = replace(self._exp.snapshot(edits=(), base="clean").one(self._row(prompt)), rev=rev)
+        return Compared(question, self.scheduler, Elsewhere(question, self.scheduler))
+
+    def close(self) -> None:
+        """Follows no more."""
+        self._stop()
+
+    def _row(self, prompt: int) -> int:
+        return min(prompt, len(self._exp.snapshot(edits=()).clean) - 1)
+
+    def _state(self) -> tuple[Any, ...]:
+        return self._exp.model.generation, self._exp.snapshot(edits=()).clean.key
+
+    def _follow(self, topic: str) -> None:
+        # Only what is shown of it: two widgets may compare their experiments with each other.
+        if topic == "question" and (now := self._state()) != self._seen:
+            self._seen = now
+            self._changed()
+
+
+class Elsewhere(AttentionRun):
+    """The attention of a question whose passes run on the worker of its own model, whoever asks.
+
+    Args:
+        question: about one prompt; its clean run.
+        scheduler: of its model.
+    """
+
+    def __init__(self, question: Question, scheduler: Scheduler) -> None:
+        super().__init__(question, "clean")
+        self._scheduler = scheduler
+        self._looked = False
+
+    def reach(self, layer: int, weighting: str = "attention") -> Generator[None, None, Reader]:
+        """See `AttentionRun.reach`."""
+        return across(self._scheduler, self._reached(layer, weighting))
+
+    def _reached(self, layer: int, weighting: str) -> Generator[None, None, Reader]:
+        if not self._looked:
+            self._looked = True
+            self.model.refresh()
+        return (yield from super().reach(layer, weighting))
+
+
+def across(scheduler: Scheduler, steps: Generator[Any, None, T]) -> Generator[None, None, T]:
+    """Some steps on another worker, as steps of a job here.
+
+    Waits in naps: the other worker may be waiting for this one in the same way, and each lets more urgent work through.
+    """
+    job = scheduler.submit(steps, priority=Priority.FETCH, op="heads.compare")
+    try:
+        while not _ended(job):
+            yield
+        return job.wait()
+    finally:
+        job.cancel("superseded")
+
+
+def _ended(job: Job[Any]) -> bool:
+    """Whether a job has settled, looked at for the length of a nap."""
+    with suppress(Exception):
+        job.wait(NAP)
+    return job.settled

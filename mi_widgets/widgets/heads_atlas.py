@@ -1,0 +1,179 @@
+"""The atlas of all heads, drawn for the run that is shown, and drawn anew when the question changes."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import traitlets as t
+
+from mi_widgets.errors import MiWidgetsError
+from mi_widgets.jobs import Priority
+from mi_widgets.widgets.arrays import Array, differences, embedded, weights
+from mi_widgets.widgets.editing import Editing
+from mi_widgets.widgets.heads_source import SIGNED, HeadsSource
+from mi_widgets.widgets.ops import Params, Part, Reply, Task, op
+
+if TYPE_CHECKING:
+    from mi_widgets.analysis.attention import Atlas, AtlasPart
+    from mi_widgets.analysis.scores import HeadScore
+
+__all__ = ["HeadsAtlas", "encoded", "number", "score_on_wire"]
+
+logger = logging.getLogger("mi_widgets")
+
+THUMBS_BYTES = 600_000
+LARGEST_THUMB = 48
+
+
+class HeadsAtlas(Editing):
+    """A widget that shows all heads of one run at a glance."""
+
+    topics: ClassVar[tuple[str, ...]] = ("question", "atlas")
+    runs: ClassVar[tuple[str, ...]] = ("clean", "corrupted", "edited", "difference", "other", "against")
+
+    atlas = t.Dict(read_only=True).tag(sync=True)
+
+    _run: str
+    _result: Atlas | None
+
+    def heads(self) -> HeadsSource:
+        """What is shown, as it is now: where numbers come from."""
+        raise NotImplementedError
+
+    def question_changed(self, topic: str) -> None:
+        """Draws anew what the change has made old."""
+        if self._run in ("corrupted", "difference") and self.question["prompts"]["corrupted"] is None:
+            self._run = "clean"
+        with self.exclusive():
+            shown = self._result
+            settled = shown is not None and shown.run == self._run and self.status["state"] == "idle"
+            if topic == "edits" and shown is not None and settled and shown.run != "edited":
+                # Edits leave the unedited runs as they are: the same picture answers the new question too.
+                self._result = replace(shown, rev=self.question["rev"])
+                self.publish(atlas={**self.atlas, "rev": self._result.rev})
+                if self.question["edits"]:
+                    self.begin("question.measure", self._measure_task(), priority=Priority.REFRESH, slot="measure")
+                return
+        self.draw()
+
+    def draw(self) -> None:
+        """Draws the run that is shown."""
+        self.begin("heads.atlas", self._atlas_task(self._run), priority=Priority.SWEEP, slot="atlas")
+
+    @op("heads.atlas", slot="atlas", priority=Priority.SWEEP)
+    def _ask_atlas(self, params: Params) -> Task:
+        run = params.choice("run", self.runs)
+        params.end()
+        task = self._atlas_task(run)
+        # From now on this is what a change of the question draws anew.
+        self._run = run
+        return task
+
+    def _atlas_task(self, run: str) -> Task:
+        source = self.heads()
+        length = source.length(run)
+        side = min(LARGEST_THUMB, math.isqrt(THUMBS_BYTES // (source.n_layers * source.n_heads)))
+        about = {"run": run, "rev": source.rev, "positions": length, "side": min(side, length)}
+
+        def part(values: Sequence[AtlasPart]) -> Part:
+            thumbs = np.concatenate([value.thumbs.numpy() for value in values])
+            layers = [values[0].layers[0], values[-1].layers[1]]
+            return Part({**about, "layers": layers}, {"thumbs": encoded(thumbs, run)})
+
+        def steps() -> Generator[Any, None, Atlas]:
+            atlas = yield from source.atlas_steps(run, side)
+            self._show(atlas)
+            if run not in ("other", "against"):
+                yield from self._measure()
+            return atlas
+
+        def done(atlas: Atlas) -> Reply:
+            return Reply(atlas.rev, {"run": run})
+
+        return Task(steps(), done, part, lambda value: int(value.thumbs.numel()), source.scheduler(run))
+
+    def _show(self, atlas: Atlas) -> None:
+        with self.exclusive():
+            # A slow answer to an old question must not replace the answer to a newer one, nor one run another that
+            # was asked for since: the other experiment's worker has a queue of its own.
+            if self._result is not None and (atlas.rev < self._result.rev or atlas.run != self._run):
+                return
+            self._result = atlas
+            self.publish(atlas=self._on_wire(atlas))
+            self.recover()
+
+    def _measure(self) -> Generator[Any, None, None]:
+        """Tells what the unedited runs and the live list give, once the picture is there."""
+        known, edits = self.question["baselines"], self.question["edits"]
+        if known is not None and (known["edited"] is not None or not any(edit["on"] for edit in edits)):
+            return
+        try:
+            yield from self._exp.measure_steps()
+        except MiWidgetsError as error:
+            logger.warning("%s: the runs could not be measured: %s", type(self).__name__, error)
+        self.refresh_question()
+
+    def _measure_task(self) -> Task:
+        rev = self.question["rev"]
+        return Task(self._measure(), lambda _: Reply(rev, {}))
+
+    def _on_wire(self, atlas: Atlas) -> dict[str, Any]:
+        thumbs = encoded(atlas.thumbs.numpy(), atlas.run)
+        where = atlas.provenance
+        layers, heads = atlas.thumbs.shape[:2]
+        model = self.question["model"]
+        return {
+            "rev": atlas.rev,
+            "run": atlas.run,
+            "n_layers": layers,
+            "n_heads": heads,
+            "n_kv_heads": heads if model is None else model["n_kv_heads"],
+            "positions": atlas.positions,
+            "side": atlas.side,
+            "provenance": {
+                "model": where.model,
+                "dtype": where.dtype,
+                "device": where.device,
+                "kernel": where.kernel,
+                "forward_ms": round(atlas.forward_ms, 2),
+                "patterns": (layers - len(atlas.missing)) * heads,
+                "bytes": len(thumbs.data),
+                "recomputed": where.recomputed,
+                "noise_floor": where.noise_floor,
+            },
+            "missing": {str(layer): reason for layer, reason in atlas.missing.items()},
+            "scores": {name: score_on_wire(score) for name, score in atlas.scores.items()},
+            "arrays": embedded({"thumbs": thumbs}),
+        }
+
+
+def score_on_wire(score: HeadScore) -> dict[str, Any]:
+    """A score of every head, as plain values."""
+    return {
+        "label": score.label,
+        "card": score.card,
+        "source": score.source,
+        "values": _numbers(score.values),
+        "bars": _numbers(score.bars),
+        "n": score.n,
+        "reason": score.reason,
+    }
+
+
+def encoded(values: Any, run: str, *, lower: bool = False) -> Array:
+    """Attention weights as bytes; those of a signed run around 0."""
+    return differences(values) if run in SIGNED else weights(values, lower=lower)
+
+
+def number(value: float) -> float | None:
+    """A number for JSON, which has no NaN; the page draws null as "undefined"."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def _numbers(values: Any) -> list[list[float | None]]:
+    return [[number(value) for value in row] for row in values.tolist()]
