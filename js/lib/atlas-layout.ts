@@ -1,5 +1,5 @@
 // Where the atlas puts its heads, as pure functions of sizes: a matrix of layers x heads, or a list by score.
-import type { Head } from "./heads";
+import { type Head, headKey } from "./heads";
 
 export interface AtlasLayout {
   /** The heads in the order they are drawn, row by row. */
@@ -33,7 +33,6 @@ export interface AtlasSizes {
 
 const MAX_THUMB = 92;
 const MIN_THUMB = 8;
-const MIN_LISTED = 40;
 const LIST_HEIGHT = 600;
 
 const gapOf = (thumb: number) => (thumb >= 56 ? 9 : thumb >= 28 ? 5 : thumb >= 12 ? 3 : 2);
@@ -64,7 +63,8 @@ export function matrixLayout(
 export function listLayout(cells: readonly Head[], { width, scale = 1 }: AtlasSizes): AtlasLayout {
   const left = 4;
   const caption = Math.round(15 * scale);
-  const least = Math.round(MIN_LISTED * scale);
+  const longest = Math.max(...cells.map((head) => headKey(head).length + 1));
+  const least = Math.round(Math.max(40, 6.7 * longest) * scale);
   const sized = (thumb: number) => {
     const pitchX = thumb + gapOf(thumb);
     const bar = barOf(thumb);

@@ -188,6 +188,20 @@ export class HeadsSession extends Session {
     this.changed();
   }
 
+  /** Shows the first of these runs that can be shown, or when one of them is shown the run without it.
+   *
+   * Returns why none can be, or null.
+   */
+  flip(...runs: Run[]): string | null {
+    const back = this.run === "edited" ? (this.question?.base ?? "clean") : "clean";
+    const reasons = runs.map((run) => this.runReason(run));
+    const at = reasons.indexOf(null);
+    if (runs.includes(this.run)) this.setRun(back);
+    else if (at >= 0) this.setRun(runs[at] as Run);
+    else return reasons.at(-1) ?? null;
+    return null;
+  }
+
   /** Asks once more for the atlas of the run that is wanted, after work of the kernel's own failed. */
   rerun(): void {
     this.trouble = null;

@@ -190,7 +190,7 @@ export function renderHeads(session: HeadsSession, el: HTMLElement, signal: Abor
 function watchKeys(root: HTMLElement, context: ViewContext): void {
   const { session } = context;
   const { intervention } = session;
-  const flip = (run: Run, back: Run) => session.setRun(session.run === run ? back : run);
+  const flip = (...runs: Run[]) => context.say(session.flip(...runs) ?? "");
   const layer = (by: number) => {
     const [at, head] = session.focus[0] ?? [0, 0];
     const next = at + by;
@@ -198,8 +198,8 @@ function watchKeys(root: HTMLElement, context: ViewContext): void {
   };
   const keys: Record<string, () => void> = {
     a: () => intervention.off ?? intervention.choose("zero"),
-    c: () => flip("corrupted", "clean"),
-    e: () => flip("edited", session.question?.base ?? "clean"),
+    c: () => flip("against", "difference"),
+    e: () => flip("edited"),
     "[": () => layer(-1),
     "]": () => layer(1),
   };

@@ -128,17 +128,8 @@ export function createHeadAtlas(context: ViewContext): View & { figure(): Figure
     const from = current() ?? layout?.cells[0];
     if (layout && from) goTo(stepFrom(layout, from, rows, columns));
   };
-  /** Shows a run, or goes back to the clean one when it is shown already. */
-  const toggleRun = (...runs: Parameters<typeof session.runReason>[0][]) => {
-    const wanted = session.run !== "clean" && runs.includes(session.run) ? "clean" : runs[0];
-    const run = wanted === "clean" ? wanted : runs.find((it) => session.runReason(it) === null);
-    if (run) session.setRun(run);
-    else context.say(session.runReason(runs[0] ?? "clean") ?? "");
-  };
   onKeys(canvas, {
     ...arrows(step),
-    "[": () => step(-1, 0),
-    "]": () => step(1, 0),
     " ": (event) => pick(event.shiftKey),
     Enter: () => {
       const head = current();
@@ -152,8 +143,6 @@ export function createHeadAtlas(context: ViewContext): View & { figure(): Figure
       session.clearSelection();
       context.say("selection cleared");
     },
-    c: () => toggleRun(...(session.question?.compare ? (["against"] as const) : []), "difference"),
-    e: () => toggleRun("edited"),
     "?": () => context.toggleHelp(),
   });
 

@@ -275,7 +275,7 @@ def test_space_locks_and_shift_space_adds(plain: Plain) -> None:
     plain.page.keyboard.press("ArrowRight")
     plain.page.keyboard.press("Shift+ ")
     plain.wait(selection="L2H1.pattern L2H2.pattern")
-    plain.page.keyboard.press("[")
+    plain.page.keyboard.press("ArrowUp")
     plain.page.keyboard.press(" ")
     plain.wait(selection="L1H2.pattern")
     active = canvas(plain).get_attribute("aria-activedescendant")
@@ -286,6 +286,10 @@ def test_space_locks_and_shift_space_adds(plain: Plain) -> None:
         active,
     )
     assert cell == ["true", "3", "2"]
+    plain.page.keyboard.press("[")
+    plain.wait(selection="L0H2.pattern")
+    plain.page.keyboard.press("]")
+    plain.wait(selection="L1H2.pattern")
 
 
 # --- carrying a head -------------------------------------------------------------------------------------------------
