@@ -22,7 +22,7 @@ from .scores import SCORES, HeadScore, Rule, Tally, facts_of, scored
 BIGGEST = 256 * 2**20
 """Bytes of pattern that may be asked for at once."""
 
-BLOCK = 2**22
+BLOCK = 2**20
 """Cells of pattern that are worked out at once."""
 
 Run = str
@@ -125,8 +125,8 @@ def _map(
     src: Range,
     side: int,
     tallies: Sequence[Tally] = (),
-) -> torch.Tensor:
-    """Cells of some heads inside a window, pooled to at most side x side; worked out block by block.
+) -> Generator[None, None, torch.Tensor]:
+    """Cells of some heads inside a window, pooled to at most side x side; yields between blocks.
 
     Args:
         readers: of the one run, or of two whose difference is shown.
@@ -154,11 +154,12 @@ def _map(
             blocks = [reader(heads[which], (dest[0] + first, dest[0] + last)) for reader in readers]
             for tally, block in zip(tallies, blocks, strict=False):
                 tally.add(block[:, : edge[bottom] - first], which, (dest[0] + first, dest[0] + edge[bottom]))
-            shown = _wide(_shown(blocks)[..., src[0] : src[1]], width)
+            shown = _shown(blocks)[..., src[0] : src[1]]
             if rows < length:
                 each = [strongest(shown[:, edge[r] - first : far[r] - first], signed) for r in range(top, bottom)]
                 shown = torch.stack(each, dim=1)
-            out[which, top:bottom] = pool(shown, bottom - top, columns, signed).cpu()
+            out[which, top:bottom] = pool(_wide(shown, width), bottom - top, columns, signed).cpu()
+            yield
     return out
 
 
@@ -180,7 +181,7 @@ def atlas_steps(
         other: see `sides_of`.
 
     Yields:
-        An `AtlasPart` and a `Progress` per layer.
+        An `AtlasPart` per layer, and `Progress` between steps.
 
     Returns:
         The whole `Atlas`.
@@ -205,7 +206,8 @@ def atlas_steps(
                 readers += [(yield from through(one.reach(layer), now))]
             tallies = [Tally(rules, own, model.n_heads) for own in facts]
             everything = (0, length)
-            thumbs[layer] = _map(readers, range(model.n_heads), everything, everything, side, tallies)
+            drawn = _map(readers, range(model.n_heads), everything, everything, side, tallies)
+            thumbs[layer] = yield from through(drawn, now)
             found = [tally.values() for tally in tallies]
             by_layer[layer] = {name: _shown([own[name] for own in found]) for name in rules}
         yield AtlasPart((layer, layer + 1), thumbs[layer : layer + 1])
@@ -320,7 +322,7 @@ def window_steps(
             readers += [(yield from through(one.reach(layer, weighting), now))]
         for place, (at, head) in enumerate(heads):
             if at == layer:
-                found[place] = _map(readers, [head], dest, src, side)[0]
+                found[place] = (yield from through(_map(readers, [head], dest, src, side), now))[0]
                 now = Progress(len(found), len(heads))
                 yield now
     return torch.stack([found[place] for place in range(len(heads))])
@@ -375,7 +377,8 @@ def edge_steps(
             except SiteUnavailable as problem:
                 reason = str(problem)
             else:
-                cells = _map(readers, range(model.n_heads), (dest, dest + 1), (src, src + 1), 1)
+                drawn = _map(readers, range(model.n_heads), (dest, dest + 1), (src, src + 1), 1)
+                cells = yield from through(drawn, now)
                 values[layer] = cells[:, 0, 0]
         now = Progress(layer + 1, model.n_layers)
         yield now
@@ -431,6 +434,7 @@ def score_steps(
             for first in range(0, own.length, step):
                 dest = (first, min(first + step, own.length))
                 tally.add(reader(range(n_heads), dest, row), slice(None), dest)
+                yield now
             each.append(tally.values())
         found[layer] = {name: torch.stack([one[name] for one in each]).mean(0) for name in rules}
         now = Progress(layer + 1, run.model.n_layers)
@@ -463,7 +467,7 @@ def patterns(question: Question, layers: Sequence[int] | None, heads: Sequence[i
     everything = (0, len(tokens))
     for layer in sorted(set(chosen).intersection(sides[0].layers)):
         readers = [finished(one.reach(layer)) for one in sides]
-        found = _map(readers, which, everything, everything, len(tokens))
+        found = finished(_map(readers, which, everything, everything, len(tokens)))
         for place, asked in enumerate(chosen):
             if asked == layer:
                 values[place] = found

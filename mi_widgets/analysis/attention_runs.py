@@ -23,11 +23,18 @@ from ..model.access import Key, Visitor, projection_of
 from ..model.attention_tap import KeptWeights, Weights
 from ..model.handle import Model
 from ..results import Progress
+from .at_answer import Notes
 
 T = TypeVar("T")
 
 CELLS = 2**23
 """Cells of pattern, over heads and layers, after whose layers a pass stops and goes on in the next step."""
+
+PRODUCTS = 2**29
+"""Positions times d_model squared, over layers, after which it does too: about 0.1 s on one core."""
+
+PROVEN = 20
+"""Positions per layer from which on it pays to prove that passes can be resumed, which is done once for a model."""
 
 WEIGHTINGS = ("attention", "value")
 """What a cell shows: A[dest, src], or A[dest, src] * ||v[src] W_O[h]||_2."""
@@ -98,16 +105,20 @@ class _Pass:
         self.visitors: dict[Key, Visitor] = {}
         if edits:
             self.visitors, _ = visitors_of(self.model, self.batch, edits, question.base, question.sources())
-        self.name = ("attention", self.model.generation, self.batch.key, *name)
+        self._notes = None if edits or not _attributed(question) else Notes(question, run)
+        self._name = name
         self.layers = [layer for layer in self.model.layers_with("pattern") if layer is not None]
         self.milliseconds = 0.0
         self._seen: dict[int, Seen] = {}
         self._next: tuple[int, torch.Tensor | None] = (0, None)
 
+    def _key(self, layer: int) -> tuple[Hashable, ...]:
+        return ("attention", self.model.generation, self.batch.key, *self._name, layer)
+
     def reach(self, layer: int) -> Generator[None, None, Seen]:
         """What a layer was given; yields between the steps of a pass that does not come there at once."""
         while True:
-            found = self._seen.get(layer) or self.question.captures.look((*self.name, layer))
+            found = self._seen.get(layer) or self.question.captures.look(self._key(layer))
             if found is not None:
                 return found
             if layer < self._next[0]:
@@ -127,7 +138,8 @@ class _Pass:
         values: dict[int, torch.Tensor] = {}
         patterns: dict[int, torch.Tensor] = {}
         held = {key: visitor for key, visitor in self.visitors.items() if _at_or_behind(key, first)}
-        asked = dict(held)
+        noted = {} if self._notes is None else self._notes.visitors
+        asked = {**held, **{key: visitor for key, visitor in noted.items() if _at_or_behind(key, first)}}
         layers = [layer for layer in self.layers if first <= layer < last]
         rewritten = {layer for kind, layer in held if kind in ("scores", "pattern") and layer is not None}
         parts = self.model.architecture
@@ -144,7 +156,7 @@ class _Pass:
             asked["resid_pre", last] = _stop
         try:
             keep = self.question.unembedded(self.batch) if ("logits", None) not in asked else None
-            self.model.forward(self.batch, asked, watchers, resume=resume, keep=keep)
+            logits = self.model.forward(self.batch, asked, watchers, resume=resume, keep=keep)
         except _Enough as enough:
             if not bool(torch.isfinite(enough.stream).all()):
                 # Says where it comes from, and raises.
@@ -152,19 +164,26 @@ class _Pass:
             self._next = (last, enough.stream)
         else:
             self._next = (self.model.n_layers, None)
+            if self._notes is not None:
+                self._notes.done(logits)
         weights |= {layer: KeptWeights(pattern) for layer, pattern in patterns.items()}
         for layer in layers:
             self._seen[layer] = self.question.captures.held(
-                (*self.name, layer), partial(Seen, weights[layer], values.get(layer))
+                self._key(layer), partial(Seen, weights[layer], values.get(layer))
             )
 
     def _end(self, first: int) -> int:
         """How far the next step goes: short passes go to the end, and those that can only be run whole."""
-        model = self.model
-        several = CELLS // (len(self.batch) * model.n_heads * self.batch.width**2)
-        if several >= model.n_layers or model.in_place or not model.resumes:
+        model, rows = self.model, len(self.batch) * self.batch.width
+        several = min(CELLS // (model.n_heads * rows * self.batch.width), PRODUCTS // (rows * model.d_model**2))
+        if several >= model.n_layers or model.in_place or rows < PROVEN * (model.n_layers + 1) or not model.resumes:
             return model.n_layers
         return min(model.n_layers, first + max(1, several))
+
+
+def _attributed(question: Question) -> bool:
+    """Whether direct attribution may be asked for, which then needs no pass of its own."""
+    return question.answer is not None and {"z", "final_norm", "embed"} <= set(question.model.architecture.sites)
 
 
 def _stop(stream: torch.Tensor) -> None:

@@ -14,6 +14,7 @@ from ..model.access import Key, head_results, projection_of
 from ..model.handle import Model
 from ..model.norms import Norm, read_norm
 from ..results import AttributionResult
+from .at_answer import after, at_answer, has_more
 from .common import provenance
 
 _STREAM = frozenset({"resid_pre", "result", "attn_out", "resid_mid", "resid_post", "final_norm"})
@@ -141,8 +142,8 @@ def attribute(
         if ("mlp_out", layer) in values:
             known.append(direction.of(values["mlp_out", layer]))
             add(f"L{layer} MLP", known[-1], layer)
-        if _has_more(model, layer):
-            step = values[_after(model, layer)].float() - values["resid_pre", layer].float()
+        if has_more(model, layer):
+            step = values[after(model, layer)].float() - values["resid_pre", layer].float()
             left = direction.of(step)
             for share in known:
                 left = left - share
@@ -199,52 +200,21 @@ def _notes(question: Question) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _has_more(model: Model, layer: int) -> bool:
-    """A layer adds something that neither its heads nor its MLP account for."""
-    parts = model.architecture
-    kinds = ("z", "mlp_out", "resid_post")
-    missing = {kind for kind in kinds if kind in parts.missing or (kind, layer) in parts.missing_at}
-    # A layer that adds once, by its attention, lacks nothing.
-    no_mlp = "mlp_out" in missing and not parts.structural("mlp_out", layer)
-    return no_mlp or parts.layers[layer].attn_more or bool(missing - {"mlp_out"})
-
-
-def _after(model: Model, layer: int) -> Key:
-    """The stream that the next layer reads, whatever stands between the two."""
-    return ("resid_pre", layer + 1) if layer + 1 < model.n_layers else ("resid_post", layer)
-
-
 def _captured(question: Question, run: str, with_pattern: bool) -> dict[Key, torch.Tensor]:
     """The answer position of every site that is needed: [prompt, ...]; whole runs only for v and positions."""
     model, batch = question.model, question.batch(run)
-    layers = range(model.n_layers)
-    keys: list[Key] = [
-        ("embed", None),
-        ("resid_pre", 0),
-        ("resid_post", model.n_layers - 1),
-        ("final_norm", None),
-        ("logits", None),
-    ]
-    missing = model.architecture.missing_at
-    keys += [("z", layer) for layer in layers if ("z", layer) not in missing]
-    if "mlp_out" in model.architecture.sites:
-        keys += [("mlp_out", layer) for layer in layers if ("mlp_out", layer) not in missing]
-    odd = [layer for layer in layers if _has_more(model, layer)]
-    keys += [key for layer in odd for key in (("resid_pre", layer), _after(model, layer))]
-    keys = list(dict.fromkeys(keys))
-    values = question.values(run, keys)
+    values = dict(at_answer(question, run))
     rows, columns = torch.arange(len(batch)), question.columns(batch)
-    at_answer = {key: value[rows, columns] for key, value in values.items()}
     if with_pattern:
         model.require("pattern")
-        heads = [layer for kind, layer in keys if kind == "z" and layer is not None]
+        heads = [layer for kind, layer in values if kind == "z" and layer is not None]
         for layer in heads:
             model.require("pattern", layer)
         more = question.values(run, [(kind, layer) for layer in heads for kind in ("pattern", "v")])
         for layer in heads:
-            at_answer["pattern", layer] = more["pattern", layer][rows, :, columns]
-            at_answer["v", layer] = more["v", layer]
-    return at_answer
+            values["pattern", layer] = more["pattern", layer][rows, :, columns]
+            values["v", layer] = more["v", layer]
+    return values
 
 
 def _direction(

