@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mi_widgets.analysis.attention_runs import AttentionRun, Reader
 from mi_widgets.errors import BadInput
-from mi_widgets.jobs import Job, Priority, Scheduler
+from mi_widgets.jobs import Job, Priority, Scheduler, current_job
 from mi_widgets.widgets.heads_source import Compared
 
 if TYPE_CHECKING:
@@ -123,15 +123,20 @@ class Elsewhere(AttentionRun):
 def across(scheduler: Scheduler, steps: Generator[Any, None, T]) -> Generator[None, None, T]:
     """Some steps on another worker, as steps of a job here.
 
-    Waits in naps: the other worker may be waiting for this one in the same way, and each lets more urgent work through.
+    Waits in naps and, meanwhile, gives way to everything else: the other worker may be waiting for this one in the same
+    way, and both must get on.
     """
-    job = scheduler.submit(steps, priority=Priority.FETCH, op="heads.compare")
+    here = current_job()
+    assert here is not None
+    urgency, here.priority = here.priority, Priority.REFRESH
+    job = scheduler.submit(steps, priority=Priority.RUN, op="heads.compare")
     try:
         while not _ended(job):
             yield
         return job.wait()
     finally:
         job.cancel("superseded")
+        here.priority = urgency
 
 
 def _ended(job: Job[Any]) -> bool:

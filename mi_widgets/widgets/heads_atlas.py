@@ -110,6 +110,8 @@ class HeadsAtlas(Editing):
     def _measure(self) -> Generator[Any, None, None]:
         """Tells what the unedited runs and the live list give, once the picture is there."""
         known, edits = self.question["baselines"], self.question["edits"]
+        if self.question["model"] is None:
+            return
         if known is not None and (known["edited"] is not None or not any(edit["on"] for edit in edits)):
             return
         try:
@@ -140,7 +142,7 @@ class HeadsAtlas(Editing):
                 "dtype": where.dtype,
                 "device": where.device,
                 "kernel": where.kernel,
-                "forward_ms": round(atlas.forward_ms, 2),
+                "forward_ms": number(round(atlas.forward_ms, 2)),
                 "patterns": (layers - len(atlas.missing)) * heads,
                 "bytes": len(thumbs.data),
                 "recomputed": where.recomputed,

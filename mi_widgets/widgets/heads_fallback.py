@@ -21,6 +21,7 @@ def picture(atlas: Atlas, question: Mapping[str, Any]) -> bytes:
     score = atlas.scores[shown] if shown is not None else None
     where = atlas.provenance
     layers, heads = atlas.thumbs.shape[:2]
+    forward = f"forward {atlas.forward_ms:.1f} ms" if math.isfinite(atlas.forward_ms) else ""
     return atlas_png(
         AtlasPicture(
             title=question["title"] or "Attention heads",
@@ -30,9 +31,7 @@ def picture(atlas: Atlas, question: Mapping[str, Any]) -> bytes:
             thumbs=atlas.thumbs.numpy(),
             score=score.label if score is not None else "",
             bars=score.bars.numpy() if score is not None else None,
-            footer=tuple(
-                filter(None, (f"forward {atlas.forward_ms:.1f} ms", where.recomputed, where.kernel, where.device))
-            ),
+            footer=tuple(filter(None, (forward, where.recomputed, where.kernel, where.device))),
         )
     )
 

@@ -27,12 +27,13 @@ describe.each(names())("%s", (name) => {
     walk(message);
     const grids = found.flatMap((arrays) => Object.values(decodeAll(arrays, buffers)));
     expect(grids.length).toBe(buffers.length);
+    const { top = 1 } = (message.data ?? {}) as { top?: number };
     for (const grid of grids) {
       const [rows, cols] = grid.plane;
       for (let row = 0; row < rows; row++) {
         for (let col = 0; col < cols; col++) {
           const value = grid.value(0, row, col);
-          if (!Number.isNaN(value)) expect(Math.abs(value)).toBeLessThanOrEqual(1 + 1e-9);
+          if (!Number.isNaN(value)) expect(Math.abs(value)).toBeLessThanOrEqual(top * (1 + 1e-9));
         }
       }
     }
@@ -85,6 +86,61 @@ test("a streamed part fills its layers and leaves the others to come", () => {
   expect(atlas?.arrived).toEqual([true, false]);
   expect(atlas?.thumbs.value(0, 1, 0)).toBeCloseTo(arrays.thumbs?.value(0, 1, 0) as number);
   expect(atlas?.thumbs.value(2, 1, 0)).toBeNaN();
+});
+
+test("a value-weighted pattern reaches the top that it states, in steps of its own", () => {
+  const { message, buffers } = golden("done-pattern-value");
+  const { pattern } = decodeAll(message.arrays as ArrayEntries, buffers);
+  const { top, weighting } = message.data as { top: number; weighting: string };
+  const cells = [0, 1, 2, 3].flatMap((row) =>
+    [0, 1, 2, 3].map((col) => pattern?.value(0, row, col) as number),
+  );
+  expect(weighting).toBe("value");
+  expect(Math.max(...cells)).toBeCloseTo(top, 6);
+  expect(top).toBeGreaterThan(1);
+});
+
+test("an effect tells the metric, the next tokens and the chips that keeping it would add", () => {
+  const { metric, tokens, edits, note, provenance } = golden("done-effect").message.data as {
+    metric: Record<string, unknown>;
+    tokens: { id: number; label: string; before: number; after: number }[];
+    edits: unknown[];
+    note: string;
+    provenance: Record<string, unknown>;
+  };
+  expect(metric).toEqual({
+    name: "logit_diff",
+    label: "logit difference",
+    base: 4,
+    after: 1,
+    recovered: 0.25,
+    destroyed: 0.75,
+  });
+  expect(tokens.map((token) => [token.label, token.before, token.after])).toEqual([
+    ["␣b", 0.25, 0.625],
+    ["␣a", 0.5, 0.125],
+  ]);
+  expect(edits).toHaveLength(2);
+  expect([note, provenance.forward_ms]).toEqual(["a note", 6.12]);
+});
+
+test("what is kept stands among the edits, and can be undone", () => {
+  const question = golden("question-edited").message as unknown as Question & { history: unknown };
+  expect(question.edits.map((edit) => [edit.label, edit.on])).toEqual([
+    ["mean L0H1.z over its own positions", true],
+  ]);
+  expect(question.history).toEqual({ undo: true, redo: false });
+  expect(question.base).toBe("clean");
+});
+
+test("a widget made from arrays has a prompt and no model", () => {
+  const question = golden("question-arrays").message as unknown as Question & Record<string, unknown>;
+  expect([question.model, question.arrays, question.title]).toEqual([null, true, "two heads"]);
+  expect(question.prompts.clean.labels).toEqual(["a", "␣b"]);
+  const { message, buffers } = golden("atlas-arrays");
+  const atlas = readAtlas(message as unknown as AtlasEntry, buffers);
+  expect([atlas.layers, atlas.heads, atlas.positions]).toEqual([1, 2, 2]);
+  expect(atlas.scores.mine?.values).toEqual([[0.5, -1]]);
 });
 
 test("question and status have the fields that views read", () => {

@@ -14,11 +14,23 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mi_widgets.widgets import arrays, base, messages
+from mi_widgets.interventions.attention_edits import Knockout
+from mi_widgets.interventions.edit_kinds import Zero
+from mi_widgets.widgets import AttentionHeads, arrays, base, messages
+from tests.python.widgets.toy import VALUE
 
 FOLDER = Path(__file__).parents[2] / "contract"
-FROM_PAGE = ("hello", "cancel", "request-question-set", "request-atlas", "request-pattern", "request-value")
+EDITING = (
+    "request-edits-remove", "request-edits-toggle", "request-edits-move", "request-edits-clear", "request-edits-undo",
+    "request-edits-redo",
+)  # fmt: skip
+FROM_PAGE = (
+    "hello", "cancel", "request-question-set", "request-atlas", "request-pattern", "request-pattern-value",
+    "request-value", "request-rank", "request-random", "request-writes", "request-effect", "request-effect-pattern",
+    "request-keep", *EDITING,
+)  # fmt: skip
 EPOCH = "0123456789abcdef0123456789abcdef"
+EDITS = (Zero("z", 0, head=1), Knockout(layer=0, head=0, dest=3, src=1))
 
 
 def load(name):
@@ -58,6 +70,10 @@ def page(heads, monkeypatch):
 @pytest.mark.parametrize("name", FROM_PAGE)
 def test_the_kernel_understands_what_a_page_sends(page, name):
     sent = load(name)[0]
+    if name in EDITING:
+        page.exp.edits.extend(EDITS)
+    if name == "request-edits-redo":
+        page.exp.edits.undo()
     page.send(sent)
     if name == "hello":
         assert page.messages("welcome")[0].content["client"] == sent["client"]
@@ -123,6 +139,51 @@ def test_the_reply_to_a_value(page, canned):
     done = page.answer(page.request("heads.value", slot="value", run="clean", layer=0, head=1, dest=3, src=2))
     check("done-value", done.content, [])
     assert done.content["data"]["value"] == pytest.approx(float(canned.pattern(0, 1, "clean")[3, 2]), rel=1e-5)
+
+
+def test_the_reply_to_a_value_weighted_pattern_has_a_scale_of_its_own(page, canned):
+    sent = load("request-pattern-value")[0]
+    page.send(sent)
+    done = page.answer(sent["id"])
+    check("done-pattern-value", done.content, done.buffers)
+    expected = VALUE * canned.pattern(0, 0, "clean")
+    top = done.content["data"]["top"]
+    assert top == pytest.approx(expected.max(), rel=1e-6)
+    assert done.content["arrays"]["pattern"]["scale"] == pytest.approx(top / 254)
+    np.testing.assert_allclose(arrays.decode(*entry_of(done, "pattern"))[0], expected, atol=top / 508 + 1e-6)
+
+
+@pytest.mark.parametrize("name", ["rank", "random", "writes", "effect", "effect-pattern", "keep"])
+def test_replies_about_heads(page, name):
+    golden = {
+        "rank": "done-rank",
+        "random": "done-random",
+        "writes": "done-writes",
+        "effect": "done-effect",
+        "effect-pattern": "done-effect-pattern",
+        "keep": "done-keep",
+    }[name]
+    sent = load(f"request-{name}")[0]
+    page.send(sent)
+    check(golden, page.answer(sent["id"]).content, [])
+    if name == "keep":
+        check("question-edited", page.widget.question, [])
+
+
+def test_replies_to_a_change_of_the_edits(page):
+    page.exp.edits.extend(EDITS)
+    sent = load("request-edits-toggle")[0]
+    page.send(sent)
+    check("done-edits", page.answer(sent["id"]).content, [])
+
+
+def test_the_question_of_a_widget_made_from_arrays(page_of):
+    weights = [[[[1.0, 0.0], [0.25, 0.75]]] * 2]
+    page = page_of(AttentionHeads.from_arrays(["a", " b"], weights, {"mine": [[0.5, -1.0]]}, title="two heads"))
+    page.widget.wait(120)
+    check("question-arrays", page.widget.question, [])
+    welcome = page.hello({"question": page.widget.revs["question"]})
+    check("atlas-arrays", welcome.content["snapshot"]["atlas"], welcome.buffers)
 
 
 def test_replies_to_a_change_of_the_question(page):
