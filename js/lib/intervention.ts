@@ -77,8 +77,8 @@ export class Intervention {
     const { session } = this;
     if (session.question?.arrays) return "These patterns were made from arrays: there is no model to run.";
     if (session.offReason) return session.offReason;
-    if (!["clean", "corrupted", "edited"].includes(session.shown?.run ?? "clean"))
-      return "Show clean, corrupted or edited first: a comparison is not one run of this model.";
+    if (session.shown?.run === "other")
+      return "The other experiment is shown, and this one is intervened on: show clean first.";
     return null;
   }
 
