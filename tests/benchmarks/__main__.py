@@ -11,19 +11,22 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
-from .rows import SHAPES, TINY, all_rows
+from .rows import LONG, SHAPES, TINY, all_rows
 
 ALONE = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
 """One thread in every library, no network, and nobody's progress bar on the clock."""
+
+WINDOW = "window"
+"""The row about the memory of a long prompt; see `window`."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run what is asked for; the exit status tells whether every cell agreed with plain hooks."""
     known = {row.name: row for row in all_rows()}
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of: {', '.join(known)}")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of: {', '.join([*known, WINDOW])}")
     parser.add_argument("--rounds", type=int, help="of all columns")
     parser.add_argument("--cells", type=int, help="that TransformerLens and plain hooks run in a round")
     parser.add_argument("--layers", type=int, help="that nnsight runs in a round")
@@ -33,15 +36,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--profile", action="store_true", help="where the time of our own map goes, and nothing else")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)
-    names = asked.rows or list(known)
-    if unknown := [name for name in names if name not in known]:
-        parser.error(f"There is no row {', '.join(unknown)}. Rows: {', '.join(known)}.")
+    names = asked.rows or [*known, WINDOW]
+    if unknown := [name for name in names if name not in known and name != WINDOW]:
+        parser.error(f"There is no row {', '.join(unknown)}. Rows: {', '.join([*known, WINDOW])}.")
     if asked.inside:
         return _inside(asked, names[0])
     from .report import keep
 
     own = sys.argv[1:] if arguments is None else arguments
-    options = [word for word in own if word not in known]
+    options = [word for word in own if word not in known and word != WINDOW]
     status, records = 0, {}
     for name in names:
         child = subprocess.run(
@@ -56,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
             records[name] = json.loads(told.pop())
         print("\n".join(told), flush=True)
     if records:
-        print(keep(records))
+        print(keep(records, records.pop(WINDOW, None)))
     elif not status and not asked.profile:
         print("Nothing was written: that was less than the table is made of.")
     return status
@@ -64,10 +67,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _inside(asked: argparse.Namespace, name: str) -> int:
     """One row, in this process; its record is the last line printed when there is enough of it."""
-    from .measure import measure, plan_of
+    from .measure import TOLERANCE, measure, plan_of
     from .profiling import profile
-    from .report import ENOUGH, record_of, told
+    from .report import ENOUGH, record_of, told, told_window
+    from .window import measure_window
 
+    if name == WINDOW:
+        found = asdict(measure_window(TINY["gpt2"], 64) if asked.tiny else measure_window(LONG))
+        print(told_window(found))
+        if not found["error"] <= TOLERANCE:
+            print("  DIFFERENT FROM PLAIN HOOKS")
+            return 1
+        if not asked.tiny:
+            print(json.dumps(found))
+        return 0
     row = next(row for row in all_rows() if row.name == name)
     config = (TINY if asked.tiny else SHAPES)[row.shape]
     if asked.profile:

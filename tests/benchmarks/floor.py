@@ -9,14 +9,15 @@ not. (Keys, values and queries of rows that the joining layer has not changed ye
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from transformers import PretrainedConfig
 
-from .rows import Row
+from .rows import Cell, Row
 
 PROBED_ROWS = 1024
 TRACKED = 2
@@ -148,3 +149,53 @@ def measured_rate(sizes: Sizes, repeats: int = 3) -> Rate:
             times.append(time.process_time() - started)
         rates[name] = work / sorted(times[1:])[repeats // 2]
     return Rate(rates)
+
+
+@dataclass(frozen=True)
+class Products:
+    """Seconds that nothing but the matrix products of single patches take.
+
+    Attributes:
+        median, p90: over the patches.
+    """
+
+    median: float
+    p90: float
+
+
+COLD = 6
+"""Layers whose weights are multiplied in turn, so that none is still in the cache of the processor."""
+
+
+def measured_products(sizes: Sizes, tokens: int, cells: Sequence[Cell], repeats: int = 3) -> Products:
+    """What the products of resid_pre patches take here, one at a time, with the few rows that each has.
+
+    A product of few rows is bound by reading its weights, far below the rate at 1024 rows.
+
+    Args:
+        sizes: of the model.
+        tokens: length of the prompt.
+        cells: (layer, position) of each patch.
+        repeats: of each product; the median counts.
+    """
+    layers = [[torch.randn(b, a) * a**-0.5 for a, b in sizes.products] for _ in range(COLD)]
+
+    def seconds(rows: int) -> list[float]:
+        """Of each product of a layer."""
+        inputs = [torch.randn(rows, a) for a, _ in sizes.products]
+        times: list[list[float]] = [[] for _ in inputs]
+        for weights in layers * repeats:
+            for x, weight, taken in zip(inputs, weights, times, strict=True):
+                started = time.process_time()
+                torch.nn.functional.linear(x, weight)
+                taken.append(time.process_time() - started)
+        return [statistics.median(taken) for taken in times]
+
+    at = {rows: seconds(rows) for rows in {1, *(tokens - position for _, position in cells)}}
+
+    def patch(layer: int, position: int) -> float:
+        rows = tokens - position
+        return (sizes.layers - 1 - layer) * sum(at[rows]) + at[rows][0] + sum(at[1][1:])
+
+    each = sorted(patch(layer, position) for layer, position in cells)
+    return Products(statistics.median(each), each[-(-9 * len(each) // 10) - 1])

@@ -13,7 +13,7 @@ from typing import TypeVar
 import torch
 from transformers import PretrainedConfig
 
-from .floor import Rate, Sizes, measured_rate, multiply_adds
+from .floor import Products, Rate, Sizes, measured_products, measured_rate, multiply_adds
 from .rows import Cell, Row, drawn, model_of, pair_of
 from .ways import Found, Way, ways_of
 
@@ -89,6 +89,7 @@ class Measured:
         cells: of the map.
         spread: standard deviation of the metric over all cells that plain hooks ran.
         floor: seconds below which nobody gets, with this machine's best product; None for single patches.
+        products: what the products of single patches alone take; None for maps.
         rate: of the machine, median over the rounds.
         kernel: what our provenance says ran.
     """
@@ -99,6 +100,7 @@ class Measured:
     cells: int
     spread: float
     floor: float | None
+    products: Products | None
     rate: Rate
     kernel: str
 
@@ -139,8 +141,10 @@ def measure(row: Row, config: PretrainedConfig, plan: Plan, say: Callable[[str],
             gc.unfreeze()
     best = {name: statistics.median(rate.by_kernel[name] for rate in rates) for name in rates[0].by_kernel}
     rate = Rate(best)
-    floor = None if row.kind == "drag" else multiply_adds(row, Sizes.of(config)) / rate.best
-    return Measured(row, plan, columns, len(cells), statistics.pstdev(metrics), floor, rate, ways[0].kernel)
+    drag, sizes = row.kind == "drag", Sizes.of(config)
+    floor = None if drag else multiply_adds(row, sizes) / rate.best
+    products = measured_products(sizes, row.tokens, _chosen(cells, plan)[1::2]) if drag else None
+    return Measured(row, plan, columns, len(cells), statistics.pstdev(metrics), floor, products, rate, ways[0].kernel)
 
 
 def _rounds(
@@ -200,8 +204,7 @@ def _drags(
     pair = pair_of(row, config.vocab_size, 0)
     for way in ways:
         way.prepare(pair)
-    chosen = drawn(cells, 2 * plan.drags + 1, [], seed=0)
-    random.Random(0).shuffle(chosen)
+    chosen = _chosen(cells, plan)
     order = list(zip(ways, columns, strict=True))
     for way in ways:
         way.one(chosen[0])
@@ -220,3 +223,10 @@ def _drags(
             column.compare(found[column.name], reference)
     say(f"{len(metrics)} patches")
     return metrics, [measured_rate(Sizes.of(config))]
+
+
+def _chosen(cells: list[Cell], plan: Plan) -> list[Cell]:
+    """The cells of single patches: one to warm up, then in turn one that counts and one that comes before it."""
+    chosen = drawn(cells, 2 * plan.drags + 1, [], seed=0)
+    random.Random(0).shuffle(chosen)
+    return chosen

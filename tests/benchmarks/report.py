@@ -6,13 +6,15 @@ import json
 import os
 import platform
 import statistics
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mi_widgets as mi
 
-from .rows import SHAPES, Row, all_rows
+from .rows import LONG, SHAPES, Row, all_rows
+from .window import MOST
 
 if TYPE_CHECKING:
     from .measure import Column, Measured
@@ -101,6 +103,7 @@ def record_of(measured: Measured) -> Record:
         "compared": {c.name: c.compared for c in measured.columns if c is not hooks},
         "spread": measured.spread,
         "floor_seconds": measured.floor,
+        "products": None if measured.products is None else asdict(measured.products),
         "gigaflops": {name: 2e-9 * rate for name, rate in measured.rate.by_kernel.items()},
         "kernel": measured.kernel,
     }
@@ -119,6 +122,9 @@ def told(row: Row, record: Record) -> str:
     lines.append(f"  ours on the clock: median {1000 * own['wall']:.1f} ms, p90 {1000 * own['wall_p90']:.1f} ms")
     if own["paused"] is not None:
         lines.append(f"  ours after a pause: median {1000 * own['paused']:.1f} ms CPU")
+    if record["products"] is not None:
+        alone = record["products"]
+        lines.append(f"  products alone: median {1000 * alone['median']:.1f} ms, p90 {1000 * alone['p90']:.1f} ms")
     units = {"p90": " ms", "floor": "x the floor"}
     for name, figure in record["figures"].items():
         aim = "" if figure["target"] is None else f"   target {figure['target']:g}: {figure['verdict']}"
@@ -128,7 +134,7 @@ def told(row: Row, record: Record) -> str:
     return "\n".join(lines)
 
 
-def keep(rows: dict[str, Record]) -> str:
+def keep(rows: dict[str, Record], window: Record | None = None) -> str:
     """Put new rows beside those of earlier runs, and write the table anew; says what was written.
 
     Rows of another machine or other versions are dropped: one table holds what can be compared.
@@ -138,7 +144,7 @@ def keep(rows: dict[str, Record]) -> str:
     same = old["machine"] == here
     known = {**(old["rows"] if same else {}), **rows}
     ordered = {row.name: known[row.name] for row in all_rows() if row.name in known}
-    table = {"machine": here, "rows": ordered}
+    table = {"machine": here, "rows": ordered, "window": window or (old.get("window") if same else None)}
     RESULTS.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(page(table), encoding="utf-8")
     before, after = MARKS
@@ -175,6 +181,8 @@ head of z, and single patches as after a drag. `make bench` runs it and writes t
 - *Floor*: the fewest multiply-adds that give all cells, over this machine's best rate of float32 matrix products at
   1024 rows (`tests/benchmarks/floor.py`).
 - *Off by*: the largest difference of the metric from plain hooks in the same run, over all cells that both ran.
+- *Products alone*: the matrix products of the same single patches and nothing else, on weights that are not in the
+  cache. With the few rows of one patch they are bound by reading the weights.
 - A target is *reached*, or reached to *80 %*, or the figure is *below* that. Where torch has no float32 product that is
   at least 1.2 times as fast as its usual one, targets over TransformerLens and nnsight are 10 and 5 at most.
 """
@@ -206,14 +214,38 @@ def page(table: Record) -> str:
     )  # fmt: skip
     text.append("\n## Single patches\n")
     text += _lines(
-        ("patch", "cells", "ours", "90 %", "after a pause", "TransformerLens", "nnsight", "plain hooks", "off by"),
+        ("patch", "cells", "ours", "90 %", "products alone, 90 %", "after a pause", "TransformerLens", "nnsight",
+         "plain hooks", "off by"),
         [
             (_words(row), r["rounds"], f"{1000 * r['ours']['cpu']:.0f} ms", _figure(r, "p90", " ms"),
+             f"{1000 * r['products']['median']:.0f} ms, {1000 * r['products']['p90']:.0f} ms",
              f"{1000 * r['ours']['paused']:.0f} ms", *_peers(r), _error(r))
             for row, r in maps.items() if row.kind == "drag"
         ],
     )  # fmt: skip
+    if table.get("window"):
+        text.append(_window(table["window"]))
     return "\n".join(text) + "\n"
+
+
+def _window(found: Record) -> str:
+    reached = "reached" if found["megabytes"] <= MOST else "not reached"
+    layers = LONG.n_layer
+    return (
+        f"\n## A long prompt\n\nresid_pre at the last {found['cells'] // layers} of {found['tokens']:,} tokens in all "
+        f"{layers} layers of GPT-2's shape, {found['cells']} cells:\n"
+        f"at most {found['megabytes']:,.0f} MB above the loaded model (target {MOST:,} MB: {reached}), "
+        f"{found['seconds']:.0f} s of CPU time for the unedited runs\n"
+        f"and the map, off by {found['error']:.0e} in {found['compared']} cells that plain hooks ran too."
+    )
+
+
+def told_window(found: Record) -> str:
+    """The long prompt, for the terminal."""
+    return (
+        f"window: {found['cells']} cells of {found['tokens']} tokens: {found['megabytes']:.0f} MB above the model "
+        f"(target {MOST}), {found['seconds']:.1f} s CPU, off by {found['error']:.1e} in {found['compared']} cells"
+    )
 
 
 def summary(table: Record) -> str:

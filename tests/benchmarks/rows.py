@@ -28,6 +28,9 @@ SHAPES: dict[str, transformers.PretrainedConfig] = {
 }
 """GPT-2 small, and a grouped-query model of its size."""
 
+LONG = transformers.GPT2Config(n_positions=2048)
+"""GPT-2 small with room for a long prompt."""
+
 TINY: dict[str, transformers.PretrainedConfig] = {
     "gpt2": transformers.GPT2Config(
         n_embd=32, n_layer=3, n_head=4, vocab_size=97, n_positions=64, bos_token_id=None, eos_token_id=None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import statistics
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -12,10 +13,12 @@ import transformers
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.benchmarks import report
-from tests.benchmarks.floor import Rate, Sizes, multiply_adds
+from tests.benchmarks.floor import Rate, Sizes, measured_products, multiply_adds
 from tests.benchmarks.measure import Column, Plan, measure
 from tests.benchmarks.profiling import kind_of, profile
+from tests.benchmarks.rows import SHAPES as SHAPES_MEASURED
 from tests.benchmarks.rows import TINY, Row, all_rows, drawn, model_of, pair_of
+from tests.benchmarks.window import measure_window
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -178,6 +181,22 @@ def test_the_table_is_kept_row_by_row(measured, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "machine", lambda: {**kept["machine"], "torch": "another"})
     assert "dropped" in report.keep({names["drag"]: records["drag"]})
     assert list(json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["rows"]) == [names["drag"]]
+
+
+def test_a_window_of_a_long_prompt_is_measured_and_right():
+    found = measure_window(TINY["gpt2"], tokens=64, window=3)
+    assert found.cells == 9
+    assert found.megabytes >= 0
+    assert found.compared == 3
+    assert found.error < 1e-4
+    assert "9 cells of 64 tokens" in report.told_window(asdict(found))
+
+
+def test_products_of_single_patches_grow_with_their_rows_and_layers():
+    sizes = Sizes.of(SHAPES_MEASURED["gpt2"])
+    small, large = (measured_products(sizes, 64, [cell]) for cell in ((11, 63), (0, 0)))
+    assert 0 < small.median == small.p90
+    assert large.median > 10 * small.median
 
 
 def test_a_profile_tells_where_the_time_goes():
