@@ -15,6 +15,7 @@ from .edits import Edit
 from .first_order import Plan
 from .question import Question
 from .reading import source_of
+from .sequences import answers_of
 from .slopes import Base, Line, Slope
 from .sources import Source
 from .writes import Write, writes_of
@@ -51,8 +52,8 @@ def estimate_steps(question: Question, cells: Sequence[Edit], steps: int = 1) ->
         [prompt, cell] float32 on the CPU, in the metric's units.
 
     Raises:
-        BadInput: the metric has no gradient (rank, a callable that detaches, an answer of several tokens), the base run
-            is drawn (a live `Resample`), or steps are asked for edits that do not all read one run.
+        BadInput: the metric has no gradient (rank, a callable that detaches), the base run is drawn (a live
+            `Resample`), or steps are asked for edits that do not all read one run.
         UnsupportedArchitecture: the model's forward pass gives no gradient.
         OutOfMemory: a single prompt does not fit.
 
@@ -116,11 +117,8 @@ def _added(sums: list[Slope], more: list[Slope]) -> list[Slope]:
 
 
 def _require_gradient(question: Question, steps: int) -> None:
-    why = "it counts tokens" if question.metric == "rank" and question.user_metric is None else None
-    if question.sequential:
-        why = "the answer has several tokens"
-    if why is not None:
-        raise BadInput(f"The metric {question.metric} has no gradient here: {why}.", hint="Ask for exact cells.")
+    if question.metric == "rank" and question.user_metric is None:
+        raise BadInput("The metric rank has no gradient here: it counts tokens.", hint="Ask for exact cells.")
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise BadInput(f"steps is a whole number from 1, not {steps!r}.", hint="1 takes the gradient on the base run.")
     if any(p.is_inference() for p in question.model.hf.parameters()):
@@ -156,6 +154,8 @@ def _line(question: Question, cells: Sequence[Edit]) -> Line:
 
 def _rows_at_once(question: Question) -> int:
     model, length = question.model, question.batch(question.base).width
+    if question.sequential:
+        length += max(map(len, answers_of(question)))
     # Per token and layer: about six numbers as wide as the stream in attention, and the rest in an MLP four times as
     # wide; and each head's weights a few times over.
     numbers = length * model.n_layers * (24 * model.d_model + 4 * model.n_heads * length)

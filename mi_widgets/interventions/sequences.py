@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,10 @@ from .longer import Span, by_prompt, visitors_in
 from .writes import writes_of
 
 if TYPE_CHECKING:
+    from ..model.handle import Model
     from .question import Question
+
+Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -76,15 +80,33 @@ def require_defined(question: Question) -> None:
             )
 
 
-def followed(question: Question, batch: Batch) -> Batch:
-    """The prompts with their answers behind them, but for each answer's last token, which nothing is read after."""
-    assert question.answer is not None
-    assert question.answer.sequences is not None
-    model = question.model
-    rows: list[Tokens] = []
-    for prompt, answer in zip(batch.prompts, question.answer.sequences, strict=True):
-        rows.append(prompt if len(answer) == 1 else model.tokens([*prompt.ids, *answer[:-1]]))
+def followed(model: Model, prompts: Iterable[Tokens], answers: Iterable[Ids]) -> Batch:
+    """Prompts with their answers behind them, but for each answer's last token, which nothing is read after."""
+    rows = [
+        prompt if len(answer) == 1 else model.tokens([*prompt.ids, *answer[:-1]])
+        for prompt, answer in zip(prompts, answers, strict=True)
+    ]
     return Batch.of(rows, model.text.pad_id)
+
+
+def forced(logits: torch.Tensor, text: Batch, lengths: Ids, answers: Iterable[Ids]) -> torch.Tensor:
+    """What a pass over prompts and answers says of the answers; gradients flow.
+
+    Args:
+        logits: [row, position, vocab] of that pass.
+        text: see `followed`.
+        lengths: tokens of each prompt by itself.
+        answers: token ids.
+
+    Returns:
+        [row] float32: the sum of the log-probabilities of each answer's tokens, in nats.
+    """
+    sums = []
+    for row, answer in enumerate(answers):
+        first = text.pads[row] + lengths[row] - 1
+        own = logits[row, first : first + len(answer)].float()
+        sums.append(own.log_softmax(-1).gather(1, torch.tensor(answer, device=own.device)[:, None]).sum())
+    return torch.stack(sums)
 
 
 def teacher_forced(question: Question, run: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -95,13 +117,10 @@ def teacher_forced(question: Question, run: str) -> tuple[torch.Tensor, torch.Te
         run: "clean", "corrupted" or "edited".
 
     Returns:
-        Logits [prompt, vocab] float32 at the prompts' last tokens, and [prompt] float32 on the CPU: the sum of the
-        log-probabilities of the answers' tokens, in nats.
+        Logits [prompt, vocab] float32 at the prompts' last tokens, and [prompt] float32 on the CPU: see `forced`.
     """
-    assert question.answer is not None
-    assert question.answer.sequences is not None
-    batch = question.batch(run)
-    text = followed(question, batch)
+    batch, answers = question.batch(run), answers_of(question)
+    text = followed(question.model, batch.prompts, answers)
     key = ("logits", None)
     if run == "edited" and question.edits:
         sources = question.sources()
@@ -110,10 +129,12 @@ def teacher_forced(question: Question, run: str) -> tuple[torch.Tensor, torch.Te
         logits = capture(question.model, text, [key], visitors_in(by_prompt(found), span))[key]
     else:
         logits = question.captures.get(question.model, text, [key])[key]
-    at, sums = [], []
-    for row, answer in enumerate(question.answer.sequences):
-        first = text.pads[row] + batch.lengths[row] - 1
-        own = logits[row, first : first + len(answer)].float()
-        at.append(own[0])
-        sums.append(own.log_softmax(-1).gather(1, torch.tensor(answer, device=own.device)[:, None]).sum())
-    return torch.stack(at), torch.stack(sums).cpu()
+    ends = [pad + length - 1 for pad, length in zip(text.pads, batch.lengths, strict=True)]
+    return logits[range(len(batch)), ends].float(), forced(logits, text, batch.lengths, answers).cpu()
+
+
+def answers_of(question: Question) -> tuple[tuple[int, ...], ...]:
+    """The tokens of each prompt's answer, of a question that is `sequential`."""
+    assert question.answer is not None
+    assert question.answer.sequences is not None
+    return question.answer.sequences

@@ -10,8 +10,9 @@ import torch
 from ..errors import BadInput, EditNeverFired, MiWidgetsError, UnsupportedArchitecture
 from ..model.access import Key, Visitor
 from ..model.batches import Batch
-from .layouts import own
+from .layouts import SQUARE, own
 from .question import Question
+from .sequences import answers_of, followed, forced
 from .sources import Source
 from .writes import Write
 
@@ -63,7 +64,8 @@ class Base:
 
     Attributes:
         question: what is measured.
-        batch: the prompts.
+        batch: the prompts; with answers of several tokens behind them where these are what is measured.
+        lengths: tokens of each prompt by itself.
         rows: their numbers among the question's.
         columns: of the answer positions.
         live: for each of them what the base run writes.
@@ -72,6 +74,7 @@ class Base:
 
     question: Question
     batch: Batch
+    lengths: tuple[int, ...]
     rows: Sequence[int]
     columns: Sequence[int]
     live: Sequence[Sequence[Write]]
@@ -82,9 +85,15 @@ class Base:
         """The base runs of some of a question's prompts; `live` is of all of them."""
         whole = question.batch(question.base)
         columns = question.columns(whole)
-        batch = Batch.of([whole.prompts[row] for row in rows], question.model.text.pad_id)
+        prompts = [whole.prompts[row] for row in rows]
+        lengths = tuple(len(prompt) for prompt in prompts)
+        if question.sequential:
+            answers = answers_of(question)
+            batch = followed(question.model, prompts, [answers[row] for row in rows])
+        else:
+            batch = Batch.of(prompts, question.model.text.pad_id)
         moved = [columns[row] - whole.pads[row] + pad for row, pad in zip(rows, batch.pads, strict=True)]
-        return cls(question, batch, rows, moved, [live[row] for row in rows], list(dict.fromkeys(keys)))
+        return cls(question, batch, lengths, rows, moved, [live[row] for row in rows], list(dict.fromkeys(keys)))
 
     def slopes(self, line: Line | None = None, share: float = 0.0) -> list[Slope]:
         """Run them and take the derivatives.
@@ -104,12 +113,12 @@ class Base:
         written = {write.key for row in self.live for write in row}
         along = {line.key} if line is not None else set()
         visitors = {key: self._visitor(key, line, share, values, probes) for key in {*self.keys, *written, *along}}
-        whole = ("logits", None) in visitors
+        whole = ("logits", None) in visitors or self.question.sequential
         try:
             # Whoever calls may keep no gradients, as a job's thread does: also a sum or an index would then lose them.
             with torch.enable_grad():
                 logits = model.forward(self.batch, visitors, keep=None if whole else self.columns, gradients=True)
-                metric = self._metric(logits[range(len(self.rows)), self.columns] if whole else logits[:, 0])
+                metric = self._metric(logits)
                 lost = [key for key in self.keys if key not in probes]
                 if lost:
                     raise EditNeverFired(f"{lost[0]} is never reached.", hint="Please report the model's class.")
@@ -130,8 +139,8 @@ class Base:
             Slope(
                 row,
                 float(measured[i]),
-                {key: own(key[0], values[key], i, self.batch.pads[i]) for key in self.keys},
-                {key: own(key[0], found[key], i, self.batch.pads[i]) for key in self.keys},
+                {key: self._prompt(key, values[key], i) for key in self.keys},
+                {key: self._prompt(key, found[key], i) for key in self.keys},
             )
             for i, row in enumerate(self.rows)
         ]
@@ -149,7 +158,7 @@ class Base:
         def visitor(x: torch.Tensor) -> torch.Tensor:
             new = x.clone()
             for i, writes in enumerate(self.live):
-                view = own(key[0], new, i, self.batch.pads[i])
+                view = self._prompt(key, new, i)
                 for write in writes:
                     if write.key == key:
                         at = list(write.positions)
@@ -164,10 +173,21 @@ class Base:
 
         return visitor
 
+    def _prompt(self, key: Key, value: torch.Tensor, i: int) -> torch.Tensor:
+        """A view of what belongs to one prompt by itself."""
+        length = self.lengths[i]
+        view = own(key[0], value, i, self.batch.pads[i])[:length]
+        return view[..., :length] if key[0] in SQUARE else view
+
     def _metric(self, logits: torch.Tensor) -> torch.Tensor:
+        """The metric of each row, from logits of all positions or of those at the answers alone."""
         question = self.question
+        if question.sequential:
+            answers = answers_of(question)
+            return forced(logits, self.batch, self.lengths, [answers[row] for row in self.rows])
+        at = logits[:, 0] if logits.shape[1] == 1 else logits[range(len(self.rows)), self.columns]
         try:
-            metric = question.measure_rows(logits, self.rows)
+            metric = question.measure_rows(at, self.rows)
         except (RuntimeError, TypeError) as problem:
             if question.user_metric is None or isinstance(problem, MiWidgetsError):
                 raise

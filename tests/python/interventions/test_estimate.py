@@ -50,8 +50,12 @@ def effects(exp, cells, steps=1, edits=()):
     return whole(exp.snapshot(edits), cells, steps)[0][0] - exp.run(edits).metric
 
 
-def difference(name, own, key, place, change, others=None):
-    """d logit difference / d share of a change at part of one site, by central differences of plain runs."""
+def logit_diff(logits):
+    return float(logits[-1, ANSWER] - logits[-1, DISTRACTOR])
+
+
+def difference(name, own, key, place, change, others=None, ids=CORRUPTED, score=logit_diff):
+    """d score / d share of a change at part of one site, by central differences of plain runs."""
 
     def metric(share):
         def visit(site, layer, x):
@@ -62,8 +66,7 @@ def difference(name, own, key, place, change, others=None):
                 x[place] += share * change[place]
             return x
 
-        logits = forward(own, name, torch.tensor([CORRUPTED]), visit)[0, -1]
-        return float(logits[ANSWER] - logits[DISTRACTOR])
+        return score(forward(own, name, torch.tensor([ids]), visit)[0])
 
     near, far = metric(STEP) - metric(-STEP), metric(2 * STEP) - metric(-2 * STEP)
     return (8 * near - far) / (12 * STEP)
@@ -205,6 +208,91 @@ def test_with_steps_the_slope_is_a_mean_over_runs_between_the_embeddings(name):
     assert float((found - effects(asked(model), cells)).abs().max()) > 1e-2
 
 
+# Answers of several tokens
+
+LONG = (11, 40, 5)
+
+
+def of_answer(logits):
+    """log p of the tokens of LONG, each after the prompt and those before it."""
+    first = len(CORRUPTED) - 1
+    return sum(float(logits[first + i].log_softmax(-1)[token]) for i, token in enumerate(LONG))
+
+
+def asked_long(model, **kw):
+    return asked(model, answer=mi.Sequence(LONG), distractor=None, metric="logprob", **kw)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "gemma2"])
+def test_an_answer_of_several_tokens_has_the_derivatives_of_its_plain_runs(name):
+    """Those of runs over prompt and answer, in which the prompt alone is edited."""
+    model, own = models(name)
+    prompt = len(CORRUPTED)
+    ids = (*CORRUPTED, *LONG[:-1])
+    base, source = (record(own, name, torch.tensor([(*text, *LONG[:-1])])) for text in (CORRUPTED, CLEAN))
+    everywhere = slice(0, prompt)
+    cases = [
+        (mi.Patch("resid_pre", 1, position=4), ("resid_pre", 1), (0, 4)),
+        (mi.Patch("resid_post", 1, position=-1), ("resid_post", 1), (0, prompt - 1)),
+        (mi.Patch("attn_out", 2), ("attn_out", 2), (0, everywhere)),
+        (mi.Patch("k", 1, head=1), ("k", 1), (0, everywhere, 1)),
+        (mi.Patch("z", 1, head=2, position=6), ("z", 1), (0, 6, 2)),
+        (mi.Patch("pattern", 1, head=1), ("pattern", 1), (0, 1, everywhere, everywhere)),
+        (mi.Zero("mlp_post", 0, position=6, unit=3), ("mlp_post", 0), (0, 6, 3)),
+        (mi.Zero("pattern", 1, head=0, position=5), ("pattern", 1), (0, 0, 5)),
+        (mi.Patch("logits", position=-1), ("logits", None), (0, prompt - 1)),
+    ]
+    cells, expected = [case[0] for case in cases], []
+    for edit, key, place in cases:
+        change = (source[key] if isinstance(edit, mi.Patch) else torch.zeros_like(base[key])) - base[key]
+        expected.append(difference(name, own, key, place, change, ids=ids, score=of_answer))
+    found, expected = effects(asked_long(model), cells), torch.tensor(expected)
+    assert float(expected.abs().min()) > 1e-4
+    assert float(expected.abs().max()) > 0.1
+    torch.testing.assert_close(found, expected.float(), atol=5e-5, rtol=1e-4)
+
+
+def test_small_changes_of_a_long_answers_prompt_are_estimated_right():
+    exp = asked_long(wrapped("llama"))
+    live = (mi.Zero("attn_out", 1, position=3), mi.Knockout(layer=2, head=1, dest=-1, src=2))
+    for edit in (mi.Scale("resid_mid", 1, factor=0.999), mi.Scale("pattern", 2, factor=1.002)):
+        exact = exp.run((*live, edit)).metric - exp.run(live).metric
+        assert abs(exact) > 1e-4
+        assert float(effects(exp, [edit], edits=live)[0]) == pytest.approx(exact, rel=0.02, abs=3e-6)
+
+
+def test_long_answers_of_several_prompts_do_not_mix():
+    prompts, others = [list(CLEAN), list(SHORT)], [list(CORRUPTED), list(SHORT_CORRUPTED)]
+    answers = [mi.Sequence(LONG), mi.Sequence((30, 31))]
+    exp = mi.Experiment(wrapped("gpt2"), prompts, others, answer=answers, metric="logprob")
+    question = exp.snapshot()
+    together, _ = whole(question, CELLS)
+    alone = torch.cat([whole(question.one(p), CELLS)[0] for p in range(2)])
+    torch.testing.assert_close(together, alone, atol=2e-5, rtol=1e-5)
+    assert float((together[0] - together[1]).abs().min()) > 1e-3
+
+
+def test_a_long_answers_map_begins_with_its_estimate():
+    exp = asked_long(wrapped("llama"))
+    first, *_, last = exp.sweep_stream("z", layers=[1])
+    assert not bool(first.exact.any())
+    torch.testing.assert_close(first.metric, exp.sweep("z", layers=[1], method="gradient", progress=False).metric)
+    cells = [mi.Patch("z", 1, head=head) for head in range(4)]
+    torch.testing.assert_close(first.metric[0] - exp.run(()).metric, effects(exp, cells))
+    assert bool(last.exact.all())
+    assert float(last.metric[0, 2]) == pytest.approx(exp.run(mi.Patch("z", 1, head=2)).metric, abs=1e-5)
+
+
+def test_a_long_answer_between_the_prompts():
+    """At many points between the embeddings the changes of all of them add up to that of the metric."""
+    exp = asked_long(wrapped("gpt2"))
+    cells = [mi.Patch("embed", position=p) for p in range(len(CORRUPTED))]
+    exact = exp.run(mi.Patch("embed")).metric - exp.run(()).metric
+    assert abs(exact) > 0.05
+    assert float(effects(exp, cells, steps=64).sum()) == pytest.approx(exact, rel=0.05)
+    assert float(effects(exp, cells, steps=64).sum()) != pytest.approx(float(effects(exp, cells).sum()), rel=0.05)
+
+
 # Several prompts, chunks, maps
 
 
@@ -338,10 +426,6 @@ def left(logits, rows):
         ({"metric": "rank"}, "The metric rank has no gradient here: it counts tokens"),
         ({"metric": detached}, "The metric detached has no gradient to estimate with"),
         ({"metric": left}, "The metric left has no gradient to estimate with: Can't call numpy"),
-        (
-            {"metric": "logprob", "answer": mi.Sequence((11, 12)), "distractor": None},
-            "no gradient here: the answer has several tokens",
-        ),
     ],
 )
 def test_metrics_without_a_gradient_are_refused(change, match):

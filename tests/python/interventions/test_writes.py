@@ -1,6 +1,6 @@
 """Patches and zeros at every site and many places, against the same write in a forward pass written out by hand.
 
-All kinds of edits are in `test_kinds`, all families in `test_edit_families`.
+Kinds of edits are in `test_edit_kinds` and beside it, all families in `test_edit_families`.
 """
 
 from __future__ import annotations
