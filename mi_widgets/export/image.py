@@ -22,6 +22,15 @@ INK, QUIET, LINE, PAPER, VOID = "#1b1f24", "#6b7280", "#dfe3e8", "#ffffff", "#f2
 BAR = "#2563eb"
 SEQUENTIAL = ("#fbfcff", "#c9dafb", "#6d9af0", "#2563eb", "#0f2f86")
 SIGNED = ("#a21772", "#df8fc2", "#f7f7f8", "#72c3b9", "#0f766e")
+SIGNED_RUNS = ("difference", "against")
+LEGENDS = {
+    "difference": "clean - corrupted",
+    "other": "clean run of the other experiment",
+    "against": "clean - clean of the other experiment",
+}
+LEVELS = (48, 16)
+"""Steps of the scale that a picture is tried with."""
+
 WIDTH = 900
 MARGIN = 16
 NAME_COLUMN = 34
@@ -34,7 +43,7 @@ class AtlasPicture:
     Attributes:
         title, model: text.
         tokens: the prompt, as shown.
-        run: clean, corrupted, edited or difference; a difference has a diverging scale around 0.
+        run: clean, corrupted, edited, other; or difference, against, with a diverging scale around 0.
         thumbs: [layer, head, dest, src] float32 in 0..1 (-1..1 for a difference); NaN where there is no pattern.
         score: name of the score that the bars show, "" for none.
         bars: [layer, head] float32 in 0..1, NaN where undefined; None for no bars.
@@ -76,28 +85,59 @@ def ramp(values: npt.ArrayLike, *, signed: bool = False) -> npt.NDArray[np.uint8
 
 
 def atlas_png(picture: AtlasPicture, largest: int = LARGEST) -> bytes:
-    """A PNG at two pixels per point; fewer pixels where it would be larger than `largest` bytes."""
+    """A PNG at two pixels per point; of fewer colours, then of fewer pixels, where it would exceed `largest` bytes."""
     drawn = _draw(picture, 2)
+    signed = picture.run in SIGNED_RUNS
     share = 1.0
-    while True:
+    for levels in LEVELS:
+        png = _encoded(drawn, levels, signed)
+        if len(png) <= largest:
+            return png
+    while len(png) > largest and share >= 0.1:
+        # Bytes grow with the area; a little less than that asks for, so that a second look is enough.
+        share *= 0.85 * math.sqrt(largest / len(png))
         # Even, so that half of it is a whole number of points.
         size = (2 * max(1, int(drawn.width * share / 2)), 2 * max(1, int(drawn.height * share / 2)))
-        image = drawn if size == drawn.size else drawn.resize(size, Image.Resampling.BOX)
-        file = io.BytesIO()
-        image.quantize(64 if share == 1.0 else 32, dither=Image.Dither.NONE).save(file, "PNG")
-        if file.tell() <= largest or share < 0.1:
-            return file.getvalue()
-        # Bytes grow with the area; a little less than that asks for, so that a second look is enough.
-        share *= 0.85 * math.sqrt(largest / file.tell())
+        png = _encoded(drawn.resize(size, Image.Resampling.BOX), LEVELS[-1], signed)
+    return png
+
+
+def _encoded(image: Image.Image, levels: int, signed: bool) -> bytes:
+    """A PNG in the colours that such pictures have: choosing them anew for each takes ten times as long."""
+    palette, nearest = _palette(levels, signed)
+    pixels = np.asarray(image, dtype=np.uint32) >> 2
+    indexed = Image.fromarray(nearest[pixels[..., 0] << 12 | pixels[..., 1] << 6 | pixels[..., 2]])
+    indexed.putpalette(palette)
+    file = io.BytesIO()
+    indexed.save(file, "PNG")
+    return file.getvalue()
+
+
+@lru_cache(maxsize=4)
+def _palette(levels: int, signed: bool) -> tuple[bytes, npt.NDArray[np.uint8]]:
+    """Colours [colour, 3] as bytes, and the nearest one for each colour of 6 bits a channel."""
+    at = np.linspace(-1 if signed else 0, 1, levels)
+    # As dense where weights are weak as the scale is.
+    ramped = ramp(at if signed else at**2, signed=signed)
+    plain = np.array([_rgb(colour) for colour in (PAPER, VOID, LINE, BAR)])
+    paper = np.array(_rgb(PAPER))
+    shades = np.linspace(1, 0, 8, endpoint=False)[:, None]
+    edges = [np.rint(np.array(_rgb(colour)) * shades + paper * (1 - shades)) for colour in (INK, QUIET)]
+    colours = np.concatenate([ramped, plain, *edges]).astype(np.float32)
+    levels6 = np.arange(64, dtype=np.float32) * 4 + 2
+    cube = np.stack(np.meshgrid(levels6, levels6, levels6, indexing="ij"), axis=-1).reshape(-1, 3)
+    nearest = np.argmin((colours**2).sum(-1) - 2 * cube @ colours.T, axis=-1)
+    return colours.astype(np.uint8).tobytes(), nearest.astype(np.uint8)
 
 
 def _draw(picture: AtlasPicture, scale: int) -> Image.Image:
     layers, heads = picture.thumbs.shape[:2]
-    cell = max(10, min(84, (WIDTH - 2 * MARGIN - NAME_COLUMN) // max(heads, 1) - 8))
+    pitch = max(4, min(92, (WIDTH - 2 * MARGIN - NAME_COLUMN) // max(heads, 1)))
+    cell = pitch - (8 if pitch >= 24 else 2 if pitch >= 8 else 1)
     row = cell + 16
-    width = max(420, min(WIDTH, 2 * MARGIN + NAME_COLUMN + heads * (cell + 8)))
+    width = max(420, 2 * MARGIN + NAME_COLUMN + heads * pitch)
     lines = _wrapped(picture.tokens, width - 2 * MARGIN)
-    legend = [f"{picture.run} run" if picture.run != "difference" else "clean - corrupted"]
+    legend = [LEGENDS.get(picture.run, f"{picture.run} run")]
     legend += [f"bars: {picture.score}"] if picture.score else []
     footer = _wrapped((*legend, *picture.footer), width - 2 * MARGIN, between=" · ", size=11)
     top = MARGIN + 24 + 18 + 18 * len(lines) + 12 + 18
@@ -109,15 +149,19 @@ def _draw(picture: AtlasPicture, scale: int) -> Image.Image:
     for i, line in enumerate(lines):
         pen.text(MARGIN, MARGIN + 44 + 18 * i, line, INK, 12)
     # One name per column as long as it fits; with many heads every other one, and so on.
-    every = next(n for n in (1, 2, 4, 8, 16, 32, 64) if n * (cell + 8) >= 24 or n == 64)
+    every = next(n for n in (1, 2, 4, 8, 16, 32, 64) if n * pitch >= 24 or n == 64)
     for head in range(0, heads, every):
-        pen.text(MARGIN + NAME_COLUMN + head * (cell + 8), top - 16, f"H{head}", QUIET, 11)
+        pen.text(MARGIN + NAME_COLUMN + head * pitch, top - 16, f"H{head}", QUIET, 11)
+    colours = ramp(picture.thumbs, signed=picture.run in SIGNED_RUNS)
+    # What a causal model cannot attend to is no zero. Pooled patterns are lower triangular too.
+    rows, columns = np.triu_indices(picture.thumbs.shape[-1], 1)
+    colours[:, :, rows, columns] = _rgb(VOID)
     for layer in range(layers):
         y = top + layer * row
         pen.text(MARGIN, y + cell // 2 - 7, f"L{layer}", QUIET, 11)
         for head in range(heads):
-            x = MARGIN + NAME_COLUMN + head * (cell + 8)
-            _thumbnail(image, picture.thumbs[layer, head], picture.run == "difference", x, y, cell, scale)
+            x = MARGIN + NAME_COLUMN + head * pitch
+            _thumbnail(image, colours[layer, head], x, y, cell, scale)
             pen.frame(x, y, cell)
             if picture.bars is not None:
                 pen.bar(x, y + cell + 4, cell, float(picture.bars[layer, head]))
@@ -126,15 +170,10 @@ def _draw(picture: AtlasPicture, scale: int) -> Image.Image:
     return image
 
 
-def _thumbnail(
-    image: Image.Image, pattern: npt.NDArray[np.float32], signed: bool, x: int, y: int, cell: int, scale: int
-) -> None:
-    colours = ramp(pattern, signed=signed)
-    # What a causal model cannot attend to is no zero. Pooled patterns are lower triangular too.
-    colours[np.triu_indices(len(pattern), 1)] = _rgb(VOID)
+def _thumbnail(image: Image.Image, colours: npt.NDArray[np.uint8], x: int, y: int, cell: int, scale: int) -> None:
     size = cell * scale
     small = Image.fromarray(colours, "RGB")
-    way = Image.Resampling.NEAREST if len(pattern) <= size else Image.Resampling.BOX
+    way = Image.Resampling.NEAREST if len(colours) <= size else Image.Resampling.BOX
     image.paste(small.resize((size, size), way), (x * scale, y * scale))
 
 

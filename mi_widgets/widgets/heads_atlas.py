@@ -161,7 +161,8 @@ def score_on_wire(score: HeadScore) -> dict[str, Any]:
         "card": score.card,
         "source": score.source,
         "values": _numbers(score.values),
-        "bars": _numbers(score.bars),
+        # A bar is at most some 60 pixels long, and a saved notebook holds one for each head and score.
+        "bars": _numbers(score.bars, 3),
         "n": score.n,
         "reason": score.reason,
     }
@@ -172,10 +173,10 @@ def encoded(values: Any, run: str, *, lower: bool = False) -> Array:
     return differences(values) if run in SIGNED else weights(values, lower=lower)
 
 
-def number(value: float) -> float | None:
+def number(value: float, digits: int = 6) -> float | None:
     """A number for JSON, which has no NaN; the page draws null as "undefined"."""
-    return float(f"{value:.6g}") if math.isfinite(value) else None
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
 
-def _numbers(values: Any) -> list[list[float | None]]:
-    return [[number(value) for value in row] for row in values.tolist()]
+def _numbers(values: Any, digits: int = 6) -> list[list[float | None]]:
+    return [[number(value, digits) for value in row] for row in values.tolist()]
