@@ -25,9 +25,17 @@ export function createFooter(context: ViewContext): View {
       facts.bytes !== undefined && bytesText(facts.bytes),
       facts.kernel,
       session.question?.base && session.run === "edited" && `base ${session.question.base}`,
+      preview(),
     ]
       .filter(Boolean)
       .join(" · ");
+  }
+  /** How the effect beside it was computed. */
+  function preview(): string {
+    const { what, effect } = session.intervention;
+    const facts = what && effect.answer?.provenance;
+    if (!facts || typeof facts.forward_ms !== "number") return "";
+    return ["effect", `${facts.forward_ms.toFixed(1)} ms`, facts.recomputed].filter(Boolean).join(" ");
   }
   /** What the model lacks is told on the "?" card; here only that there is something. */
   function lacking(): string {
@@ -42,7 +50,7 @@ export function createFooter(context: ViewContext): View {
       names.length === 0
         ? "click locks a head"
         : `${names.length > 3 ? `${names.length} heads` : names.join(" ")} selected`;
-    setText(right, session.shown ? `${what} · shift-click adds · ? lists keys` : "");
+    setText(right, session.shown ? `${what} · shift-click adds · A ablates · C compares · ? lists keys` : "");
   }
   return { element, update };
 }

@@ -11,6 +11,9 @@ const KEYS: [string, string][] = [
   ["Escape", "put back what is carried; clear the selection; in a text: restore it"],
   ["[ ]", "the layer above, the layer below"],
   ["C E", "compare with the other prompt or model; edited or unedited"],
+  ["+ − 0", "look closer at the pattern, further, at all of it; the wheel after a click, drag to pan"],
+  ["A K R", "ablate the head; knock out the picked cell; rank heads by it"],
+  ["Ctrl + Z", "undo an edit, with Shift redo it; Delete removes an edit's chip"],
   ["?", "this card"],
 ];
 

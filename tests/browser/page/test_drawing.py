@@ -135,7 +135,7 @@ def test_long_patterns_keep_every_strong_key_and_are_fetched_once(plain: Plain) 
     assert close(thumb_pixel(plain, 2, 2, 36, 18, 48), colour(SEQUENTIAL_LIGHT, 1.0), 60)
     plain.page.mouse.click(*plain.head_centre(2, 2))
     plain.page.wait_for_selector('[data-part=focus] canvas[data-size="200"]')
-    assert plain.part("focus").locator(".mi-note").first.inner_text().startswith("every ")
+    assert plain.part("focus-note").inner_text().startswith("every ")
     plain.page.mouse.move(0, 0)
     asked = [m for m in plain.sent("heads.pattern") if [2, 2] in m["params"]["heads"]]
     assert len(asked) == 1
