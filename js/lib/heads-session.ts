@@ -110,7 +110,7 @@ export class HeadsSession extends Session {
     if (this.cell && Math.max(this.cell.dest, this.cell.src) >= atlas.positions) this.cell = null;
     this.hoverCell = null;
     this.ranking.renew();
-    const gone = !(this.score in atlas.scores) && this.ranking.waiting !== "cell";
+    const gone = !(this.score in atlas.scores) && this.ranking.waiting !== "rank";
     if (gone || !(this.#scoreChosen || this.scoreDefined(this.score))) this.fallBack();
     this.focusing.renew();
   }

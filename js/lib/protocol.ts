@@ -73,6 +73,8 @@ export interface Question {
   compare?: { label: string } | null;
   /** Made from arrays: there is no model behind the picture. */
   arrays?: boolean;
+  /** What the header says in place of the widget's name. */
+  title?: string | null;
 }
 
 export interface Failure {

@@ -19,7 +19,7 @@ export class Ranking {
   /** What has just been ranked, in words for the live region. */
   news = "";
   /** What is being asked for. */
-  waiting: "random" | "cell" | null = null;
+  waiting: "random" | "rank" | null = null;
   #random: { model: string; scores: Scores } | null = null;
   #cell: { params: Params; tokens: string; run: string; rev: number; score: Score } | null = null;
   #listed: { of: Head[]; most: number; heads: Head[] } | null = null;
@@ -118,7 +118,7 @@ export class Ranking {
     const { session } = this;
     const run = session.shown?.run ?? session.run;
     const tokens = this.#tokens;
-    this.#ask("cell", "heads.rank", { run, ...params }, "The heads could not be ranked", (data, rev) => {
+    this.#ask("rank", "heads.rank", { run, ...params }, "The heads could not be ranked", (data, rev) => {
       this.#cell = { params, tokens, run, rev, score: data.score as Score };
       this.order = "score";
       return "cell";
@@ -126,7 +126,7 @@ export class Ranking {
   }
 
   #ask(
-    what: "random" | "cell",
+    what: "random" | "rank",
     op: string,
     params: Params,
     title: string,
@@ -135,7 +135,7 @@ export class Ranking {
     const { session } = this;
     this.waiting = what;
     session.trouble = null;
-    void session.channel.request(op, params, { slot: `rank-${what}` }).reply.then((reply) => {
+    void session.channel.request(op, params, { slot: what }).reply.then((reply) => {
       if (reply.kind === "cancelled" && reply.reason === "superseded") return;
       this.waiting = null;
       if (reply.kind === "failed") session.fail(title, reply, () => this.#ask(what, op, params, title, take));

@@ -93,6 +93,7 @@ export function createHeader(context: ViewContext, actions: HeaderActions): View
     show(model, words !== "");
     setText(model, words);
     attribute(model, "title", words || null);
+    setText(title, question?.title || "Attention heads");
     scores.update();
     attribute(projector, "aria-pressed", String(actions.projector()));
     show(second, !!facts);

@@ -116,7 +116,7 @@ describe("random tokens", () => {
     session.ranking.askRandom();
     session.ranking.askRandom();
     expect(model.of("request").filter((it) => it.op === "heads.random")).toHaveLength(1);
-    expect([last().params, session.ranking.waiting]).toEqual([{}, "random"]);
+    expect([last().params, last().slot, session.ranking.waiting]).toEqual([{}, "random", "random"]);
     await answer("done", { data: { scores } });
     expect([session.score, session.ranking.waiting]).toEqual(["induction_random", null]);
     expect(Object.keys(session.atlas?.scores ?? {})).toContain("previous");
@@ -155,6 +155,7 @@ describe("one cell", () => {
     session.ranking.byCell({ dest: 3, src: 1 });
     expect(last()).toMatchObject({
       op: "heads.rank",
+      slot: "rank",
       params: { run: "clean", dest: 3, src: 1, weighting: "attention" },
     });
     await answer("done", { data: { score: CELL } });
