@@ -12,7 +12,7 @@ export function stateOf(session: HeadsSession): SessionState {
   if (channel.waiting && (asked || !picture)) return "waiting";
   const failed = status?.state === "failed" && status.error?.error !== "Cancelled";
   if (session.trouble || failed || session.atlasTrouble) return "failed";
-  if (!session.question?.model && !asked) return "empty";
+  if (!session.question?.model && !session.question?.arrays && !asked) return "empty";
   if (!picture) return "loading";
   if (asked) return "running";
   if (session.drafted) return "changed";

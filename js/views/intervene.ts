@@ -74,12 +74,13 @@ export function createIntervene(context: ViewContext): View {
   const chips = createPatchChips(context);
   const running = h("span", { class: "mi-note", "aria-hidden": "true" }, "running…");
   const head = h("div", { class: "mi-side-head" }, title, tabs.element);
-  const intervening = h("div", {}, kinds.element, hint, row.element);
+  const intervening = h("div", {}, kinds.element, row.element);
   const element = h(
     "section",
     { class: "mi-intervene", "data-part": "intervene" },
     head,
     intervening,
+    hint,
     failed,
     effect.element,
     writes.element,
@@ -118,7 +119,7 @@ export function createIntervene(context: ViewContext): View {
         card: { title: KINDS[name].label, lines: KINDS[name].lines },
       })),
     );
-    setText(hint, off ?? intervention.lacks ?? "");
+    setText(hint, off ?? (tab === "intervene" ? intervention.lacks : null) ?? "");
     row.update();
     const failure = failing()?.failure ?? null;
     show(failed, failure !== null && off === null);
@@ -128,7 +129,6 @@ export function createIntervene(context: ViewContext): View {
     effect.update();
     show(writes.element, tab === "writes");
     writes.update();
-    if (tab === "writes" && off) setText(hint, off);
     show(after, tab === "intervene" && what !== null && off === null);
     const ready = intervention.params !== null && !intervention.effect.failure && !session.stale;
     attribute(keep, "aria-disabled", ready ? null : "true");

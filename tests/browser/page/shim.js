@@ -194,6 +194,13 @@ export class ScriptedKernel {
       history: editsOf(this).history,
       baselines: { clean: 4.71, corrupted: this.prompts.corrupted ? -4.62 : null, edited: null },
       warnings: this.options.warnings ?? [],
+      ...(this.options.arrays && {
+        arrays: true,
+        model: null,
+        answer: null,
+        distractor: null,
+        baselines: null,
+      }),
       compare: this.options.compare ?? null,
     };
   }

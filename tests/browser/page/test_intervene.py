@@ -265,6 +265,28 @@ def test_without_a_kernel_the_kinds_say_why_they_are_off(plain: Plain) -> None:
     expect(plain.root.get_by_role("tooltip")).to_contain_text("Opened without a kernel")
 
 
+def test_made_from_arrays_there_is_no_model_to_intervene_on(plain: Plain) -> None:
+    lock(plain, "{ arrays: true }")
+    plain.wait(state="ready")
+    expect(kind(plain, "zero")).to_have_attribute("aria-disabled", "true")
+    expect(plain.part("intervene-hint")).to_contain_text("made from arrays: there is no model to run")
+    plain.part("intervene").get_by_role("radio", name="writes").click()
+    expect(plain.part("intervene-hint")).to_contain_text("made from arrays")
+    expect(plain.root.get_by_role("radio", name="value-weighted")).to_have_attribute("aria-disabled", "true")
+    plain.page.mouse.move(*plain.cell_centre(10, 4))
+    expect(plain.part("readout")).to_contain_text("exactly")
+    assert plain.sent("heads.effect") == plain.sent("heads.writes") == []
+
+
+def test_two_views_show_one_intervention(plain: Plain) -> None:
+    plain.mount(views=2)
+    plain.page.mouse.click(*plain.head_centre(1, 1))
+    kind(plain, "zero").click()
+    for view in plain.page.locator(".mi-widget").all():
+        expect(view.locator("[data-part=effect]")).to_contain_text("+1.64")
+    assert len(plain.sent("heads.effect")) == 1
+
+
 @pytest.mark.parametrize("width", [480, 760, 1180])
 @pytest.mark.parametrize("dark", [False, True])
 def test_nothing_overlaps_or_leaves_its_panel(plain: Plain, width: int, dark: bool) -> None:
