@@ -3,6 +3,7 @@ import { decode, Grid, NOT_FINITE } from "./arrays";
 import type { Partial } from "./channel";
 import type { Head } from "./heads";
 import { signed } from "./labels";
+import { isSigned } from "./patterns";
 import type { AtlasEntry, Provenance, Run, Score } from "./protocol";
 
 export interface Atlas {
@@ -96,29 +97,15 @@ function emptyAtlas(facts: Facts, like: Grid): Atlas {
 /** Is the thumbnail the pattern itself? Then a focus needs nothing more from the kernel. */
 export const thumbsAreExact = (atlas: Atlas) => atlas.positions <= atlas.side;
 
-/** The head whose bar is longest for a score; the first head with a pattern when no score is there. */
-export function strongestHead(atlas: Atlas, score: string): [number, number] | null {
-  const bars = atlas.scores[score]?.bars;
-  let best: [number, number] | null = null;
-  let longest = Number.NEGATIVE_INFINITY;
-  for (let layer = 0; layer < atlas.layers; layer++) {
-    if (atlas.missing[layer] !== undefined || !atlas.arrived[layer]) continue;
-    for (let head = 0; head < atlas.heads; head++) {
-      const bar = bars?.[layer]?.[head] ?? -1;
-      if (bar > longest) {
-        longest = bar;
-        best = [layer, head];
-      }
-    }
-  }
-  return best;
-}
+/** Does the score have a sign: an effect, or what two runs differ by? */
+export const hasSign = (atlas: Atlas, name: string) =>
+  name === "logit_effect" || (isSigned(atlas.run) && !name.endsWith("_random"));
 
 /** A head's score as text: two decimals, with a sign where the score has one. */
 export function scoreText(atlas: Atlas, name: string, [layer, head]: Head): string {
   const value = atlas.scores[name]?.values[layer]?.[head];
   if (value === null || value === undefined) return "–";
-  return name === "logit_effect" ? signed(value) : value.toFixed(2).replace("-", "−");
+  return hasSign(atlas, name) ? signed(value) : value.toFixed(2);
 }
 
 /** Heads that have the score, strongest first; equal ones in the order of layers. */

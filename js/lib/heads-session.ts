@@ -1,6 +1,6 @@
 // What the attention-heads widget knows beyond the question: atlas, run, score, heads in view.
 import { BuffersMissing } from "./arrays";
-import { type Atlas, growAtlas, readAtlas, strongestHead } from "./atlas";
+import { type Atlas, growAtlas, readAtlas } from "./atlas";
 import type { Partial } from "./channel";
 import { Focus } from "./focus";
 import { type Cell, type Head, sameHead } from "./heads";
@@ -234,8 +234,10 @@ export class HeadsSession extends Session {
     if (layer !== undefined && head !== undefined && layer < atlas.layers && head < atlas.heads)
       return [[layer, head]];
     if (this.locked.length) return this.locked;
-    const strongest = strongestHead(atlas, this.score);
-    return strongest ? [strongest] : [];
+    const there = (at: number) => atlas.arrived[at] && atlas.missing[at] === undefined;
+    const strongest = this.ranking.strongest.find(([at]) => there(at));
+    const first = atlas.arrived.findIndex((_, at) => there(at));
+    return strongest ? [strongest] : first < 0 ? [] : [[first, 0]];
   }
 
   /** The token in focus: the hovered, the clicked, or the answer position. */

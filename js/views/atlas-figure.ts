@@ -1,10 +1,9 @@
 // What the atlas draws round its thumbnails, as a display list: names, brackets, score bars; and all of it for a paper.
-import { type Atlas, groupSize, scoreText, sharedKv } from "../lib/atlas";
+import { type Atlas, groupSize, hasSign, scoreText, sharedKv } from "../lib/atlas";
 import { type AtlasLayout, placeOf, thumbOrigin } from "../lib/atlas-layout";
 import { barColour } from "../lib/colour";
 import type { Figure, Item } from "../lib/display-list";
 import { type Head, headKey } from "../lib/heads";
-import { isSigned } from "../lib/patterns";
 import type { Theme } from "../lib/theme";
 import { paletteFor, Thumbnails } from "../lib/thumbnails";
 
@@ -102,8 +101,7 @@ function scoreBar({ atlas, layout, theme, score }: AtlasLook, head: Head, x: num
   if (share === null || share === undefined) return [rail];
   const part = Math.max(0, Math.min(1, share));
   const value = atlas.scores[score]?.values[head[0]]?.[head[1]] ?? 0;
-  const hasSign = score === "logit_effect" || (isSigned(atlas.run) && value < 0);
-  const fill = hasSign
+  const fill = hasSign(atlas, score)
     ? theme.diverging.colour(Math.sign(value) * (0.55 + 0.45 * part))
     : barColour(part * 0.95);
   return [rail, { ...bar, width: Math.max(height, part * thumb), fill }];

@@ -40,7 +40,7 @@ export function createScores(context: ViewContext): View {
       const random = off?.includes("random tokens") && randomReason() === null;
       return {
         name,
-        label: shortLabel(label, 22),
+        label: shortLabel(label, 28),
         chosen: session.score === name,
         off,
         card,

@@ -1,5 +1,6 @@
 // @vitest-environment happy-dom
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type Atlas, scoreText } from "../../js/lib/atlas";
 import { HeadsSession } from "../../js/lib/heads-session";
 import { golden } from "./contract";
 import { FakeHost, FakeModel, FakeTimers, tick } from "./fakes";
@@ -107,6 +108,24 @@ describe("order and filter", () => {
     expect(session.growing).not.toBeNull();
     expect(session.ranking.listed).toEqual(before);
   });
+});
+
+test("a score's text: with a sign where it is an effect or a difference, and a dash where there is none", () => {
+  const text = (name: string, head: readonly [number, number], run: Atlas["run"] = "clean") =>
+    scoreText({ ...(session.atlas as Atlas), run }, name, head);
+  expect([text("previous", [0, 1]), text("logit_effect", [0, 0]), text("logit_effect", [0, 1])]).toEqual([
+    "0.90",
+    "−3.00",
+    "+1.00",
+  ]);
+  expect([text("previous", [0, 1], "against"), text("previous", [0, 1], "other")]).toEqual(["+0.90", "0.90"]);
+  expect([text("logit_effect", [1, 1]), text("unheard_of", [0, 0])]).toEqual(["–", "–"]);
+});
+
+test("the first head in focus is the strongest; without a score the first that has a pattern", () => {
+  expect(session.focus).toEqual([[0, 1]]);
+  model.update({ atlas: atlas({ scores: {}, missing: { "0": "no attention" } }) });
+  expect(session.focus).toEqual([[1, 0]]);
 });
 
 describe("random tokens", () => {
