@@ -90,3 +90,34 @@ def test_a_difference_is_drawn_on_its_own_scale():
     thumbs[0, 0, 1, 0] = -1.0
     pixels = opened(atlas_png(picture(thumbs=thumbs, run="difference")))
     assert (np.abs(pixels - ramp(-1.0, signed=True).astype(int)).max(-1) <= 3).sum() > 1000
+
+
+def test_every_head_of_a_wide_model_is_in_the_picture():
+    heads = 64
+    thumbs = np.full((1, heads, 4, 4), np.nan, dtype=np.float32)
+    pixels = opened(atlas_png(picture(thumbs=thumbs, bars=np.ones((1, heads), dtype=np.float32))))
+    row = (np.abs(pixels - [0x25, 0x63, 0xEB]).max(-1) <= 3).any(0).astype(int)
+    assert int((np.diff(row) == 1).sum()) == heads
+
+
+@pytest.mark.parametrize("run", ["clean", "against"])
+def test_the_colours_of_the_scale_survive_the_palette(run):
+    values = np.linspace(-1 if run == "against" else 0, 1, 16, dtype=np.float32)
+    thumbs = np.full((1, 16, 4, 4), np.nan, dtype=np.float32)
+    thumbs[0, :, 2, 1] = values
+    pixels = opened(atlas_png(picture(thumbs=thumbs, run=run))).reshape(-1, 3)
+    for value in values:
+        wanted = ramp(value, signed=run == "against").astype(int)
+        assert np.abs(pixels - wanted).max(-1).min() <= 6, value
+
+
+def test_a_picture_that_is_too_large_loses_colours_before_pixels():
+    noise = np.tril(np.random.default_rng(0).random((12, 12, 48, 48), dtype=np.float32))
+    noise /= noise.sum(-1, keepdims=True)
+    whole = size_of(atlas_png(picture(layers=12, heads=12, side=48)))
+    png = atlas_png(picture(thumbs=noise))
+    assert len(png) <= LARGEST
+    assert size_of(png) == whole
+    small = atlas_png(picture(thumbs=noise), 20_000)
+    assert len(small) <= 20_000
+    assert size_of(small)[0] < whole[0]
