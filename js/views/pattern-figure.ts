@@ -16,7 +16,7 @@ export interface FocusMarks {
   hideSink: boolean;
 }
 
-/** From this many pixels on a cell holds its number. */
+/** From this many pixels on a cell holds its number; on a projector it must be read from further away. */
 const NUMBERED = 25;
 
 /** A cell's value in words: 0.83, +0.12, or that there is none. */
@@ -44,7 +44,7 @@ export function patternFigure(
   const box = { x: left, y: top, width: side, height: side };
   const rgba = cellColours(pattern, theme, marks.hideSink);
   const items: Item[] = [{ kind: "cells", ...box, rows: size, cols: size, rgba, hatch: theme.muted }];
-  if (cell >= NUMBERED) items.push(...numbers(pattern, layout, theme, marks));
+  if (cell >= NUMBERED * scale) items.push(...numbers(pattern, layout, theme, marks));
   const hoverRow = marks.hover && rowOf(pattern, marks.hover.dest);
   const hoverCol = marks.hover && colOf(pattern, marks.hover.src);
   const focusRow = rowOf(pattern, marks.token);
