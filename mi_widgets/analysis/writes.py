@@ -89,7 +89,7 @@ def head_writes(
     values = {key: value[:, column] for key, value in question.values(run, keys).items()}
     norm, scale = frozen_norm(model, values["resid_post", model.n_layers - 1])
     added, _ = heads_added(model, at, values["z", at])
-    logits = _unembedded(question, norm.shape(added[0, number]) / scale[0])
+    logits = _unembedded(question, norm.shape(added[0, number].to(scale.device)) / scale[0])
     logits = logits - logits.mean()
     return HeadWrites(
         run=run,

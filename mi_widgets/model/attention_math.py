@@ -108,7 +108,7 @@ def causal_pattern(query: torch.Tensor, key: torch.Tensor, terms: Terms) -> torc
         terms: without mask, bias and softcap.
 
     Returns:
-        [batch, head, dest, src] in the query's dtype.
+        [batch, head, dest, src] float32.
     """
     groups = query.shape[1] // key.shape[1]
     key = key.repeat_interleave(groups, dim=1) if groups > 1 else key
@@ -119,8 +119,8 @@ def causal_pattern(query: torch.Tensor, key: torch.Tensor, terms: Terms) -> torc
     later = torch.ones(dest, dest, dtype=torch.bool, device=scores.device).triu_(1)
     scores[..., -dest:].masked_fill_(later, float("-inf"))
     if terms.sinks is not None:
-        return pattern_of(scores, terms.sinks)
-    return torch.softmax(scores, dim=-1, dtype=torch.float32).to(scores.dtype)
+        return pattern_of(scores.float(), terms.sinks)
+    return torch.softmax(scores, dim=-1, dtype=torch.float32)
 
 
 def mix(pattern: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

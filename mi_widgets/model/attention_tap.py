@@ -144,8 +144,9 @@ class AttentionCall:
         terms = self.terms.of(row, chosen, (first, last))
         if plain and terms.bias is None and terms.softcap is None:
             with torch.no_grad():
-                return causal_pattern(query, key, terms)[0].float()
-        return pattern_of(scores_of(query, key, terms), terms.sinks)[0].float()
+                return causal_pattern(query, key, terms)[0]
+        # Not rounded to a half precision again: fused kernels never do, and rows shall add up to 1.
+        return pattern_of(scores_of(query, key, terms).float(), terms.sinks)[0]
 
     @property
     def nbytes(self) -> int:

@@ -251,3 +251,29 @@ def test_one_run_is_held_against_that_of_another_model():
     shorter = AttentionRun(experiment(wrapped("mistral"), SHORT_CLEAN).snapshot(), "clean")
     with pytest.raises(mi.PromptMismatch, match="15 and 10 tokens"):
         finished(atlas_steps(mine.snapshot(), "against", other=shorter))
+
+
+@pytest.mark.parametrize("side", [6, 49])
+def test_few_cells_exist_at_a_time_and_only_those_asked_for(monkeypatch, side):
+    """Blocks stay within their limit, down to one thumbnail row of one head; a window works out its own rows."""
+    exp = experiment(wrapped("gpt2"), [1, *([5, 9, 12, 7] * 12)], None)
+    blocks = []
+    plain = attention_runs.Reader.__call__
+
+    def noted(self, heads, dest, row=0):
+        found = plain(self, heads, dest, row)
+        blocks.append((tuple(dest), found.numel()))
+        return found
+
+    monkeypatch.setattr(attention_runs.Reader, "__call__", noted)
+    monkeypatch.setattr(attention, "BLOCK", 600)
+    finished(atlas_steps(exp.snapshot(), "clean", side))
+    one_row_of_one_head = (-(-49 // min(side, 49)) + 1) * 49
+    assert max(size for _, size in blocks) <= max(600, one_row_of_one_head)
+    # Of a causal pattern little more than the half that can be seen is worked out.
+    assert sum(size for _, size in blocks) < 0.75 * 3 * 4 * 49**2
+    blocks.clear()
+    finished(window_steps(exp.snapshot(), "clean", [(1, 2), (0, 0)], (20, 31), (3, 9), 48))
+    assert min(low for (low, _), _ in blocks) == 20
+    assert max(high for (_, high), _ in blocks) == 31
+    assert sum(high - low for (low, high), _ in blocks) == 22

@@ -13,7 +13,16 @@ from mi_widgets.analysis.pooling import pool
 from mi_widgets.analysis.scores import SCORES, score_layer
 from mi_widgets.results import Progress
 from tests.python.by_hand import record
-from tests.python.families import CLEAN, CORRUPTED, SHORT_CORRUPTED, experiment, ids_of, wrapped
+from tests.python.families import (
+    CLEAN,
+    CORRUPTED,
+    SHORT_CORRUPTED,
+    build,
+    experiment,
+    ids_of,
+    word_tokenizer,
+    wrapped,
+)
 
 REPEATED = "Mary saw John , Mary saw John , Mary saw Anna"
 
@@ -94,6 +103,17 @@ def test_entropy_counts_a_sink_outside_the_pattern_as_one_outcome():
     pattern = torch.tensor([[[0.5, 0.0], [0.25, 0.25]]])
     expected = -(0.25 * math.log(0.25) * 2 + 0.5 * math.log(0.5))
     assert float(score_layer(pattern, (1, 2))["entropy"][0]) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "mistral", "gemma2"])
+def test_rounding_of_half_precision_is_no_outcome_of_its_own(family):
+    """A row of bfloat16 weights misses 1 by up to 0.002; counted as a sink it would add 0.012 nats."""
+    exp = experiment(mi.wrap(build(family, seed=2).bfloat16(), word_tokenizer()))
+    patterns = exp.patterns().values
+    torch.testing.assert_close(patterns.sum(-1), torch.ones(3, 4, 15), atol=1e-5, rtol=0)
+    rows = patterns.double()[:, :, 1:]
+    entropy = -(rows * rows.clamp(min=1e-300).log()).sum(-1).mean(-1)
+    assert exp.head_scores()["entropy"].tolist() == pytest.approx(entropy.flatten().tolist(), abs=1e-5)
 
 
 @pytest.mark.parametrize("run", ["clean", "corrupted"])
