@@ -28,7 +28,7 @@ from .run import run_variants
 from .tail import Tail
 from .variants import Variant, in_order, variant_of
 
-ROWS = 1024
+ROWS = 1280
 """Rows of one piece: enough for a product to run at full speed, few enough for a piece to end soon."""
 
 WEIGHTS = 32 * 2**20

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 import mi_widgets as mi
-from mi_widgets.experiment.wire import question_on_wire
 from mi_widgets.interventions.hiding import hidden_by
 from tests.python.families import experiment, wrapped
 
@@ -78,8 +77,8 @@ def test_a_chip_says_who_overwrites_it():
     exp = experiment(wrapped("gpt2"))
     for edit in (mi.Zero("z", 1, head=2), mi.Patch("attn_out", 1), mi.Mean("mlp_out", 2)):
         exp.edits.add(edit)
-    shown = question_on_wire(exp.snapshot(), exp.edits.entries, None)["edits"]
+    shown = exp.question()["edits"]
     assert [chip["note"] for chip in shown] == ["has no effect: overwritten by patch L1.attn_out", "", ""]
     assert shown[2]["label"] == "mean L2.mlp_out over its own positions"
     exp.edits.toggle(1)
-    assert {chip["note"] for chip in question_on_wire(exp.snapshot(), exp.edits.entries, None)["edits"]} == {""}
+    assert {chip["note"] for chip in exp.question()["edits"]} == {""}
