@@ -104,6 +104,38 @@ def _table(plain: Plain) -> None:
     plain.root.locator("[data-action=table]").click()
 
 
+def _by_score(plain: Plain) -> None:
+    _lock(plain)
+    plain.root.get_by_role("radio", name="by score").click()
+    _nothing(plain)
+
+
+def _top(plain: Plain) -> None:
+    plain.root.get_by_role("radio", name="top 8").click()
+    _nothing(plain)
+
+
+def _against(plain: Plain) -> None:
+    plain.root.get_by_role("radio", name="clean − step 600").click()
+    plain.wait(run="against", state="ready")
+    _nothing(plain)
+
+
+def _atlas_table(plain: Plain) -> None:
+    _lock(plain)
+    plain.root.locator("[data-action=atlas-table]").click()
+    _nothing(plain)
+
+
+def _carried(plain: Plain) -> None:
+    x, y = plain.head_centre(1, 2)
+    plain.page.mouse.move(x, y)
+    plain.page.mouse.down()
+    plain.page.mouse.move(x + 300, y + 120, steps=4)
+
+
+GROUPED = "{ layers: 12, heads: 12, kvHeads: 4, name: 'grouped' }"
+COMPARED = "{ compare: { label: 'step 600' } }"
 LACKING = (
     "{ lacking: { 'resid_mid': 'attention and MLP run in parallel: choose resid_pre or resid_post', "
     "'q, k, v, scores, pattern, z, result in layers 0, 2': 'this layer has no attention: nothing in it calls the "
@@ -146,6 +178,13 @@ SCENES: dict[str, tuple[str, int, Step]] = {
     "menu": ("{}", 1180, _menu),
     "projector": (TWO, 1400, _projector),
     "table": ("{}", 1180, _table),
+    "by-score": ("{}", 1180, _by_score),
+    "by-score-480": (GROUPED, 480, _by_score),
+    "top": (GROUPED, 1180, _top),
+    "against": (COMPARED, 1180, _against),
+    "against-480": (COMPARED, 480, _against),
+    "atlas-table": ("{}", 1180, _atlas_table),
+    "carried": ("{}", 1180, _carried),
 }
 STATELESS = {
     "state-empty": ("{ empty: true }", "empty"),
