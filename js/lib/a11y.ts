@@ -2,7 +2,7 @@
 import { h, setText } from "./dom";
 
 export class LiveRegion {
-  readonly element = h("div", { class: "mi-live", role: "status", "aria-live": "polite" });
+  readonly element = h("div.live", { role: "status", "aria-live": "polite" });
 
   say(text: string): void {
     setText(this.element, text);
@@ -18,23 +18,11 @@ export function numberTable(
 ): HTMLTableElement {
   const head = h(
     "tr",
-    {},
     h("th", { scope: "col" }),
     ...cols.map((label) => h("th", { scope: "col", dir: "auto" }, label)),
   );
   const body = rows.map((label, row) =>
-    h(
-      "tr",
-      {},
-      h("th", { scope: "row", dir: "auto" }, label),
-      ...cols.map((_, col) => h("td", {}, value(row, col))),
-    ),
+    h("tr", h("th", { scope: "row", dir: "auto" }, label), ...cols.map((_, col) => h("td", value(row, col)))),
   );
-  return h(
-    "table",
-    { class: "mi-table" },
-    h("caption", {}, caption),
-    h("thead", {}, head),
-    h("tbody", {}, ...body),
-  );
+  return h("table.table", h("caption", caption), h("thead", head), h("tbody", ...body));
 }

@@ -24,7 +24,7 @@ export class Switch {
     private readonly tip: Tooltip,
     private readonly choose: (name: string) => void,
   ) {
-    this.element = h("div", { class: "mi-switch", role: "radiogroup", "aria-label": label });
+    this.element = h("div.switch", { role: "radiogroup", "aria-label": label });
     this.element.addEventListener("keydown", (event) => this.#key(event));
   }
 
@@ -48,7 +48,6 @@ export class Switch {
 
   #make(name: string): HTMLButtonElement {
     const button = h("button", {
-      type: "button",
       role: "radio",
       "data-name": name,
       onclick: () => {
@@ -94,7 +93,6 @@ export function actionButton(
   const button = h(
     "button",
     {
-      type: "button",
       class: facts.class ?? "mi-button",
       "data-action": facts.name,
       onclick: () => {
@@ -126,7 +124,6 @@ function menuEntry({ label, name, run, chosen, off }: Entry, done: () => void): 
   return h(
     "button",
     {
-      type: "button",
       role: chosen === undefined ? "menuitem" : "menuitemradio",
       "aria-checked": chosen === undefined ? null : String(chosen),
       "aria-disabled": off ? "true" : null,
@@ -140,12 +137,10 @@ function menuEntry({ label, name, run, chosen, off }: Entry, done: () => void): 
 
 /** A button that opens a small list of actions below it; Escape and a click elsewhere close it. */
 export function menuButton(label: string, signal: AbortSignal, entries: () => Entry[], name = "menu") {
-  const list = h("div", { class: "mi-menu", role: "menu", hidden: true });
+  const list = h("div.menu", { role: "menu", hidden: true });
   const button = h(
-    "button",
+    "button.button",
     {
-      type: "button",
-      class: "mi-button",
       "aria-haspopup": "menu",
       "aria-expanded": "false",
       "data-action": name,
@@ -176,7 +171,7 @@ export function menuButton(label: string, signal: AbortSignal, entries: () => En
       event.stopPropagation();
     }
   });
-  const element = h("div", { class: "mi-menu-holder" }, button, list);
+  const element = h("div.menu-holder", button, list);
   document.addEventListener(
     "pointerdown",
     (event) => {

@@ -1,30 +1,42 @@
 // Elements without markup: text reaches the page as text nodes and attributes only, so a token can never be code.
 
 export type Child = Node | string | null | undefined | false;
-export type Props = Record<string, string | number | boolean | null | undefined | ((event: never) => void)>;
+type Value = string | number | boolean | null | undefined;
+export type Props = Record<string, Value | ((event: never) => void)>;
 
-/** An element with attributes, `on…` listeners and children; strings become text nodes. */
+/** An element with classes, attributes, `on…` listeners and children; strings become text nodes.
+ *
+ * Classes follow the tag and get our prefix: `h("div.line.line-first")` is `<div class="mi-line mi-line-first">`.
+ * A button submits nothing.
+ */
 export function h<Tag extends keyof HTMLElementTagNameMap>(
-  tag: Tag,
-  props: Props = {},
-  ...children: Child[]
+  spec: Tag | `${Tag}.${string}`,
+  ...parts: (Props | Child)[]
 ): HTMLElementTagNameMap[Tag] {
+  const [tag, ...classes] = spec.split(".") as [Tag, ...string[]];
   const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(props)) {
-    if (typeof value === "function") element.addEventListener(name.slice(2), value as EventListener);
-    else attribute(element, name, value);
+  if (classes[0]) element.className = classes.map((name) => `mi-${name}`).join(" ");
+  if (tag === "button") attribute(element, "type", "button");
+  for (const part of parts) {
+    if (typeof part === "string" || part instanceof Node) element.append(part);
+    else if (part) set(element, part);
   }
-  for (const child of children) if (child) element.append(child);
   return element;
 }
 
-/** Sets, or with null, undefined or false removes, an attribute; true is the bare attribute. */
-export function attribute(
-  element: Element,
-  name: string,
-  value: string | number | boolean | null | undefined,
-): void {
-  if (value === null || value === undefined || value === false) element.removeAttribute(name);
+/** Sets attributes, `on…` listeners and, as `text`, the text. */
+export function set(element: Element, props: Props): void {
+  for (const [name, value] of Object.entries(props)) {
+    if (typeof value === "function") element.addEventListener(name.slice(2), value as EventListener);
+    else if (name === "text") setText(element, value as string);
+    else attribute(element, name, value);
+  }
+}
+
+/** Sets, or with null, undefined or false removes, an attribute; true is the bare attribute, in aria-… both are words. */
+export function attribute(element: Element, name: string, value: Value): void {
+  if (typeof value === "boolean" && name.startsWith("aria-")) value = String(value);
+  if (value == null || value === false) element.removeAttribute(name);
   else {
     const text = value === true ? "" : String(value);
     if (element.getAttribute(name) !== text) element.setAttribute(name, text);

@@ -9,7 +9,7 @@ export interface Card {
 }
 
 export class Tooltip {
-  readonly element = h("div", { class: "mi-tip", role: "tooltip", id: uniqueId("tip"), hidden: true });
+  readonly element = h("div.tip", { role: "tooltip", id: uniqueId("tip"), hidden: true });
   #target: Element | null = null;
 
   constructor(private readonly root: HTMLElement) {
@@ -41,7 +41,7 @@ export class Tooltip {
     if (!card) return this.close();
     this.#target = target;
     attribute(target, "aria-describedby", this.element.id);
-    const title = card.title ? [h("b", {}, card.title)] : [];
+    const title = card.title ? [h("b", card.title)] : [];
     this.element.replaceChildren(
       ...title,
       ...card.lines.filter(Boolean).map((line) => h("div", { dir: "auto" }, line)),

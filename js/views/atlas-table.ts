@@ -9,8 +9,7 @@ const ROWS = 200;
 
 export function createAtlasTable(context: ViewContext): View & { show(shown: boolean): void } {
   const { session } = context;
-  const element = h("div", {
-    class: "mi-table-scroll",
+  const element = h("div.table-scroll", {
     "data-part": "atlas-table",
     tabindex: 0,
     hidden: true,
@@ -46,7 +45,7 @@ export function createAtlasTable(context: ViewContext): View & { show(shown: boo
     };
     const button = h(
       "button",
-      { type: "button", "data-sort": name || "head", onclick: choose },
+      { "data-sort": name || "head", onclick: choose },
       `${label}${chosen ? (sort.down === (name !== "") ? " ▾" : " ▴") : ""}`,
     );
     const direction = sort.down === (name !== "") ? "descending" : "ascending";
@@ -56,9 +55,9 @@ export function createAtlasTable(context: ViewContext): View & { show(shown: boo
   function line(atlas: Atlas, names: readonly string[], head: Head): HTMLElement {
     const text = `L${head[0]}.H${head[1]}`;
     const pick = (event: MouseEvent) => session.lock(head, event.shiftKey);
-    const name = h("button", { type: "button", "data-head": headKey(head), onclick: pick }, text);
-    const cells = names.map((score) => h("td", {}, scoreText(atlas, score, head)));
-    const made = h("tr", {}, h("th", { scope: "row" }, name), ...cells);
+    const name = h("button", { "data-head": headKey(head), onclick: pick }, text);
+    const cells = names.map((score) => h("td", scoreText(atlas, score, head)));
+    const made = h("tr", h("th", { scope: "row" }, name), ...cells);
     made.addEventListener("pointerenter", () => session.hoverHead(head));
     name.addEventListener("focus", () => session.hoverHead(head));
     name.addEventListener("blur", () => session.hoverHead(null));
@@ -74,7 +73,6 @@ export function createAtlasTable(context: ViewContext): View & { show(shown: boo
     const shown = all ? heads : heads.slice(0, ROWS);
     const head = h(
       "tr",
-      {},
       column("", "head"),
       ...names.map((name) => column(name, atlas.scores[name]?.label ?? name)),
     );
@@ -86,18 +84,14 @@ export function createAtlasTable(context: ViewContext): View & { show(shown: boo
     const back = element.contains(focused) ? focused?.dataset.sort : undefined;
     element.replaceChildren(
       h(
-        "table",
-        { class: "mi-table", "aria-rowcount": heads.length + 1 },
-        h("caption", {}, "scores of every head; click a name to lock it"),
-        h("thead", {}, head),
-        h("tbody", {}, ...shown.map((it) => line(atlas, names, it))),
+        "table.table",
+        { "aria-rowcount": heads.length + 1 },
+        h("caption", "scores of every head; click a name to lock it"),
+        h("thead", head),
+        h("tbody", ...shown.map((it) => line(atlas, names, it))),
       ),
       (shown.length < heads.length &&
-        h(
-          "button",
-          { type: "button", class: "mi-link", "data-action": "all-rows", onclick: more },
-          `all ${heads.length} heads`,
-        )) ||
+        h("button.link", { "data-action": "all-rows", onclick: more }, `all ${heads.length} heads`)) ||
         "",
     );
     if (back !== undefined) element.querySelector<HTMLElement>(`[data-sort="${back}"]`)?.focus();

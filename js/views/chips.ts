@@ -14,7 +14,7 @@ const WORDS = {
 function createChip(context: ViewContext, which: "answer" | "distractor"): View {
   const { session, tip } = context;
   const label = h("span", { dir: "auto" });
-  const guessed = h("i", {}, "guessed");
+  const guessed = h("i", "guessed");
   const card = () => {
     const value = session.question?.[which];
     const whole = value ? value.labels.join(" / ") : "none";
@@ -23,15 +23,14 @@ function createChip(context: ViewContext, which: "answer" | "distractor"): View 
   };
   const chip = actionButton("", tip, () => edit(), { class: "mi-chip mi-chip-button", name: which, card });
   chip.append(label, guessed);
-  const input = h("input", {
-    class: "mi-chip-input",
+  const input = h("input.chip-input", {
     "aria-label": which,
     "data-input": which,
     spellcheck: "false",
     autocomplete: "off",
     hidden: true,
   });
-  const element = h("span", { class: "mi-chip-holder" }, chip, input);
+  const element = h("span.chip-holder", chip, input);
 
   function edit(): void {
     const texts = session.question?.[which]?.texts ?? [];
@@ -108,12 +107,11 @@ export function createChips(context: ViewContext): View {
   );
   attribute(swap, "aria-label", "swap answer and distractor");
   const element = h(
-    "span",
-    { class: "mi-group" },
-    h("span", { class: "mi-word" }, "answer"),
+    "span.group",
+    h("span.word", "answer"),
     answer.element,
     swap,
-    h("span", { class: "mi-word" }, "not"),
+    h("span.word", "not"),
     distractor.element,
   );
   return {

@@ -25,7 +25,7 @@ export function createGhost(
     context.drawImage(atlas, x * ratio, y * ratio, side, side, 0, 0, SIDE * 2, SIDE * 2);
   }
   const ghost = h("div", { "data-mi-ghost": `L${head[0]}H${head[1]}`, "aria-hidden": "true" }, picture);
-  ghost.append(h("div", {}, `z L${head[0]}.H${head[1]}`));
+  ghost.append(h("div", `z L${head[0]}.H${head[1]}`));
   // It stands outside the widget, where no style sheet of ours reaches.
   ghost.style.cssText = [
     "position:fixed;left:0;top:0;z-index:10000;pointer-events:none;padding:4px;border-radius:5px;text-align:center",

@@ -10,8 +10,8 @@ export function bytesText(bytes: number): string {
 export function createFooter(context: ViewContext): View {
   const { session } = context;
   const left = h("span", { "data-part": "provenance" });
-  const right = h("span", { class: "mi-hint" });
-  const element = h("footer", { class: "mi-footer", "data-part": "footer" }, left, right);
+  const right = h("span.hint");
+  const element = h("footer.footer", { "data-part": "footer" }, left, right);
 
   function provenance(): string {
     const atlas = session.atlas;

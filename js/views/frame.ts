@@ -23,8 +23,7 @@ import { createTokenStrip } from "./token-strip";
 const PROJECTOR_SCALE = 1.3;
 
 export function renderHeads(session: HeadsSession, el: HTMLElement, signal: AbortSignal): void {
-  const root = h("div", {
-    class: "mi-widget mi-attention-heads",
+  const root = h("div.widget.attention-heads", {
     role: "group",
     "aria-label": "Attention heads",
   });
@@ -57,11 +56,11 @@ export function renderHeads(session: HeadsSession, el: HTMLElement, signal: Abor
   const intervene = createIntervene(context);
   const footer = createFooter(context);
   const help = createHelp(context);
-  const progress = h("div", { class: "mi-progress", "data-part": "progress", hidden: true });
-  const stale = h("div", { class: "mi-stale", hidden: true });
-  const side = h("div", { class: "mi-side" }, strip.element, intervene.element);
-  const picture = h("div", { class: "mi-picture" }, atlas.element, focus.element, side);
-  const body = h("div", { class: "mi-body" }, states.empty, picture, stale, states.floating);
+  const progress = h("div.progress", { "data-part": "progress", hidden: true });
+  const stale = h("div.stale", { hidden: true });
+  const side = h("div.side", strip.element, intervene.element);
+  const picture = h("div.picture", atlas.element, focus.element, side);
+  const body = h("div.body", states.empty, picture, stale, states.floating);
   root.append(progress, header.element, states.element, body, footer.element, help.element, live.element);
   keepHostShortcutsOut(root);
   watchKeys(root, context);

@@ -30,12 +30,8 @@ export function createHeadAtlas(context: ViewContext): View & { figure(): Figure
   const active = h("div", { role: "gridcell", id: uniqueId("head") });
   const row = h("div", { role: "row" }, active);
   const canvas = h("canvas", { tabindex: 0, role: "grid" }, row);
-  const rings = h("div", { class: "mi-rings", "aria-hidden": "true" });
-  const scroller = h(
-    "div",
-    { class: "mi-atlas-scroll" },
-    h("div", { class: "mi-atlas-stage" }, canvas, rings),
-  );
+  const rings = h("div.rings", { "aria-hidden": "true" });
+  const scroller = h("div.atlas-scroll", h("div.atlas-stage", canvas, rings));
   const table = createAtlasTable(context);
   const order = new Switch("order of the heads", tip, (name) => {
     ranking.setOrder(name as Order);
@@ -46,20 +42,13 @@ export function createHeadAtlas(context: ViewContext): View & { figure(): Figure
     sayOrder();
   });
   const tableButton = h(
-    "button",
-    { type: "button", class: "mi-link", "data-action": "atlas-table", onclick: () => toggleTable() },
+    "button.link",
+    { "data-action": "atlas-table", onclick: () => toggleTable() },
     "table",
   );
-  const foot = h("div", { class: "mi-atlas-foot" }, order.element, top.element, tableButton);
-  const note = h("div", { class: "mi-note" });
-  const element = h(
-    "section",
-    { class: "mi-atlas", "data-part": "atlas" },
-    scroller,
-    table.element,
-    foot,
-    note,
-  );
+  const foot = h("div.atlas-foot", order.element, top.element, tableButton);
+  const note = h("div.note");
+  const element = h("section.atlas", { "data-part": "atlas" }, scroller, table.element, foot, note);
   const painter = new AtlasCanvas(canvas);
   let layout: AtlasLayout | null = null;
   let layoutOf: readonly unknown[] = [];
@@ -219,7 +208,7 @@ export function createHeadAtlas(context: ViewContext): View & { figure(): Figure
     if (cursor) wanted.push({ kind: "cursor", head: cursor });
     if (carried) wanted.push({ kind: "carried", head: [carried.layer, carried.head] });
     const shown = layout ? wanted.filter((it) => placeOf(layout as AtlasLayout, it.head) >= 0) : [];
-    while (rings.childElementCount < shown.length) rings.append(h("div", { class: "mi-ring" }));
+    while (rings.childElementCount < shown.length) rings.append(h("div.ring"));
     for (const [index, ring] of ([...rings.children] as HTMLElement[]).entries()) {
       const mark = shown[index];
       show(ring, mark !== undefined);

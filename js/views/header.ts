@@ -25,7 +25,7 @@ export interface HeaderActions {
 
 export function createHeader(context: ViewContext, actions: HeaderActions): View {
   const { session, tip } = context;
-  const model = h("span", { class: "mi-chip mi-model" });
+  const model = h("span.chip.model");
   const scores = createScores(context);
   const projector = actionButton("◱", tip, actions.toggleProjector, {
     class: "mi-button mi-square",
@@ -38,13 +38,12 @@ export function createHeader(context: ViewContext, actions: HeaderActions): View
     name: "help",
   });
   attribute(help, "aria-label", "help: keys and scores");
-  const title = h("h2", { class: "mi-title" }, "Attention heads");
+  const title = h("h2.title", "Attention heads");
   const first = h(
-    "div",
-    { class: "mi-line mi-line-first" },
-    h("div", { class: "mi-group mi-lead" }, title, model),
+    "div.line.line-first",
+    h("div.group.lead", title, model),
     scores.element,
-    h("div", { class: "mi-group" }, projector, menuButton("Export ▾", context.signal, actions.exports), help),
+    h("div.group", projector, menuButton("Export ▾", context.signal, actions.exports), help),
   );
 
   const prompt = createPrompt(context);
@@ -62,14 +61,13 @@ export function createHeader(context: ViewContext, actions: HeaderActions): View
     (value) => void session.setQuestion({ metric: value }),
     "How the answer is scored at the answer position.",
   );
-  const baseGroup = h("span", { class: "mi-group" }, h("span", { class: "mi-word" }, "base"), base.element);
+  const baseGroup = h("span.group", h("span.word", "base"), base.element);
   const second = h(
-    "div",
-    { class: "mi-line mi-line-second" },
+    "div.line.line-second",
     prompt.element,
-    h("div", { class: "mi-group mi-controls" }, run.element, baseGroup, chips.element, metric.element),
+    h("div.group.controls", run.element, baseGroup, chips.element, metric.element),
   );
-  const element = h("header", { class: "mi-header", "data-part": "header" }, first, second);
+  const element = h("header.header", { "data-part": "header" }, first, second);
 
   function runs() {
     const names = session.question?.compare ? [...RUNS, ...COMPARED] : RUNS;
@@ -119,7 +117,7 @@ export function createHeader(context: ViewContext, actions: HeaderActions): View
 
 /** A native menu, so that it works with every input device; off with a reason like every other control. */
 function select(name: string, context: ViewContext, choose: (value: string) => void, words: string) {
-  const element = h("select", { class: "mi-select", "aria-label": name, "data-select": name });
+  const element = h("select.select", { "aria-label": name, "data-select": name });
   element.addEventListener("change", () => choose(element.value));
   element.addEventListener("keydown", (event) => event.stopPropagation());
   context.tip.attach(element, () => ({ title: name, lines: [context.session.offReason ?? words] }));

@@ -20,37 +20,27 @@ const KEYS: [string, string][] = [
 export function createHelp(context: ViewContext): View & { toggle(): void } {
   const id = uniqueId("help");
   const scores = h("dl");
-  const close = h(
-    "button",
-    { type: "button", class: "mi-button", "data-action": "close-help", onclick: () => toggle() },
-    "Close",
-  );
-  const keys = h(
-    "dl",
-    {},
-    ...KEYS.flatMap(([key, words]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, words)]),
-  );
+  const close = h("button.button", { "data-action": "close-help", onclick: () => toggle() }, "Close");
+  const keys = h("dl", ...KEYS.flatMap(([key, words]) => [h("dt", h("kbd", key)), h("dd", words)]));
   const reading = h(
     "p",
-    {},
     "Row = the token that looks (dest), column = the token it looks at (src). All thumbnails share one scale, 0 to 1; a difference runs from −1 to 1. The part that the causal mask forbids has its own ground; hatched cells are not finite.",
   );
   const lacking = h("dl", { "data-part": "lacking" });
-  const lackingHead = h("b", {}, "");
-  const model = h("section", { class: "mi-help-model", hidden: true }, lackingHead, lacking);
+  const lackingHead = h("b", "");
+  const model = h("section.help-model", { hidden: true }, lackingHead, lacking);
   const element = h(
-    "div",
+    "div.help",
     {
-      class: "mi-help",
       role: "dialog",
       "aria-labelledby": id,
       hidden: true,
       "data-part": "help",
       tabindex: -1,
     },
-    h("div", { class: "mi-help-head" }, h("b", { id }, "Keys, colours, scores"), close),
+    h("div.help-head", h("b", { id }, "Keys, colours, scores"), close),
     model,
-    h("div", { class: "mi-help-body" }, keys, h("div", {}, reading, scores)),
+    h("div.help-body", keys, h("div", reading, scores)),
   );
   onKeys(element, { Escape: () => toggle(), "?": () => toggle() });
   let back: HTMLElement | null = null;
@@ -70,7 +60,7 @@ export function createHelp(context: ViewContext): View & { toggle(): void } {
     if (lacking.dataset.shown === text) return;
     lacking.dataset.shown = text;
     setText(lackingHead, `Sites that ${facts?.name ?? "this model"} does not have, and why`);
-    lacking.replaceChildren(...missing.flatMap(([what, why]) => [h("dt", {}, what), h("dd", {}, why)]));
+    lacking.replaceChildren(...missing.flatMap(([what, why]) => [h("dt", what), h("dd", why)]));
   }
   function update(): void {
     updateModel();
@@ -78,8 +68,8 @@ export function createHelp(context: ViewContext): View & { toggle(): void } {
     if (scores.childElementCount === found.length * 2) return;
     scores.replaceChildren(
       ...found.flatMap(([, score]) => [
-        h("dt", {}, score.label),
-        h("dd", {}, `${score.card} ${score.source ? `(${score.source})` : ""}`),
+        h("dt", score.label),
+        h("dd", `${score.card} ${score.source ? `(${score.source})` : ""}`),
       ]),
     );
   }

@@ -6,9 +6,9 @@ import type { View, ViewContext } from "./context";
 
 export function createPrompt(context: ViewContext): View {
   const { session, tip } = context;
-  const tag = h("span", { class: "mi-prompt-tag" });
-  const text = h("bdi", {});
-  const words = h("span", { class: "mi-prompt-words" }, tag, text);
+  const tag = h("span.prompt-tag");
+  const text = h("bdi");
+  const words = h("span.prompt-words", tag, text);
   const off = () => session.offReason ?? (session.question?.model ? null : "Nothing was asked yet.");
   const card = () => {
     const whole = session.question?.prompts[which()]?.text ?? "";
@@ -16,17 +16,16 @@ export function createPrompt(context: ViewContext): View {
     return { title: "prompt", lines: whole.length > 90 ? [shorten(whole, 600), ...lines] : lines };
   };
   const button = actionButton("", tip, () => edit(), { class: "mi-prompt", name: "prompt", card });
-  button.append(words, h("span", { class: "mi-pencil", "aria-hidden": "true" }, " ✎"));
-  const area = h("textarea", {
-    class: "mi-prompt-area",
+  button.append(words, h("span.pencil", { "aria-hidden": "true" }, " ✎"));
+  const area = h("textarea.prompt-area", {
     rows: 1,
     spellcheck: "false",
     "aria-label": "prompt",
     "data-input": "prompt",
     hidden: true,
   });
-  const state = h("span", { class: "mi-prompt-state" });
-  const element = h("div", { class: "mi-prompt-holder" }, button, area, state);
+  const state = h("span.prompt-state");
+  const element = h("div.prompt-holder", button, area, state);
   let editing: "clean" | "corrupted" | null = null;
 
   const which = () => editing ?? session.promptOf(session.run);

@@ -20,8 +20,8 @@ export function createScores(context: ViewContext): View {
     title: "more scores",
     lines: ["Scores on random tokens, and those of your own."],
   }));
-  const word = h("span", { class: "mi-word" }, "score");
-  const element = h("div", { class: "mi-group mi-scores" }, word, choice.element, more);
+  const word = h("span.word", "score");
+  const element = h("div.group.scores", word, choice.element, more);
 
   const randomReason = () => {
     if (session.question?.arrays || !session.question?.model) return "There is no model to run.";

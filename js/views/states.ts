@@ -20,9 +20,9 @@ interface Notice {
 
 export function createStates(context: ViewContext): View & { floating: HTMLElement; empty: HTMLElement } {
   const { session } = context;
-  const element = h("div", { class: "mi-notices", "data-part": "notice" });
-  const floating = h("div", { class: "mi-floating", "data-part": "work" });
-  const empty = h("div", { class: "mi-empty", "data-part": "empty", hidden: true });
+  const element = h("div.notices", { "data-part": "notice" });
+  const floating = h("div.floating", { "data-part": "work" });
+  const empty = h("div.empty", { "data-part": "empty", hidden: true });
   let detailsOpen = false;
   let drawn = "";
   let drawnWork = "";
@@ -150,27 +150,19 @@ export function createStates(context: ViewContext): View & { floating: HTMLEleme
         )
       : null;
     const actions = (notice.actions ?? []).map((action) => {
-      const button = h(
-        "button",
-        { type: "button", class: "mi-button", "data-action": action.name, onclick: action.run },
-        action.label,
-      );
+      const button = h("button.button", { "data-action": action.name, onclick: action.run }, action.label);
       if (action.name === "details") button.setAttribute("aria-expanded", String(detailsOpen));
       return button;
     });
-    const details =
-      notice.details && detailsOpen ? h("div", { class: "mi-details", dir: "auto" }, notice.details) : null;
+    const details = notice.details && detailsOpen ? h("div.details", { dir: "auto" }, notice.details) : null;
     const words = notice.title
-      ? [
-          h("div", { class: "mi-card-title" }, mark, notice.title),
-          h("div", { class: "mi-card-text", dir: "auto" }, notice.text),
-        ]
-      : [h("div", { class: "mi-card-text", dir: "auto" }, mark, notice.text)];
-    const row = actions.length ? h("div", { class: "mi-card-actions" }, ...actions) : null;
+      ? [h("div.card-title", mark, notice.title), h("div.card-text", { dir: "auto" }, notice.text)]
+      : [h("div.card-text", { dir: "auto" }, mark, notice.text)];
+    const row = actions.length ? h("div.card-actions", ...actions) : null;
     return h(
-      "div",
-      { class: "mi-card", "data-notice": notice.name, role: notice.name === "failed" ? "alert" : "group" },
-      h("div", { class: "mi-card-words" }, ...words, details),
+      "div.card",
+      { "data-notice": notice.name, role: notice.name === "failed" ? "alert" : "group" },
+      h("div.card-words", ...words, details),
       row,
     );
   }
