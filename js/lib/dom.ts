@@ -52,5 +52,24 @@ export function show(element: HTMLElement, shown: boolean): void {
   element.hidden = !shown;
 }
 
+/** Where in an element a pointer is, as shares of its width and height. */
+export function shareOf(element: Element, event: MouseEvent): [across: number, down: number] {
+  const { left, top, width, height } = element.getBoundingClientRect();
+  return [(event.clientX - left) / width, (event.clientY - top) / height];
+}
+
+/** Calls `move` while a pointer is held down on the element, wherever it goes. */
+export function onHeld(element: Element, move: (event: PointerEvent) => void): void {
+  set(element, {
+    onpointerdown(event: PointerEvent) {
+      element.setPointerCapture(event.pointerId);
+      move(event);
+    },
+    onpointermove(event: PointerEvent) {
+      if (element.hasPointerCapture(event.pointerId)) move(event);
+    },
+  });
+}
+
 let ids = 0;
 export const uniqueId = (name: string) => `mi-${name}-${++ids}-${Math.random().toString(36).slice(2, 7)}`;

@@ -1,5 +1,8 @@
 // Where things are drawn, as pure functions of sizes: no canvas, no page, so that every case is tested with numbers.
 
+/** `low` wins where the two ends cross. */
+export const clamp = (value: number, low: number, high: number) => Math.max(low, Math.min(high, value));
+
 export interface FocusLayout {
   /** Cells on a side; fewer than the tokens when the pattern is pooled. */
   size: number;

@@ -9,3 +9,5 @@ export interface Cell {
 
 export const sameHead = (a: Head | null, b: Head | null) => !!a && !!b && a[0] === b[0] && a[1] === b[1];
 export const headKey = ([layer, head]: Head) => `L${layer}H${head}`;
+/** A head as people write it: L1.H4. */
+export const headName = ([layer, head]: Head) => `L${layer}.H${head}`;
