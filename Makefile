@@ -72,6 +72,10 @@ test-lab: $(STAMPS)/overlays build chromium ## Tests in a real JupyterLab, Noteb
 bench: $(STAMPS)/overlays build ## Benchmarks, and BENCHMARKS.md; ROWS="gpt2-16-z gpt2-16-drag" runs some rows alone
 	$(if $(ROWS),$(PY) -m tests.benchmarks $(ROWS),$(PY) -m pytest tests/benchmarks -s)
 
+.PHONY: bench-heads
+bench-heads: $(STAMPS)/peers build chromium ## The heads widget beside CircuitsVis and BertViz, and BENCHMARKS_HEADS.md; PARTS="live long" runs some
+	$(PY) -m tests.benchmarks.heads $(PARTS)
+
 .PHONY: models
 models: $(STAMPS)/install-dev ## Prove every decoder family of the installed transformers and write MODELS.md
 	@$(PY) -m tests.families
@@ -126,6 +130,10 @@ $(STAMPS)/install-dev: $(STAMPS)/install
 
 $(STAMPS)/overlays: .ci/overlays.py $(STAMPS)/install-dev
 	@$(PY) .ci/overlays.py
+	@touch $@
+
+$(STAMPS)/peers: tests/benchmarks/heads/peers.py $(STAMPS)/overlays | node
+	@$(PY) -m tests.benchmarks.heads.peers
 	@touch $@
 
 .PHONY: node

@@ -1,0 +1,55 @@
+"""Measure the heads widget in a real JupyterLab: `python -m tests.benchmarks.heads [PART ...]`; without names, all.
+
+Only a run of everything, with the usual number of rounds, writes the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib.metadata import version
+
+from . import first_paint, frames, live, long, peers, report
+from .stage import stage, versions_of
+
+PARTS = ("first-paint", "live", "long", "frames")
+ROUNDS = 3
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what is asked for, and print it."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.heads", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of: {', '.join(PARTS)}")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of the first paint")
+    asked = parser.parse_args(arguments)
+    if unknown := [part for part in asked.parts if part not in PARTS]:
+        parser.error(f"There is no part {', '.join(unknown)}. Parts: {', '.join(PARTS)}.")
+    figures: list[report.Figure] = []
+
+    def tell(found: list[report.Figure]) -> None:
+        figures.extend(found)
+        print(report.table(found), flush=True)
+
+    with stage() as running:
+        facts = report.facts_of(
+            {**versions_of(running.browser), "jupyterlab": version("jupyterlab"), **peers.versions()}
+        )
+        print("\n".join(f"{name}: {value}" for name, value in facts.items()), flush=True)
+        for part in asked.parts or PARTS:
+            if part == "first-paint":
+                tell(report.first_paint_figures(first_paint.measure(running, asked.rounds)))
+            elif part == "live":
+                tell(report.live_figures(live.measure(running)))
+            elif part == "long":
+                tell(report.long_figures(long.measure(running)))
+            else:
+                tell(report.frame_figures(frames.measure(running)))
+    if asked.parts or asked.rounds < ROUNDS:
+        print("\nNothing was written: that was less than the page is made of.")
+    else:
+        report.keep(figures, facts)
+        print(f"\nwrote {report.PAGE.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
