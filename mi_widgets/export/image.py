@@ -34,6 +34,7 @@ LEVELS = (48, 16)
 WIDTH = 900
 MARGIN = 16
 NAME_COLUMN = 34
+_SHRINK = Image.Resampling.BOX
 
 
 @dataclass(frozen=True)
@@ -88,18 +89,39 @@ def atlas_png(picture: AtlasPicture, largest: int = LARGEST) -> bytes:
     """A PNG at two pixels per point; of fewer colours, then of fewer pixels, where it would exceed `largest` bytes."""
     drawn = _draw(picture, 2)
     signed = picture.run in SIGNED_RUNS
-    share = 1.0
     for levels in LEVELS:
-        png = _encoded(drawn, levels, signed)
-        if len(png) <= largest:
-            return png
-    while len(png) > largest and share >= 0.1:
-        # Bytes grow with the area; a little less than that asks for, so that a second look is enough.
-        share *= 0.85 * math.sqrt(largest / len(png))
+        # A display waits for this picture: what will hardly fit is not tried.
+        if _forecast(drawn, levels, signed) <= 1.2 * largest:
+            png = _encoded(drawn, levels, signed)
+            if len(png) <= largest:
+                return png
+    share = 1.0
+    while True:
+        share *= 0.92
+        small = _strip(drawn)
+        small = small.resize((max(1, int(small.width * share)), max(1, int(small.height * share))), _SHRINK)
+        size = len(_encoded(small, LEVELS[-1], signed)) * drawn.height * share / small.height
+        if size > largest and share > 0.15:
+            # Bytes grow with the area, once pixels are no finer than what they show.
+            share *= max(0.6, math.sqrt(largest / size))
+            continue
         # Even, so that half of it is a whole number of points.
-        size = (2 * max(1, int(drawn.width * share / 2)), 2 * max(1, int(drawn.height * share / 2)))
-        png = _encoded(drawn.resize(size, Image.Resampling.BOX), LEVELS[-1], signed)
-    return png
+        even = (2 * max(1, int(drawn.width * share / 2)), 2 * max(1, int(drawn.height * share / 2)))
+        png = _encoded(drawn.resize(even, _SHRINK), LEVELS[-1], signed)
+        if len(png) <= largest or share <= 0.1:
+            return png
+
+
+def _forecast(image: Image.Image, levels: int, signed: bool) -> float:
+    """Bytes of the PNG, judged by a strip of it."""
+    strip = _strip(image)
+    return len(_encoded(strip, levels, signed)) * image.height / strip.height
+
+
+def _strip(image: Image.Image) -> Image.Image:
+    """The part of a picture just above its middle, where there are thumbnails."""
+    top = int(0.4 * image.height)
+    return image.crop((0, top, image.width, top + max(1, image.height // 10)))
 
 
 def _encoded(image: Image.Image, levels: int, signed: bool) -> bytes:
