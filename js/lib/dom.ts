@@ -52,6 +52,10 @@ export function show(element: HTMLElement, shown: boolean): void {
   element.hidden = !shown;
 }
 
+/** A control that is off stays reachable, and does nothing. */
+export const disable = (element: Element, off: unknown) =>
+  attribute(element, "aria-disabled", off ? "true" : null);
+
 /** Where in an element a pointer is, as shares of its width and height. */
 export function shareOf(element: Element, event: MouseEvent): [across: number, down: number] {
   const { left, top, width, height } = element.getBoundingClientRect();
