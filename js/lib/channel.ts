@@ -307,8 +307,13 @@ export class Channel extends Emitter<ChannelEvents> {
     }
   };
 
+  /** Asks for what was missed. A hello that waits for its answer, perhaps behind the cell that runs, asks for it too. */
+  #catchUp(): void {
+    if (this.#answered >= this.#hellos) this.hello();
+  }
+
   #partial(waiting: Waiting, message: PartialReply, buffers: readonly unknown[]): void {
-    if (message.seq !== waiting.nextSeq) this.hello();
+    if (message.seq !== waiting.nextSeq) this.#catchUp();
     if (message.seq < waiting.nextSeq) return;
     waiting.nextSeq = message.seq + 1;
     waiting.progress = message.progress ?? null;
@@ -318,7 +323,7 @@ export class Channel extends Emitter<ChannelEvents> {
 
   #kernelPartial(message: PartialReply, buffers: readonly unknown[]): void {
     const next = this.#kernelSeq.get(message.id) ?? 0;
-    if (message.seq !== next) this.hello();
+    if (message.seq !== next) this.#catchUp();
     this.#kernelSeq.set(message.id, message.seq + 1);
     try {
       this.emit("kernel", decodePartial(message, buffers));

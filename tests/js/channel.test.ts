@@ -141,6 +141,19 @@ describe("requests", () => {
     expect(seen).toEqual([0, 1, 3]);
   });
 
+  test("gaps while a hello waits for its answer do not say it again", () => {
+    channel.hello();
+    const hellos = model.of("hello").length;
+    const partial = (seq: number) =>
+      model.receive({ kind: "partial", id: "k-1", seq, progress: null, data: {}, arrays: {} });
+    partial(2);
+    partial(4);
+    expect(model.of("hello")).toHaveLength(hellos);
+    welcome();
+    partial(6);
+    expect(model.of("hello")).toHaveLength(hellos + 1);
+  });
+
   test("without accepted for a second it waits; accepted ends the waiting", () => {
     channel.request("question.set", {});
     timers.pass(999);
