@@ -88,20 +88,29 @@ export function actionButton(
   label: string,
   tip: Tooltip,
   action: () => void,
-  facts: { class?: string; name?: string; card?: () => Card | null } = {},
+  facts: {
+    class?: string;
+    name?: string;
+    /** What it is called where its label is a sign. */
+    says?: string;
+    /** A text is a card of one line. */
+    card?: string | (() => Card | null);
+  } = {},
 ) {
+  const { card } = facts;
   const button = h(
     "button",
     {
       class: facts.class ?? "mi-button",
       "data-action": facts.name,
+      "aria-label": facts.says,
       onclick: () => {
         if (button.getAttribute("aria-disabled") !== "true") action();
       },
     },
     label,
   );
-  if (facts.card) tip.attach(button, facts.card);
+  if (card) tip.attach(button, typeof card === "string" ? () => ({ lines: [card] }) : card);
   return button;
 }
 
