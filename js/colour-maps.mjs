@@ -1,4 +1,4 @@
-// Makes js/lib/colour-tables.ts: tables of the named colour maps, every fifth of 256 entries. Stops are joined by
+// Makes js/lib/colour-tables.ts: the named colour maps at evenly spaced knots, a stop among them. Stops are joined by
 // straight lines in OKLab, a space in which equal distances look about equally different, so that each ramp is perceptually even.
 // Run `npm run colours` after changing a stop; a test compares the written tables with this file.
 import { readFileSync, writeFileSync } from "node:fs";
@@ -54,12 +54,12 @@ function toRgb([L, a, b]) {
   ].map((c) => Math.round(Math.min(1, Math.max(0, toGamma(Math.max(0, c)))) * 255));
 }
 
-/** 256 x RGB bytes of a map. */
-export function table(stops) {
+/** RGB bytes of a map at `count` places, evenly spaced from its first stop to its last. */
+export function table(stops, count = 256) {
   const labs = stops.map(toLab);
-  const bytes = new Uint8Array(256 * 3);
-  for (let i = 0; i < 256; i++) {
-    const place = (i / 255) * (labs.length - 1);
+  const bytes = new Uint8Array(count * 3);
+  for (let i = 0; i < count; i++) {
+    const place = (i / (count - 1)) * (labs.length - 1);
     const from = Math.min(Math.floor(place), labs.length - 2);
     const lab = labs[from].map((value, axis) => value + (labs[from + 1][axis] - value) * (place - from));
     bytes.set(toRgb(lab), i * 3);
@@ -67,14 +67,14 @@ export function table(stops) {
   return bytes;
 }
 
-/** Every fifth entry: what lies between is a straight line to within one step of 255. */
-const sparse = (bytes) => bytes.filter((_, at) => Math.floor(at / 3) % 5 === 0);
+/** As many pieces between two stops as make about 18 in all: each is then straight to within four steps of 255. */
+const knots = (stops) => 1 + (stops.length - 1) * Math.ceil(18 / (stops.length - 1));
 
 export function source() {
   const lines = Object.entries(MAPS).map(
-    ([name, stops]) => `  ${name}:\n    "${Buffer.from(sparse(table(stops))).toString("base64")}",`,
+    ([name, stops]) => `  ${name}:\n    "${Buffer.from(table(stops, knots(stops))).toString("base64")}",`,
   );
-  return `// Made by js/colour-maps.mjs: RGB bytes of every fifth of 256 entries per map, base64. Do not edit.\nexport const COLOUR_TABLES = {\n${lines.join("\n")}\n} as const;\n`;
+  return `// Made by js/colour-maps.mjs: RGB bytes of each map at evenly spaced knots, base64. Do not edit.\nexport const COLOUR_TABLES = {\n${lines.join("\n")}\n} as const;\n`;
 }
 
 const here = fileURLToPath(import.meta.url);

@@ -2,7 +2,7 @@
 // so that a single strong key never vanishes, whatever the size and the screen.
 import { NOT_FINITE } from "./arrays";
 import type { Atlas } from "./atlas";
-import { mix, type Rgb } from "./colour";
+import { mix, packed, type Rgb } from "./colour";
 import type { Head } from "./heads";
 import { isFuture, isSigned } from "./patterns";
 import type { Theme } from "./theme";
@@ -14,12 +14,6 @@ export interface Palette {
   ground: number;
   hatch: number;
 }
-
-const packed = (colours: readonly Rgb[]) => {
-  const bytes = new Uint8ClampedArray(colours.length * 4);
-  for (const [at, [r, g, b]] of colours.entries()) bytes.set([r, g, b, 255], at * 4);
-  return new Uint32Array(bytes.buffer);
-};
 
 /** How far a head that is filtered out fades into the background. */
 const FADE = 0.82;
