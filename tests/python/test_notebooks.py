@@ -1,4 +1,4 @@
-"""The patching notebook: it runs from top to bottom, and what it tells is what plain hooks find."""
+"""The notebooks on heads and on patching: they run from top to bottom, and what they tell is what plain hooks find."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ import nbformat
 import pytest
 import torch
 
-from mi_widgets.zoo import names_probe
+from mi_widgets import zoo
+from mi_widgets.analysis.random_tokens import random_prompts
+from mi_widgets.zoo import induction_measure, induction_probe, names_probe
 
-PATH = Path(__file__).parents[2] / "notebooks" / "03_patching.ipynb"
+FOLDER = Path(__file__).parents[2] / "notebooks"
 HEADS = [(1, 3), (2, 0), (2, 1), (2, 3)]
-"""Those the notebook calls the second hop."""
+"""Those the notebook on patching calls the second hop."""
 
 
-@pytest.fixture(scope="module")
-def notebook():
-    return nbformat.read(PATH, as_version=4)
-
-
-@pytest.fixture(scope="module")
-def told(notebook):
-    """All names of the notebook after its last cell; its own asserts have held."""
+def run(name):
+    """All names of a notebook after its last cell; its own asserts have held."""
     names = {"__name__": "__main__"}
-    for number, cell in enumerate(notebook.cells):
+    for number, cell in enumerate(nbformat.read(FOLDER / name, as_version=4).cells):
         if cell.cell_type == "code":
             exec(compile(cell.source, f"cell {number}", "exec"), names)
     return names
+
+
+@pytest.fixture(scope="module")
+def told():
+    return run("03_patching.ipynb")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,26 @@ def probe(told):
     return names_probe.Probe(plain, told["model"].tokenizer)
 
 
-def test_it_is_kept_without_outputs(notebook):
+@pytest.fixture(scope="module")
+def grown():
+    return run("02_attention_heads.ipynb")
+
+
+@pytest.fixture(scope="module")
+def induction():
+    return induction_measure.load(zoo.path("tiny-induction"))
+
+
+@pytest.fixture(scope="module")
+def asked(grown, induction):
+    """The notebook's 32 rows as ids, and their answers."""
+    ids = induction.ids([text.split() for text in grown["table"].clean])
+    return ids, torch.tensor(induction.tokenizer.convert_tokens_to_ids(list(grown["table"].answer)))
+
+
+@pytest.mark.parametrize("name", ["02_attention_heads.ipynb", "03_patching.ipynb"])
+def test_it_is_kept_without_outputs(name):
+    notebook = nbformat.read(FOLDER / name, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.outputs for cell in code] == [[]] * len(code)
     assert {cell.execution_count for cell in code} == {None}
@@ -113,3 +133,115 @@ def test_handing_the_reading_heads_the_right_giver_mends_a_second_scene(told, pr
     assert found["metric"] == pytest.approx(float(before.mean()), abs=1e-4)
     assert found["right"] == float((before > 0).float().mean()) == 0
     assert found["right when repaired"] == float((after > 0).float().mean()) == 1
+
+
+def above_the_mean(logits, answers):
+    """The answers' logits at the last position less the mean over the vocabulary, mean over rows."""
+    last = logits[:, -1]
+    return float((last.gather(1, answers[:, None])[:, 0] - last.mean(-1)).mean())
+
+
+def share(logits, words):
+    """How often the top token at the last position is the word."""
+    return float((logits[:, -1].argmax(-1) == words).float().mean())
+
+
+def random_scores(probe, model):
+    """Attention to the token before, and to the token after the last mention, on the ids that the package draws."""
+    ids = torch.tensor([prompt.ids for prompt in random_prompts(model).prompts])
+    patterns = probe.run(ids).patterns
+    return induction_probe.previous(patterns), induction_probe.offset_scores(patterns)[0]
+
+
+def test_scores_on_random_tokens_are_read_off_plain_patterns(grown, induction):
+    previous, found = random_scores(induction, grown["model"])
+    scores = grown["random_scores"]
+    assert scores.previous_random.tolist() == pytest.approx(previous.flatten().tolist(), abs=1e-4)
+    assert scores.induction_random.tolist() == pytest.approx(found.flatten().tolist(), abs=1e-4)
+
+
+def test_direct_and_total_effects_are_those_of_plain_hooks(grown, induction, asked):
+    ids, answers = asked
+    plain = induction.run(ids)
+    assert grown["unedited"] == pytest.approx(above_the_mean(plain.logits, answers), abs=1e-3)
+    direct, _ = induction.direct(plain, answers[:, None], slice(-1, None))
+    torch.testing.assert_close(torch.tensor(grown["effects"].direct.tolist()), direct.flatten(), atol=1e-3, rtol=0)
+    for layer in range(2):
+        for head in range(4):
+            changed = above_the_mean(induction.run(ids, zero=[(layer, head)]).logits, answers)
+            found = grown["effects"].zero[f"L{layer}H{head}"]
+            assert found == pytest.approx(changed - grown["unedited"], abs=1e-3)
+
+
+def test_what_keys_queries_and_values_need_is_what_plain_hooks_find(grown, induction, asked):
+    ids, answers = asked
+    for head in range(4):
+        for site in "qkv":
+            logits = induction.run(ids, unread=(head, site)).logits
+            found = grown["composition"].loc[f"without L0H{head}"]
+            assert found["change", site] == pytest.approx(above_the_mean(logits, answers) - grown["unedited"], abs=1e-3)
+            assert found["right", site] == pytest.approx(share(logits, answers), abs=0.04)
+
+
+def masked(probe, ids, cells):
+    """Logits with cells (dest, src) of L0H3 forbidden before the softmax, by the mask that attention is given."""
+    length = ids.shape[1]
+    causal = torch.full((length, length), -torch.inf).triu(1)
+    own = causal.expand(1, probe.heads, -1, -1).clone()
+    for dest, src in cells:
+        own[0, 3, dest, src] = -torch.inf
+
+    def swap(_module, args, kwargs):
+        return args, {**kwargs, "attention_mask": own}
+
+    handle = probe.layers[0].self_attn.register_forward_pre_hook(swap, with_kwargs=True)
+    with torch.no_grad():
+        logits = probe.model(input_ids=ids, use_cache=False).logits
+    handle.remove()
+    return logits
+
+
+def test_cutting_one_cell_and_writing_a_row_do_what_a_mask_does(grown, induction, asked):
+    ids, answers = asked
+    torch.testing.assert_close(masked(induction, ids, []), induction.run(ids).logits)
+    for name, dest in (("L0H3: from 11 to 10", 11), ("L0H3: from 12 to 11", 12), ("L0H3: from 10 to 9", 10)):
+        logits = masked(induction, ids, [(dest, dest - 1)])
+        assert grown["cut"].metric[name] == pytest.approx(above_the_mean(logits, answers), abs=1e-3)
+        assert grown["cut"].right[name] == pytest.approx(share(logits, answers), abs=0.04)
+    for place in (12, 16, 20):
+        # A row that may look at one place only looks there with all its weight.
+        lie = [(place, src) for src in range(place + 1) if src != 10]
+        for name, cells in (("false note", lie), ("and true note cut", [*lie, (11, 10)])):
+            logits = masked(induction, ids, cells)
+            found = grown["says"].loc[place, name]
+            assert found["says word 11"] == pytest.approx(share(logits, ids[:, 11]), abs=0.04)
+            assert found["says this word"] == pytest.approx(share(logits, ids[:, place]), abs=0.04)
+
+
+def test_scores_in_text_are_read_off_plain_patterns(grown, induction):
+    each = []
+    for story in grown["stories"]:
+        ids = induction.ids([story["clean"].split()])
+        patterns = induction.run(ids).patterns
+        found, duplicate = induction_probe.text_scores(patterns, ids)
+        each.append(torch.stack([induction_probe.previous(patterns), found, duplicate]))
+    expected = torch.stack(each).mean(0).flatten(1)
+    for name, values in zip(("previous", "induction", "duplicate"), expected, strict=True):
+        assert grown["in_text"][name].tolist() == pytest.approx(values.tolist(), abs=1e-4), name
+
+
+@pytest.mark.parametrize("step", [0, 500, 550, 600, 650, 1000])
+def test_the_birth_is_that_of_the_plain_checkpoints(grown, asked, step):
+    ids, answers = asked
+    plain = induction_measure.load(zoo.path("tiny-induction"), step)
+    row = grown["birth"].loc[step]
+    previous, found = random_scores(plain, grown["model"])
+    assert row.filter(like="previous").tolist() == pytest.approx(previous[0].tolist(), abs=1e-4)
+    assert row.filter(like="induction").tolist() == pytest.approx(found[1].tolist(), abs=1e-4)
+    logits = plain.run(ids).logits
+    assert row["metric"] == pytest.approx(above_the_mean(logits, answers), abs=1e-3)
+    assert row["right"] == pytest.approx(share(logits, answers), abs=0.04)
+    without = above_the_mean(plain.run(ids, zero=[(0, 3)]).logits, answers)
+    assert row["metric without L0H3"] == pytest.approx(without, abs=1e-3)
+    said = logits[:, -1].softmax(-1).gather(1, ids[:, 1:21]).sum(1).mean()
+    assert row["chance of words said"] == pytest.approx(float(said), abs=1e-4)

@@ -152,6 +152,7 @@ def test_sdist_can_be_rebuilt_from_what_it_lists(sdist: Path) -> None:
         "js/attention-heads.ts",
         "mi_widgets/py.typed",
         "notebooks/01_getting_started.ipynb",
+        "notebooks/02_attention_heads.ipynb",
         "notebooks/03_patching.ipynb",
         "tests/python/test_packaging.py",
     )
