@@ -116,7 +116,7 @@ class GivenHeads:
         return pool(torch.stack(cells), side, side)
 
     def cell_steps(self, run: str, dest: int, src: int, weighting: str) -> Generator[Progress, None, HeadScore]:
-        """One cell of every head as a score; see `attention.edge_steps`."""
+        """One cell of every head as a score; see `edges.edge_steps`."""
         self._require(weighting)
         yield Progress(0, 1)
         values = self.patterns[:, :, dest, src].float()

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..interventions.edits import Edit
-from ..interventions.many import outcome_steps
 from ..interventions.question import Question
 from ..results import Progress, Provenance
 from .runs import Fresh, Steps, run_steps
@@ -69,12 +68,12 @@ def effect_steps(question: Question, edits: Sequence[Edit], fresh: Fresh) -> Ste
     yield Progress(0, 2)
     base = yield from fresh(question)
     if question.edits:
-        found, _ = yield from outcome_steps(question)
-        before, logits = found.metric, found.logits
+        found = yield from run_steps(question, fresh)
+        before, logits = found.per_prompt["metric"], found.logits
     else:
-        before = base.of(question.base)
-        logits = base.corrupted_logits if question.base == "corrupted" else base.clean_logits
-        assert logits is not None
+        unedited = base.corrupted_logits if question.base == "corrupted" else base.clean_logits
+        assert unedited is not None
+        before, logits = base.of(question.base), unedited
     yield Progress(1, 2)
     result = yield from run_steps(replace(question, edits=(*question.edits, *edits)), fresh)
     return Effect(
@@ -82,7 +81,7 @@ def effect_steps(question: Question, edits: Sequence[Edit], fresh: Fresh) -> Ste
         after=result.metric,
         recovered=result.recovered,
         destroyed=1 - result.recovered if question.base == "clean" else float("nan"),
-        tokens=_shifts(question, logits[0].cpu(), result.logits[0]),
+        tokens=_shifts(question, logits[0], result.logits[0]),
         notes=question.notes(edits),
         provenance=result.provenance,
     )

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.attention import edge_scores, logit_effect, patterns, score_steps
+from ..analysis.attention import logit_effect, patterns, score_steps
 from ..analysis.attention_runs import AttentionRun, finished
 from ..analysis.attribution import attribute
+from ..analysis.edges import edge_scores
 from ..analysis.masks import mask_of, mask_rules
 from ..analysis.random_tokens import PERIOD, REPEATS, SEED, N, random_scores_steps
 from ..analysis.scores import DETECTED, SCORES, facts_of

@@ -6,7 +6,8 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mi_widgets.analysis.attention import Atlas, atlas_steps, edge_steps, window_steps
+from mi_widgets.analysis.attention import Atlas, atlas_steps, window_steps
+from mi_widgets.analysis.edges import edge_steps
 from mi_widgets.analysis.scores import HeadScore
 from mi_widgets.analysis.writes import HeadWrites, head_writes
 from mi_widgets.errors import BadInput, PromptMismatch

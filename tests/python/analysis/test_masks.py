@@ -7,8 +7,9 @@ import pytest
 import torch
 
 import mi_widgets as mi
-from mi_widgets.analysis.attention import atlas_steps, edge_scores, edge_steps
+from mi_widgets.analysis.attention import atlas_steps
 from mi_widgets.analysis.attention_runs import finished
+from mi_widgets.analysis.edges import edge_scores, edge_steps
 from tests.families.configs import build as family_of
 from tests.python.by_hand import record
 from tests.python.families import CLEAN, experiment, ids_of, word_tokenizer, wrapped
