@@ -50,7 +50,7 @@ class Glance:
         tensors = [t for m in modules for held in (m._parameters, m._buffers) for t in held.values() if t is not None]
         try:
             self._tensors = [(t, _inside(t)) for t in tensors]
-        except RuntimeError:  # tensors of inference mode, or without storage of their own
+        except RuntimeError:  # tensors of inference mode, or without storage or strides of their own
             self._uncertain = True
         self._plain: dict[int, tuple[Any, Any]] = {}
         for m in modules:
@@ -70,10 +70,10 @@ class Glance:
                 and all(own == then and type(m) is kind for own, then, m, kind in self._own)
                 and all(plain_of(value) == then for value, then in self._plain.values())
             )
-        except (RuntimeError, TypeError, ValueError):
-            return False  # a tensor beside the weights was replaced: being equal tells nothing there
+        except Exception:  # whatever an attribute that was replaced does when it is compared: of tensors, no truth
+            return False
 
 
 def _inside(t: torch.Tensor) -> tuple[Any, ...]:
     """What changes in a tensor that stays the same object."""
-    return t.data_ptr(), t._version, t.dtype
+    return t.data_ptr(), t._version, t.dtype, t.shape, t.stride()

@@ -66,7 +66,7 @@ class Model(Passes):
         self._fingerprint: tuple[int, Fingerprint] | None = None
         self._changes: list[Change] = []
         self._observers: list[weakref.WeakMethod[Callable[[Change], None]]] = []
-        self._stamp, self._glance = stamp_of(hf), Glance(hf)
+        self._see()
         self._build()
         self._absorb()
 
@@ -210,7 +210,8 @@ class Model(Passes):
         """
         if self._glance.same():
             return None
-        now, glance = stamp_of(self.hf), Glance(self.hf)
+        # The glance first: what another thread changes in between is news to the next look, and never lost.
+        glance, now = Glance(self.hf), stamp_of(self.hf)
         if now == self._stamp:
             self._glance = glance
             return None

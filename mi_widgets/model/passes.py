@@ -95,7 +95,11 @@ class Passes:
     def _absorb(self) -> None:
         """What passes in place leave on the user's own modules (a cache that grew, what a hook keeps) is no change."""
         if self._running.in_place is not None:
-            self._stamp, self._glance = stamp_of(self.hf), Glance(self.hf)
+            self._see()
+
+    def _see(self) -> None:
+        # The glance first, so that the next one sees what another thread changes in between.
+        self._glance, self._stamp = Glance(self.hf), stamp_of(self.hf)
 
     @contextmanager
     def passing(

@@ -41,7 +41,7 @@ class Stamp:
     """A cheap fingerprint of a model. All are keyed by path.
 
     Attributes:
-        weights: identity, storage, version, dtype and device of every parameter, buffer and plain tensor. An edit
+        weights: identity, storage, version, dtype, device, shape and strides of every parameter and buffer. An edit
             through ``p.data`` raises no version: a run also compares its baseline with the one it cached.
         modules: identity and class of every module.
         forwards: identity of what stands in for a module's `forward`.
@@ -121,10 +121,10 @@ def _tensor(t: torch.Tensor) -> tuple[Any, ...]:
     if t.is_meta:
         return 0, 0, 0, t.dtype, t.device
     try:
-        where = t.data_ptr()
+        where, strides = t.data_ptr(), t.stride()
     except RuntimeError:  # a tensor subclass without storage of its own
-        where = 0
-    return id(t), where, 0 if t.is_inference() else t._version, t.dtype, t.device
+        where, strides = 0, ()
+    return id(t), where, 0 if t.is_inference() else t._version, t.dtype, t.device, t.shape, strides
 
 
 def plain_of(value: Any) -> Any:

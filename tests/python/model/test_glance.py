@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import mi_widgets as mi
+from mi_widgets.model import handle
 from mi_widgets.model.glance import Glance
 from mi_widgets.model.stamp import stamp_of
 from tests.python.families import CLEAN, build, experiment, word_tokenizer
@@ -43,6 +44,7 @@ CHANGES = {
     "inside a list": lambda m: m.names.append("z"),
     "a forward": lambda m: setattr(m.a, "forward", twin),
     "dtype": lambda m: m.double(),
+    "transposed in its storage": lambda m: setattr(m.a.weight, "data", m.a.weight.data.T),
     "a class": lambda m: setattr(m.b, "__class__", nn.Identity),
 }
 
@@ -88,3 +90,48 @@ def test_a_replaced_tensor_beside_the_weights_is_left_to_the_stamp():
     model.remembered = torch.ones(3)
     assert not glance.same()
     assert stamp_of(model) == stamp
+
+
+class Unlike:
+    """Cannot be compared."""
+
+    __hash__ = None
+
+    def __eq__(self, other):
+        raise KeyError(other)
+
+
+def test_an_attribute_that_cannot_be_compared_is_left_to_the_stamp():
+    model = Small()
+    model.odd = Unlike()
+    glance, stamp = Glance(model), stamp_of(model)
+    assert glance.same()
+    model.odd = Unlike()
+    assert not glance.same()
+    assert stamp_of(model) == stamp
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_changes_while_it_is_looked_at_is_told_at_the_next_look_at_the_latest(monkeypatch, when):
+    hf = build("llama")
+    model = mi.wrap(hf, word_tokenizer())
+
+    def edit():
+        with torch.no_grad():
+            hf.lm_head.weight.mul_(2)
+
+    def stamp_beside_a_thread(looked_at):
+        if when == "before":
+            edit()
+        found = stamp_of(looked_at)
+        if when == "after":
+            edit()
+        return found
+
+    hf.model.norm.weight.data = hf.model.norm.weight.data.clone()
+    with monkeypatch.context() as patched:
+        patched.setattr(handle, "stamp_of", stamp_beside_a_thread)
+        first = model.refresh()
+    words = [str(change) for change in (first, model.refresh()) if change is not None]
+    assert any("lm_head.weight" in word for word in words)
+    assert model.refresh() is None
