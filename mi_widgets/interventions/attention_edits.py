@@ -75,9 +75,14 @@ class Knockout(Edit):
         return self.position
 
     def on(self, **changes: Any) -> Knockout:
-        """A copy that acts elsewhere; `dest` stands for position."""
+        """A copy that acts elsewhere; `dest` stands for position. A `Site` says the whole place, and may name src."""
         if "dest" in changes:
+            if "position" in changes:
+                raise BadInput("dest and position are the same thing here.", hint="Give one of them.")
             changes["position"] = changes.pop("dest")
+        site = changes.get("site")
+        if isinstance(site, Site) and site.src is not None:
+            changes.setdefault("src", site.src)
         return super().on(**changes)
 
     def value(self, x: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import sys
+import math
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import fields, replace
+from numbers import Real
 from typing import Any, ClassVar, TypeVar, overload
 
 import torch
@@ -83,13 +85,15 @@ def several(index: Place) -> Any:
 
 
 def finite_number(name: str, value: Any, hint: str) -> float:
-    """A finite number as a float.
+    """A finite number, of Python or numpy, as a float.
 
     Raises:
         BadInput: something else.
     """
-    if not isinstance(value, bool) and isinstance(value, (int, float)) and abs(value) <= sys.float_info.max:
-        return float(value)
+    if not isinstance(value, bool) and isinstance(value, Real):
+        with suppress(OverflowError):
+            if math.isfinite(number := float(value)):
+                return number
     raise BadInput(f"{name} is a finite number, not {value!r}.", hint=hint)
 
 
@@ -170,7 +174,7 @@ class Edit:
             object.__setattr__(self, name, value)
 
     def on(self: E, **changes: Any) -> E:
-        """A copy that acts elsewhere: ``edit.on(position=10)``.
+        """A copy that acts elsewhere: ``edit.on(position=10)``. A `Site` says the whole place.
 
         Raises:
             BadInput: a keyword this edit does not have.
@@ -182,6 +186,9 @@ class Edit:
                 f"{type(self).__name__} has no {', '.join(sorted(wrong))}.",
                 hint=f"It has {', '.join(sorted(known))}.",
             )
+        site = changes.get("site")
+        if isinstance(site, Site):
+            changes = {"layer": site.layer, "head": site.head, "position": site.position} | changes
         return replace(self, **changes)
 
     def value(self, x: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:

@@ -70,6 +70,8 @@ def test_an_edit_from_a_site_or_its_parts(make):
     assert make("z", 1) != (mi.Patch if make is mi.Zero else mi.Zero)("z", 1)
     assert hash(make("z", (1, 2))) == hash(make("z", [1, 2]))
     assert make("z", 1).on(layer=2, position=4) == make("z", 2, position=4)
+    assert make("z", 1, head=2, position=3).on(site=mi.Site("q", 2, 1)) == make("q", 2, head=1)
+    assert make("z", 1, head=2).on(site=mi.Site("resid_pre", 2), position=4) == make("resid_pre", 2, position=4)
     with pytest.raises(mi.BadInput, match="no haed"):
         make("z", 1).on(haed=3)
     with pytest.raises(TypeError):
@@ -259,6 +261,10 @@ def test_a_knockout_is_an_edge():
     assert edge == mi.Knockout("pattern", 1, 1, 14, src=10)
     assert (edge.site, edge.dest, edge.position) == ("scores", 14, 14)
     assert edge.on(dest=13, src=(1, 2)) == mi.Knockout(layer=1, head=1, position=13, src=[1, 2])
+    assert edge.on(site=mi.Site("pattern", 2, 0, 9, 3)) == mi.Knockout(layer=2, head=0, dest=9, src=3)
+    assert edge.on(site=mi.Site("scores", 2, 0, 9)) == mi.Knockout(layer=2, head=0, dest=9, src=10)
+    with pytest.raises(mi.BadInput, match="same thing"):
+        edge.on(dest=13, position=12)
     assert mi.SetPattern(mi.Site("pattern", 1, 1, 2), weights=torch.eye(3)[0]).where == "L1H1.pattern@2"
 
 
@@ -289,3 +295,16 @@ def test_a_constructor_shows_the_place_and_its_own_arguments():
 def test_an_edit_survives_copying_and_pickling():
     for edit in every_kind():
         assert copy.deepcopy(edit) == pickle.loads(pickle.dumps(edit)) == edit
+
+
+@pytest.mark.parametrize("number", [np.float32(2), np.float16(2), np.int64(2), 2])
+def test_numbers_of_numpy_are_numbers(number):
+    made = mi.Scale("z", 1, factor=number)
+    assert made == mi.Scale("z", 1, factor=2.0)
+    assert type(made.factor) is float
+
+
+@pytest.mark.parametrize("number", [np.float32("nan"), np.inf, 10**400, True, np.True_, 2j, "2", None])
+def test_what_is_no_finite_number(number):
+    with pytest.raises(mi.BadInput, match="finite number"):
+        mi.Scale("z", 1, factor=number)
