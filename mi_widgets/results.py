@@ -207,8 +207,9 @@ class Result(BaseResult):
     """One run with edits. Frame columns: prompt, metric, recovered.
 
     Attributes:
-        logits: [prompt, vocab] float32 at the answer position. Where the metric could be told without them they are
-            computed when they are first read; once the model has changed that raises `Stale`.
+        logits: [prompt, vocab] float32 at the answer position. Of a large vocabulary, where the metric could be told
+            without them, they are computed when they are first read; once the model has changed or is gone that raises
+            `Stale`.
         metric: mean over prompts, in the metric's unit (logits for logit_diff).
         recovered: ratio of means, 1 = the clean run, 0 = the corrupted one; NaN without a corrupted prompt or when the
             two runs differ by less than ten noise floors.
@@ -233,6 +234,12 @@ class Result(BaseResult):
         """Bytes of logits that it holds; none before they are first read, where they are computed then."""
         logits = vars(self)["logits"]
         return 0 if callable(logits) else int(logits.nbytes)
+
+    def __repr__(self) -> str:
+        # A notebook shows it unasked: that computes nothing, and cannot fail.
+        own = vars(self)
+        shown = (f"{f.name}={'...' if callable(own[f.name]) else repr(own[f.name])}" for f in fields(self))
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy, or a pickle, must not depend on the model.

@@ -19,7 +19,7 @@ from .worker import scheduler_of
 KEPT_TEXTS = 50
 """Token texts a `Result` keeps for `top`, per prompt."""
 
-_HINT = "Run it again; or read .logits before the model changes."
+_HINT = "Run it again; or read .logits while the model is there as it was."
 
 
 class Later:

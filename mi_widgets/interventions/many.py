@@ -26,6 +26,9 @@ from .rerun import start_of
 BLOCK = 256
 """Edited runs that are laid out at once."""
 
+SMALL = 2**22
+"""Numbers in an unembedding up to which a run has all its logits at once: it is quick, and they outlive the model."""
+
 
 @dataclass(frozen=True, eq=False)
 class Measured:
@@ -236,7 +239,8 @@ def outcome_steps(question: Question) -> Generator[None, None, tuple[Edited, Acc
 
 def _measured(packed: Packed, stream: torch.Tensor, parts: Sequence[Planned]) -> Edited | None:
     """A packed run of every prompt, measured; None where a plain run must say what is wrong with it."""
-    if packed.tracked:
+    model = packed.question.model
+    if packed.tracked and model.d_model * model.architecture.d_vocab > SMALL:
         metric = packed.measure(stream, [part.prompt for part in parts])
         return Edited(metric, stream=stream) if bool(torch.isfinite(metric).all()) else None
     logits = packed.logits(stream)

@@ -252,8 +252,10 @@ class Packed:
 
     @property
     def tracked(self) -> bool:
-        """The metric is told by the logits of answers and distractors alone."""
+        """The metric is told by the logits of answers and distractors alone, and those by weights alone."""
         question = self.question
+        if question.model.opaque:
+            return False  # a hook of the user's may change what the unembedding gives
         return question.metric == "logit_diff" and question.user_metric is None and question.distractor is not None
 
     def measure(self, stream: torch.Tensor, prompts: Sequence[int]) -> torch.Tensor:

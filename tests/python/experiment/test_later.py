@@ -12,9 +12,16 @@ import torch
 
 import mi_widgets as mi
 from mi_widgets.errors import Stale
+from mi_widgets.interventions import many
 from tests.python.families import build, experiment, ids_of, word_tokenizer, wrapped
 
 EDIT = mi.Patch("resid_pre", 1, position=10)
+
+
+@pytest.fixture(autouse=True)
+def large(monkeypatch):
+    """Every unembedding counts as large."""
+    monkeypatch.setattr(many, "SMALL", 0)
 
 
 def by_hooks(model, exp):
@@ -121,3 +128,42 @@ def test_they_can_be_read_on_the_worker():
 
     exp.ask(metric=metric)
     assert exp.run([EDIT]).metric == pytest.approx(0.0, abs=1e-5)
+
+
+def test_a_small_unembedding_gives_them_at_once_so_that_they_outlive_the_model(monkeypatch):
+    monkeypatch.undo()
+    hf = build("llama")
+    expected = by_hooks(mi.wrap(hf, word_tokenizer()), experiment(mi.wrap(hf, word_tokenizer())))
+    result = experiment(mi.wrap(hf, word_tokenizer())).run([EDIT])
+    del hf
+    gc.collect()
+    assert result.held > 0
+    assert result.top(3).id.tolist() == expected.topk(3).indices.tolist()
+    assert result.metric == pytest.approx(float(experiment(wrapped("llama")).run([EDIT]).metric), abs=1e-5)
+
+
+def test_to_be_shown_computes_nothing_and_never_fails():
+    hf = build("llama")
+    exp = experiment(mi.wrap(hf, word_tokenizer()))
+    exp.edits.add(EDIT)
+    result = exp.run()
+    assert "logits=..." in repr(result)
+    assert result.held == 0
+    hf.lm_head.weight.data.mul_(0.5)
+    assert f"metric={result.metric}" in repr(result)
+    assert "logits=..." in repr(exp.runs[-1])
+    unchanged = exp.run()
+    assert str(unchanged.logits) in repr(unchanged)
+
+
+def test_a_hook_on_the_unembedding_that_changes_its_mind_is_followed():
+    hf = build("llama")
+    exp = experiment(mi.wrap(hf, word_tokenizer()))
+    factor = [1.0]
+    hf.lm_head.register_forward_hook(lambda _, __, logits: logits * factor[0])
+    before, map_before = exp.run([EDIT]), exp.sweep("resid_pre", layers=1, positions=10, progress=False)
+    factor[0] = 2.0
+    after, map_after = exp.run([EDIT]), exp.sweep("resid_pre", layers=1, positions=10, progress=False)
+    assert after.metric == pytest.approx(2 * before.metric, rel=1e-5)
+    assert float(map_after.metric) == pytest.approx(2 * float(map_before.metric), rel=1e-5)
+    torch.testing.assert_close(after.logits, 2 * before.logits)
