@@ -6,6 +6,7 @@ Only a run of everything, with the usual number of rounds, writes the page.
 from __future__ import annotations
 
 import argparse
+import sys
 from importlib.metadata import version
 
 from . import first_paint, frames, live, long, peers, report
@@ -29,6 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
         figures.extend(found)
         print(report.table(found), flush=True)
 
+    def say(text: str) -> None:
+        print(f"  {text}", file=sys.stderr, flush=True)
+
     with stage() as running:
         facts = report.facts_of(
             {**versions_of(running.browser), "jupyterlab": version("jupyterlab"), **peers.versions()}
@@ -36,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("\n".join(f"{name}: {value}" for name, value in facts.items()), flush=True)
         for part in asked.parts or PARTS:
             if part == "first-paint":
-                tell(report.first_paint_figures(first_paint.measure(running, asked.rounds)))
+                tell(report.first_paint_figures(first_paint.measure(running, asked.rounds, say)))
             elif part == "live":
                 tell(report.live_figures(live.measure(running)))
             elif part == "long":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,8 +111,14 @@ class FirstPaint:
     parts: dict[str, float]
 
 
-def measure(stage: Stage, rounds: int) -> FirstPaint:
-    """Everybody in turn, in one tab; what is first shown of each, small, is not counted."""
+def measure(stage: Stage, rounds: int, say: Callable[[str], None] = lambda text: None) -> FirstPaint:
+    """Everybody in turn, in one tab; what is first shown of each, small, is not counted.
+
+    Args:
+        stage: the running parts.
+        rounds: of everybody.
+        say: told how it goes, since it takes minutes.
+    """
     shown = {"ours": Shown(), "circuitsvis": Shown(), "bertviz": Shown()}
     cells = dict(zip((OURS, CIRCUITSVIS, BERTVIZ), shown, strict=True))
     after: list[float] = []
@@ -134,6 +140,7 @@ def measure(stage: Stage, rounds: int) -> FirstPaint:
                 found = tab.timed(cell, WHOLE[cell])
                 _check(tab, cell)
                 shown[name].seconds.append((found["end"] - found["start"]) / 1000)
+                say(f"round {turn + 1} of {rounds}: {name} {shown[name].seconds[-1]:.2f} s")
                 if cell == OURS:
                     parts.append(_parts(found, tab.messages()))
                 if turn == 0:

@@ -23,7 +23,7 @@ class Frames:
 
     Attributes:
         count: of frames.
-        smooth: share of them that came within 17 ms of the one before.
+        smooth: share of them before which none of 60 a second was missed.
         median, worst: ms between two.
     """
 
@@ -42,7 +42,7 @@ def frames_of(times: Sequence[float]) -> Frames:
     gaps = [b - a for a, b in pairwise(times)]
     if not gaps:
         raise ValueError(f"{len(times)} frames have no time between them.")
-    smooth = sum(gap <= 17 for gap in gaps) / len(gaps)
+    smooth = sum(gap < 1.5 * FRAME for gap in gaps) / len(gaps)
     return Frames(len(gaps), smooth, statistics.median(gaps), max(gaps))
 
 
