@@ -1,5 +1,6 @@
 // Where the atlas puts its heads, as pure functions of sizes: a matrix of layers x heads, or a list by score.
-import { type Head, headKey } from "./heads";
+import { clamp } from "./geometry";
+import { allHeads, type Head, headKey, sameHead } from "./heads";
 
 export interface AtlasLayout {
   /** The heads in the order they are drawn, row by row. */
@@ -49,13 +50,12 @@ export function matrixLayout(
   const room = Math.max(MIN_THUMB, (width - left - 2) / Math.max(1, heads));
   let thumb = Math.min(MAX_THUMB, Math.floor(room));
   while (thumb > MIN_THUMB && thumb + gapOf(thumb) > room) thumb--;
-  thumb = Math.max(MIN_THUMB, thumb);
   const bar = barOf(thumb);
   const pitchX = thumb + gapOf(thumb);
   const pitchY = pitchX + bar + 4;
-  const cells = Array.from({ length: layers * heads }, (_, at): Head => [Math.floor(at / heads), at % heads]);
   const size = { width: left + heads * pitchX + 2, height: top + layers * pitchY };
   const named = { listed: false, caption: 0 };
+  const cells = allHeads(layers, heads);
   return { cells, columns: heads, rows: layers, thumb, pitchX, pitchY, left, top, bar, ...named, ...size };
 }
 
@@ -86,7 +86,7 @@ export const thumbOrigin = (layout: AtlasLayout, place: number): [x: number, y: 
 
 /** Where a head is in the layout; -1 when it is not in it. */
 export function placeOf(layout: AtlasLayout, [layer, head]: Head): number {
-  if (layout.listed) return layout.cells.findIndex((it) => it[0] === layer && it[1] === head);
+  if (layout.listed) return layout.cells.findIndex((it) => sameHead(it, [layer, head]));
   return layer < layout.rows && head < layout.columns ? layer * layout.columns + head : -1;
 }
 
@@ -105,12 +105,11 @@ export function headAt(layout: AtlasLayout, x: number, y: number): Head | null {
 
 /** The head that a step of the cursor leads to, kept inside the layout; far steps go to the end of a row or column. */
 export function stepFrom(layout: AtlasLayout, from: Head, rows: number, columns: number): Head {
-  const clamp = (value: number, size: number) => Math.min(size - 1, Math.max(0, value));
   const start = Math.max(0, placeOf(layout, from));
-  const row = clamp(Math.floor(start / layout.columns) + rows, layout.rows);
-  const column = clamp((start % layout.columns) + columns, layout.columns);
+  const row = clamp(Math.floor(start / layout.columns) + rows, 0, layout.rows - 1);
+  const column = clamp((start % layout.columns) + columns, 0, layout.columns - 1);
   // In a list the end of a row is no wall: the next head is simply the next one.
   const next = layout.listed && Math.abs(columns) === 1;
   const place = next ? start + columns : row * layout.columns + column;
-  return layout.cells[clamp(place, layout.cells.length)] ?? from;
+  return layout.cells[clamp(place, 0, layout.cells.length - 1)] ?? from;
 }

@@ -1,7 +1,7 @@
 // The atlas as the page holds it: decoded thumbnails, filled layer by layer while they stream, and the scores.
 import { decode, Grid, NOT_FINITE } from "./arrays";
 import type { Partial } from "./channel";
-import type { Head } from "./heads";
+import { allHeads, type Head } from "./heads";
 import { signed } from "./labels";
 import { isSigned } from "./patterns";
 import type { AtlasEntry, Provenance, Run, Score } from "./protocol";
@@ -25,22 +25,12 @@ export interface Atlas {
 
 /** @throws BuffersMissing when the host dropped the thumbnails. */
 export function readAtlas(entry: AtlasEntry, buffers: readonly unknown[] = []): Atlas {
-  const thumbs = entry.arrays.thumbs;
-  if (!thumbs) throw new TypeError("an atlas without thumbnails");
-  return {
-    rev: entry.rev,
-    run: entry.run,
-    layers: entry.n_layers,
-    heads: entry.n_heads,
-    kvHeads: entry.n_kv_heads,
-    positions: entry.positions,
-    side: entry.side,
-    thumbs: decode(thumbs, buffers),
-    arrived: new Array(entry.n_layers).fill(true),
-    scores: entry.scores ?? {},
-    missing: entry.missing ?? {},
-    provenance: entry.provenance ?? {},
-  };
+  const { rev, run, n_layers: layers, n_heads: heads, n_kv_heads: kvHeads, positions, side } = entry;
+  const { scores = {}, missing = {}, provenance = {}, arrays } = entry;
+  if (!arrays.thumbs) throw new TypeError("an atlas without thumbnails");
+  const thumbs = decode(arrays.thumbs, buffers);
+  const arrived = new Array(layers).fill(true);
+  return { rev, run, layers, heads, kvHeads, positions, side, thumbs, arrived, scores, missing, provenance };
 }
 
 /** A streamed part of an atlas laid into the one that is growing, or into a new one when it is of another question.
@@ -55,10 +45,10 @@ export function growAtlas(
   const { layers } = model;
   const {
     run,
-    layers: range,
     rev,
     positions,
     side,
+    layers: range,
   } = partial.data as {
     run?: Run;
     layers?: [number, number];
@@ -68,14 +58,13 @@ export function growAtlas(
   };
   const part = partial.arrays.thumbs;
   if (!part || !range || run === undefined || rev === undefined || !side || !positions) return null;
-  const heads = part.shape[1] ?? 0;
-  const same = growing && growing.rev === rev && growing.run === run && growing.side === side;
-  const kvHeads = model.kvHeads ?? heads;
-  const atlas = same ? growing : emptyAtlas({ rev, run, layers, heads, kvHeads, positions, side }, part);
   // The range's end may be inclusive or not; the array itself says how many layers it has.
-  const count = part.shape[0] ?? 0;
+  const [count = 0, heads = 0] = part.shape;
+  const kvHeads = model.kvHeads ?? heads;
+  const same = growing?.rev === rev && growing.run === run && growing.side === side;
+  const atlas = same ? growing : emptyAtlas({ rev, run, layers, heads, kvHeads, positions, side }, part);
   (atlas.thumbs.raw as Uint8Array).set(part.raw as Uint8Array, range[0] * heads * side * side);
-  for (let layer = range[0]; layer < Math.min(range[0] + count, layers); layer++) atlas.arrived[layer] = true;
+  atlas.arrived.fill(true, range[0], range[0] + count);
   return { ...atlas };
 }
 
@@ -104,22 +93,17 @@ export const hasSign = (atlas: Atlas, name: string) =>
 /** A head's score as text: two decimals, with a sign where the score has one. */
 export function scoreText(atlas: Atlas, name: string, [layer, head]: Head): string {
   const value = atlas.scores[name]?.values[layer]?.[head];
-  if (value === null || value === undefined) return "–";
+  if (value == null) return "–";
   return hasSign(atlas, name) ? signed(value) : value.toFixed(2);
 }
 
 /** Heads that have the score, strongest first; equal ones in the order of layers. */
 export function strongestFirst(atlas: Atlas, name: string): Head[] {
   const bars = atlas.scores[name]?.bars ?? [];
-  const found: { head: Head; bar: number }[] = [];
-  for (let layer = 0; layer < atlas.layers; layer++) {
-    if (atlas.missing[layer] !== undefined) continue;
-    for (let head = 0; head < atlas.heads; head++) {
-      const bar = bars[layer]?.[head];
-      if (bar !== null && bar !== undefined) found.push({ head: [layer, head], bar });
-    }
-  }
-  return found.sort((a, b) => b.bar - a.bar).map((it) => it.head);
+  const bar = ([layer, head]: Head) => bars[layer]?.[head] ?? null;
+  return allHeads(atlas.layers, atlas.heads)
+    .filter((head) => atlas.missing[head[0]] === undefined && bar(head) !== null)
+    .sort((a, b) => (bar(b) as number) - (bar(a) as number));
 }
 
 /** How many query heads share one key-value head. */

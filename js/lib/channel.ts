@@ -46,14 +46,18 @@ export interface Pending {
   cancel(): void;
 }
 
-interface Waiting {
+/** A request that has no reply yet. */
+export interface Open {
   id: string;
   op: string;
   accepted: boolean;
+  /** Not accepted for a second. */
   late: boolean;
-  hello: number;
-  nextSeq: number;
   progress: Progress | null;
+}
+interface Waiting extends Open {
+  /** Hellos sent before it. */
+  hello: number;
   timer: unknown;
   settle: (reply: Reply) => void;
   onPartial: ((partial: Partial) => void) | undefined;
@@ -74,331 +78,284 @@ const HELLO_MS = 8000;
 const SILENT_HOST_MS = 10000;
 const BEHIND_MS = 400;
 
-const GONE: Failure = {
-  error: "KernelGone",
-  message: "There is no kernel to ask.",
-  hint: "Run the cell again.",
-  retryable: false,
-};
+type FailedReply = Extract<Reply, { kind: "failed" }>;
+const failed = (error: string, message: string, hint: string, retryable = true): FailedReply => ({
+  kind: "failed",
+  error,
+  message,
+  hint,
+  retryable,
+});
+const GONE = failed("KernelGone", "There is no kernel to ask.", "Run the cell again.", false);
+const LOST = failed("AnswerLost", "The kernel's answer got lost on the way.", "Ask again.");
 
-export class Channel extends Emitter<ChannelEvents> {
-  connection: Connection = "connecting";
-  readonly client: string;
-  #model: HostModel;
-  #host: HostProbe;
-  #timers: Timers;
-  #have: () => Revs;
-  #open = new Map<string, Waiting>();
-  #count = 0;
-  #hellos = 0;
-  #answered = 0;
-  #everLive = false;
-  #helloTimer: unknown = null;
-  #silent = 0;
-  #behindTimer: unknown = null;
-  #kernelSeq = new Map<string, number>();
-  #closed = false;
+const randomClient = () =>
+  crypto
+    .getRandomValues(new Uint8Array(6))
+    .reduce((id, byte) => id + byte.toString(16).padStart(2, "0"), "c");
 
-  constructor(
-    model: HostModel,
-    host: HostProbe,
-    have: () => Revs,
-    timers: Timers = browserTimers,
-    client = randomClient(),
-  ) {
-    super();
-    this.#model = model;
-    this.#host = host;
-    this.#have = have;
-    this.#timers = timers;
-    this.client = client;
-    model.on("msg:custom", this.#receive);
-    model.on("change:revs", this.#checkRevs);
-    host.onChange(() => this.#hostChanged());
-  }
-
-  /** Opens the line: checks the protocol and says hello. */
-  start(): void {
-    const protocol = this.#model.get("protocol");
-    if (typeof protocol === "number" && protocol !== PROTOCOL) this.#become("reload");
-    else if (this.#host.commLive() === false || typeof this.#model.send !== "function")
-      this.#become("offline");
-    else this.hello();
-  }
-
-  close(): void {
-    this.#closed = true;
-    this.#model.off("msg:custom", this.#receive);
-    this.#model.off("change:revs", this.#checkRevs);
-    this.#timers.clear(this.#helloTimer);
-    this.#timers.clear(this.#behindTimer);
-    for (const waiting of [...this.#open.values()])
-      this.#settle(waiting, { kind: "cancelled", reason: "closed" });
-  }
-
-  get usable(): boolean {
-    return this.connection === "live" || this.connection === "connecting";
-  }
-
+export interface Channel {
+  readonly connection: Connection;
+  /** Can anything be asked? */
+  readonly usable: boolean;
   /** A request went unanswered for a second, or hello did and nothing came since. */
-  get waiting(): boolean {
-    return (
-      [...this.#open.values()].some((it) => it.late) || (this.connection === "connecting" && this.#silent > 0)
-    );
-  }
-
+  readonly waiting: boolean;
   /** Open requests, oldest first. */
-  get open(): readonly {
-    id: string;
-    op: string;
-    accepted: boolean;
-    late: boolean;
-    progress: Progress | null;
-  }[] {
-    return [...this.#open.values()];
-  }
-
+  readonly open: readonly Open[];
+  on: Emitter<ChannelEvents>["on"];
+  /** Opens the line: checks the protocol and says hello. */
+  start(): void;
+  close(): void;
   request(
     op: string,
     params: Params,
-    options: { slot?: string; onPartial?: (partial: Partial) => void } = {},
-  ): Pending {
-    const id = `${this.client}-${++this.#count}`;
-    let settle: (reply: Reply) => void = () => undefined;
-    const reply = new Promise<Reply>((resolve) => {
-      settle = resolve;
-    });
-    const waiting: Waiting = {
-      id,
-      op,
-      accepted: false,
-      late: false,
-      hello: this.#hellos,
-      nextSeq: 0,
-      progress: null,
-      timer: null,
-      settle,
-      onPartial: options.onPartial,
-    };
-    this.#open.set(id, waiting);
-    if (!this.usable || this.#closed) this.#settle(waiting, { kind: "failed", ...GONE });
-    else {
-      waiting.timer = this.#timers.set(() => {
-        waiting.late = true;
-        this.emit("pending", undefined);
-        this.hello();
-      }, ACCEPT_MS);
-      this.#send({ v: PROTOCOL, kind: "request", id, op, params, slot: options.slot ?? null });
-      this.emit("pending", undefined);
-    }
-    return { id, op, reply, cancel: () => this.cancel(id) };
-  }
-
+    options?: { slot?: string; onPartial?: (partial: Partial) => void },
+  ): Pending;
   /** Asks the kernel to stop a job, ours or its own; what it answers settles the request. */
-  cancel(id: string): void {
-    this.#send({ v: PROTOCOL, kind: "cancel", id });
-    const waiting = this.#open.get(id);
-    // Nobody has seen this request yet: the reader need not wait for a busy kernel to give it up.
-    if (waiting && !waiting.accepted) this.#settle(waiting, { kind: "cancelled", reason: "user" });
-  }
+  cancel(id: string): void;
+  hello(): void;
+}
 
-  hello(): void {
-    if (!this.usable || this.#closed) return;
-    this.#hellos++;
-    this.#send({ v: PROTOCOL, kind: "hello", client: this.client, have: this.#have() });
-    if (this.#helloTimer === null) this.#awaitWelcome(ACCEPT_MS);
-  }
+export function createChannel(
+  model: HostModel,
+  host: HostProbe,
+  have: () => Revs,
+  timers: Timers = browserTimers,
+  client = randomClient(),
+): Channel {
+  const events = new Emitter<ChannelEvents>();
+  const open = new Map<string, Waiting>();
+  /** Of each job: the number its next partial should have. */
+  const nextSeq = new Map<string, number>();
+  let connection: Connection = "connecting";
+  let count = 0;
+  let hellos = 0;
+  let answered = 0;
+  let everLive = false;
+  let helloTimer: unknown = null;
+  let silent = 0;
+  let behindTimer: unknown = null;
+  let closed = false;
 
-  /** The line was silent for `#silent` ms since the hello; a busy kernel is waited for, an idle one is gone. */
-  #awaitWelcome(ms: number): void {
-    this.#helloTimer = this.#timers.set(() => {
-      this.#helloTimer = null;
-      if (this.#answered >= this.#hellos) return;
-      this.#silent += ms;
-      const busy = this.#host.busy();
-      if (busy) this.#silent = ACCEPT_MS;
-      const patience = busy === false ? HELLO_MS : SILENT_HOST_MS;
-      if (this.#silent >= patience) return this.#become(this.#everLive ? "restarted" : this.#neverAnswered());
-      this.emit("pending", undefined);
-      this.#awaitWelcome(ACCEPT_MS);
-    }, ms);
-  }
+  const usable = () => connection === "live" || connection === "connecting";
+  const pending = () => events.emit("pending");
 
-  #neverAnswered(): Connection {
-    // Without any answer ever, a host that shows a running kernel has lost ours; any other has none.
-    return this.#host.busy() === null && this.#host.commLive() !== true ? "offline" : "restarted";
-  }
-
-  #send(message: Record<string, unknown>): void {
+  function send(message: Record<string, unknown>): void {
     try {
-      this.#model.send(message);
+      model.send({ v: PROTOCOL, ...message });
     } catch {
-      // A disposed comm throws; silence is noticed by the timers above.
+      // A disposed comm throws; silence is noticed by the timers.
     }
   }
 
-  #become(connection: Connection): void {
-    if (this.connection === connection) return;
-    this.connection = connection;
-    if (connection === "live") this.#everLive = true;
-    if (!this.usable) {
-      for (const waiting of [...this.#open.values()]) this.#settle(waiting, { kind: "failed", ...GONE });
-    }
-    this.emit("connection", connection);
+  function become(next: Connection): void {
+    if (connection === next) return;
+    connection = next;
+    everLive ||= next === "live";
+    if (!usable()) settleAll(GONE);
+    events.emit("connection", next);
   }
 
-  #hostChanged(): void {
-    const live = this.#host.commLive();
-    if (live === false && this.usable) this.#become(this.#everLive ? "restarted" : "offline");
-    else if (live === true && (this.connection === "offline" || this.connection === "connecting")) {
-      this.connection = "connecting";
-      this.emit("connection", "connecting");
-      this.hello();
-    }
+  function settle(waiting: Waiting, reply: Reply): void {
+    if (!open.delete(waiting.id)) return;
+    timers.clear(waiting.timer);
+    nextSeq.delete(waiting.id);
+    waiting.settle(reply);
+    events.emit("settled", reply);
+    pending();
+  }
+  function settleAll(reply: Reply): void {
+    for (const waiting of [...open.values()]) settle(waiting, reply);
   }
 
-  #checkRevs = (): void => {
-    if (this.#behindTimer !== null || this.#closed) return;
+  // --- asking -------------------------------------------------------------------------------------------------------
+  function request(
+    op: string,
+    params: Params,
+    { slot, onPartial }: { slot?: string; onPartial?: (partial: Partial) => void } = {},
+  ): Pending {
+    const id = `${client}-${++count}`;
+    const reply = new Promise<Reply>((resolve) => {
+      const fresh = { accepted: false, late: false, progress: null, timer: null };
+      open.set(id, { id, op, ...fresh, hello: hellos, settle: resolve, onPartial });
+    });
+    const waiting = open.get(id) as Waiting;
+    if (!usable() || closed) settle(waiting, GONE);
+    else {
+      waiting.timer = timers.set(() => {
+        waiting.late = true;
+        pending();
+        hello();
+      }, ACCEPT_MS);
+      send({ kind: "request", id, op, params, slot: slot ?? null });
+      pending();
+    }
+    return { id, op, reply, cancel: () => cancel(id) };
+  }
+
+  function cancel(id: string): void {
+    send({ kind: "cancel", id });
+    const waiting = open.get(id);
+    // Nobody has seen this request yet: the reader need not wait for a busy kernel to give it up.
+    if (waiting && !waiting.accepted) settle(waiting, { kind: "cancelled", reason: "user" });
+  }
+
+  function hello(): void {
+    if (!usable() || closed) return;
+    hellos++;
+    send({ kind: "hello", client, have: have() });
+    if (helloTimer === null) awaitWelcome();
+  }
+
+  /** The line was silent for `silent` ms since the hello; a busy kernel is waited for, an idle one is gone. */
+  function awaitWelcome(): void {
+    helloTimer = timers.set(() => {
+      helloTimer = null;
+      if (answered >= hellos) return;
+      const busy = host.busy();
+      silent = busy ? ACCEPT_MS : silent + ACCEPT_MS;
+      if (silent < (busy === false ? HELLO_MS : SILENT_HOST_MS)) {
+        pending();
+        awaitWelcome();
+      } else {
+        // Without any answer ever, a host that shows a running kernel has lost ours; any other has none.
+        const lost = everLive || busy !== null || host.commLive() === true;
+        become(lost ? "restarted" : "offline");
+      }
+    }, ACCEPT_MS);
+  }
+
+  // --- hearing ------------------------------------------------------------------------------------------------------
+  host.onChange(() => {
+    const live = host.commLive();
+    if (live === false && usable()) become(everLive ? "restarted" : "offline");
+    else if (live && (connection === "offline" || connection === "connecting")) {
+      connection = "connecting";
+      events.emit("connection", connection);
+      hello();
+    }
+  });
+
+  function checkRevs(): void {
+    if (behindTimer !== null || closed) return;
     // The traits of the same topics are usually right behind `revs`; only what is still missing is asked for.
-    this.#behindTimer = this.#timers.set(() => {
-      this.#behindTimer = null;
-      const have = this.#have();
-      const revs = (this.#model.get("revs") ?? {}) as Revs;
-      if (Object.entries(revs).some(([topic, rev]) => topic in have && rev > (have[topic] ?? 0)))
-        this.hello();
+    behindTimer = timers.set(() => {
+      behindTimer = null;
+      const held = have();
+      const revs = (model.get("revs") ?? {}) as Revs;
+      if (Object.entries(revs).some(([topic, rev]) => rev > (held[topic] ?? rev))) hello();
     }, BEHIND_MS);
-  };
+  }
 
-  #receive = (content: unknown, buffers: unknown): void => {
-    const message = content as KernelMessage;
-    if (!message || typeof message !== "object" || !("kind" in message)) return;
-    if (message.v !== PROTOCOL) return this.#become("reload");
-    const list = Array.isArray(buffers) ? buffers : [];
-    if (message.kind === "welcome") {
-      if (message.client === this.client) this.#welcome(message, list);
-      return;
-    }
-    if (typeof message.id !== "string") return;
-    if (message.id.startsWith("k-")) {
-      this.#heard();
-      if (message.kind === "partial") this.#kernelPartial(message, list);
-      return;
-    }
-    const waiting = this.#open.get(message.id);
-    if (!waiting) return;
-    this.#heard();
-    this.#timers.clear(waiting.timer);
-    waiting.accepted = true;
-    waiting.late = false;
+  function receive(content: unknown, sent: unknown): void {
+    const message = content as KernelMessage | null;
+    if (!message?.kind) return;
+    if (message.v !== PROTOCOL) return become("reload");
+    const buffers = Array.isArray(sent) ? sent : [];
+    if (message.kind === "welcome") return message.client === client ? welcome(message, buffers) : undefined;
+    const waiting = open.get(message.id);
+    if (!waiting && !String(message.id).startsWith("k-")) return;
+    heard();
+    if (waiting) accept(waiting);
     try {
-      if (message.kind === "partial") this.#partial(waiting, message, list);
+      if (message.kind === "partial") takePartial(waiting, message, buffers);
+      else if (!waiting) return;
       else if (message.kind === "done") {
-        const arrays = decodeAll(message.arrays ?? {}, list);
-        this.#settle(waiting, { kind: "done", rev: message.rev, data: message.data ?? {}, arrays });
-      } else if (message.kind === "failed") {
-        const { error, message: what, hint, retryable } = message;
-        this.#settle(waiting, { kind: "failed", error, message: what, hint, retryable });
-      } else if (message.kind === "cancelled") {
-        this.#settle(waiting, { kind: "cancelled", reason: message.reason });
-      } else this.emit("pending", undefined);
+        const { rev, data = {}, arrays = {} } = message;
+        settle(waiting, { kind: "done", rev, data, arrays: decodeAll(arrays, buffers) });
+      } else if (message.kind === "failed" || message.kind === "cancelled") settle(waiting, message);
+      else pending();
     } catch (error) {
       if (!(error instanceof BuffersMissing)) throw error;
-      this.#settle(waiting, buffersFailure(error));
-    }
-  };
-
-  /** Asks for what was missed. A hello that waits for its answer, perhaps behind the cell that runs, asks for it too. */
-  #catchUp(): void {
-    if (this.#answered >= this.#hellos) this.hello();
-  }
-
-  #partial(waiting: Waiting, message: PartialReply, buffers: readonly unknown[]): void {
-    if (message.seq !== waiting.nextSeq) this.#catchUp();
-    if (message.seq < waiting.nextSeq) return;
-    waiting.nextSeq = message.seq + 1;
-    waiting.progress = message.progress ?? null;
-    waiting.onPartial?.(decodePartial(message, buffers));
-    this.emit("pending", undefined);
-  }
-
-  #kernelPartial(message: PartialReply, buffers: readonly unknown[]): void {
-    const next = this.#kernelSeq.get(message.id) ?? 0;
-    if (message.seq !== next) this.#catchUp();
-    this.#kernelSeq.set(message.id, message.seq + 1);
-    try {
-      this.emit("kernel", decodePartial(message, buffers));
-    } catch (error) {
-      if (!(error instanceof BuffersMissing)) throw error; // The trait that settles the job says it.
+      const way = "Open the notebook in JupyterLab or Notebook 7.";
+      // Of a job of the kernel's own, the trait that settles it says so.
+      if (waiting) settle(waiting, failed(error.name, error.message, way));
     }
   }
 
-  #welcome(message: Welcome, buffers: readonly unknown[]): void {
-    this.#answered = this.#hellos;
-    this.#heard();
-    const epoch = this.#model.get("epoch");
-    if (epoch && message.epoch !== epoch) return this.#become("restarted");
+  function takePartial(
+    waiting: Waiting | undefined,
+    message: PartialReply,
+    buffers: readonly unknown[],
+  ): void {
+    const { id, seq, progress = null, data = {}, arrays = {} } = message;
+    const next = nextSeq.get(id) ?? 0;
+    // A hello that waits for its answer, perhaps behind the cell that runs, asks for what was missed too.
+    if (seq !== next && answered >= hellos) hello();
+    if (waiting && seq < next) return;
+    nextSeq.set(id, seq + 1);
+    const partial = { id, progress, data, arrays: decodeAll(arrays, buffers) };
+    if (!waiting) return events.emit("kernel", partial);
+    waiting.progress = progress;
+    waiting.onPartial?.(partial);
+    pending();
+  }
+
+  function welcome(message: Welcome, buffers: readonly unknown[]): void {
+    answered = hellos;
+    heard();
+    const epoch = model.get("epoch");
+    if (epoch && message.epoch !== epoch) return become("restarted");
     // Also when it was thought gone: it was only slow.
-    if (this.connection !== "reload") this.#become("live");
-    const running = new Map((message.running ?? []).map((job) => [job.id, job]));
-    for (const waiting of this.#open.values()) {
-      const job = running.get(waiting.id);
+    if (connection !== "reload") become("live");
+    for (const waiting of open.values()) {
+      const job = message.running?.find((it) => it.id === waiting.id);
       if (job) {
-        waiting.accepted = true;
-        waiting.late = false;
-        this.#timers.clear(waiting.timer);
+        accept(waiting);
         waiting.progress ??= { done: job.done, total: job.total, seconds_left: null };
-      } else if (waiting.accepted && waiting.hello < this.#hellos) {
-        this.#timers.clear(waiting.timer);
-        waiting.timer = this.#timers.set(() => this.#settle(waiting, LOST), ACCEPT_MS);
+      } else if (waiting.accepted && waiting.hello < hellos) {
+        timers.clear(waiting.timer);
+        waiting.timer = timers.set(() => settle(waiting, LOST), ACCEPT_MS);
       }
     }
-    this.emit("welcome", { message, buffers });
-    this.emit("pending", undefined);
+    events.emit("welcome", { message, buffers });
+    pending();
+  }
+
+  function accept(waiting: Waiting): void {
+    timers.clear(waiting.timer);
+    waiting.accepted = true;
+    waiting.late = false;
   }
 
   /** Anything heard from our kernel means that it is there. */
-  #heard(): void {
-    this.#silent = 0;
-    if (this.connection === "connecting") this.#become("live");
+  function heard(): void {
+    silent = 0;
+    if (connection === "connecting") become("live");
   }
 
-  #settle(waiting: Waiting, reply: Reply): void {
-    if (!this.#open.delete(waiting.id)) return;
-    this.#timers.clear(waiting.timer);
-    waiting.settle(reply);
-    this.emit("settled", reply);
-    this.emit("pending", undefined);
-  }
-}
-
-const LOST: Reply = {
-  kind: "failed",
-  error: "AnswerLost",
-  message: "The kernel's answer got lost on the way.",
-  hint: "Ask again.",
-  retryable: true,
-};
-
-function buffersFailure(error: BuffersMissing): Reply {
+  model.on("msg:custom", receive);
+  model.on("change:revs", checkRevs);
   return {
-    kind: "failed",
-    error: error.name,
-    message: error.message,
-    hint: "Open the notebook in JupyterLab or Notebook 7.",
-    retryable: true,
+    get connection() {
+      return connection;
+    },
+    get usable() {
+      return usable();
+    },
+    get waiting() {
+      return [...open.values()].some((it) => it.late) || (connection === "connecting" && silent > 0);
+    },
+    get open() {
+      return [...open.values()];
+    },
+    on: events.on.bind(events) as Channel["on"],
+    start() {
+      const protocol = model.get("protocol");
+      if (typeof protocol === "number" && protocol !== PROTOCOL) become("reload");
+      else if (host.commLive() === false || typeof model.send !== "function") become("offline");
+      else hello();
+    },
+    close() {
+      closed = true;
+      model.off("msg:custom", receive);
+      model.off("change:revs", checkRevs);
+      timers.clear(helloTimer);
+      timers.clear(behindTimer);
+      settleAll({ kind: "cancelled", reason: "closed" });
+    },
+    request,
+    cancel,
+    hello,
   };
-}
-
-function decodePartial(message: PartialReply, buffers: readonly unknown[]): Partial {
-  return {
-    id: message.id,
-    progress: message.progress ?? null,
-    data: message.data ?? {},
-    arrays: decodeAll(message.arrays ?? {}, buffers),
-  };
-}
-
-function randomClient(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(6));
-  return `c${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }

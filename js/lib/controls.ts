@@ -1,5 +1,6 @@
 // The controls that every header uses. A control that is off stays reachable and says why; it is never just dead.
-import { attribute, h, setText } from "./dom";
+import { attribute, disable, h, set, show, watchFacts } from "./dom";
+import { stop } from "./keyboard";
 import type { Card, Tooltip } from "./tooltip";
 
 export interface Choice {
@@ -16,7 +17,6 @@ export interface Choice {
 /** A row of buttons of which one is chosen: a radio group with one tab stop, arrows move. */
 export class Switch {
   readonly element: HTMLElement;
-  #buttons = new Map<string, HTMLButtonElement>();
   #choices: Choice[] = [];
 
   constructor(
@@ -24,61 +24,55 @@ export class Switch {
     private readonly tip: Tooltip,
     private readonly choose: (name: string) => void,
   ) {
-    this.element = h("div.switch", { role: "radiogroup", "aria-label": label });
-    this.element.addEventListener("keydown", (event) => this.#key(event));
+    const onkeydown = (event: KeyboardEvent) => this.#key(event);
+    this.element = h("div.switch", { role: "radiogroup", "aria-label": label, onkeydown });
   }
 
   update(choices: Choice[]): void {
+    const names = (list: Choice[]) => list.map((it) => it.name).join();
+    if (names(choices) !== names(this.#choices))
+      this.element.replaceChildren(...choices.map((_, at) => this.#make(at)));
     this.#choices = choices;
-    if ([...this.#buttons.keys()].join() !== choices.map((it) => it.name).join()) {
-      this.#buttons = new Map(choices.map((choice) => [choice.name, this.#make(choice.name)]));
-      this.element.replaceChildren(...this.#buttons.values());
-    }
-    const stop = choices.find((it) => it.chosen)?.name ?? choices[0]?.name;
-    for (const choice of choices) {
-      const button = this.#buttons.get(choice.name) as HTMLButtonElement;
-      setText(button, choice.label);
-      attribute(button, "aria-checked", String(choice.chosen));
-      attribute(button, "aria-disabled", choice.off === null ? null : "true");
-      attribute(button, "tabindex", choice.name === stop ? "0" : "-1");
+    const stop = Math.max(
+      0,
+      choices.findIndex((it) => it.chosen),
+    );
+    for (const [at, { name, label, chosen, off }] of choices.entries()) {
+      const tabindex = at === stop ? 0 : -1;
+      const button = this.element.children[at] as HTMLElement;
+      set(button, { text: label, "data-name": name, "aria-checked": chosen, tabindex });
+      disable(button, off !== null);
     }
   }
 
-  #find = (name: string) => this.#choices.find((it) => it.name === name);
-
-  #make(name: string): HTMLButtonElement {
-    const button = h("button", {
-      role: "radio",
-      "data-name": name,
-      onclick: () => {
-        const choice = this.#find(name);
-        if (choice?.off) choice.wayOut?.();
-        else this.#pick(name);
-      },
-    });
+  #make(at: number): HTMLButtonElement {
+    const choice = () => this.#choices[at] as Choice;
+    const onclick = () => {
+      if (choice().off) choice().wayOut?.();
+      else this.#pick(at);
+    };
+    const button = h("button", { role: "radio", onclick });
     this.tip.attach(button, () => {
-      const choice = this.#find(name);
-      if (!choice?.off) return choice?.card ?? null;
-      const lines = choice.wayOut ? [choice.off, "Click to do that."] : [choice.off];
-      return { title: choice.card?.title ?? choice.label, lines };
+      const { off, wayOut, card, label } = choice();
+      if (!off) return card;
+      return { title: card?.title ?? label, lines: [off, wayOut ? "Click to do that." : ""] };
     });
     return button;
   }
 
-  #pick(name: string): void {
-    const choice = this.#find(name);
-    if (choice && choice.off === null) this.choose(name);
+  #pick(at: number): void {
+    const { off, name } = this.#choices[at] as Choice;
+    if (off === null) this.choose(name);
   }
 
   #key(event: KeyboardEvent): void {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (!step) return;
     event.preventDefault();
-    const names = [...this.#buttons.keys()];
-    const at = names.indexOf((event.target as HTMLElement).dataset.name ?? "");
-    const next = names[(at + step + names.length) % names.length] as string;
+    const buttons = [...this.element.children] as HTMLElement[];
+    const next = (buttons.indexOf(event.target as HTMLElement) + step + buttons.length) % buttons.length;
     // Moving onto a choice that is off reads its reason; moving onto another one chooses it.
-    this.#buttons.get(next)?.focus();
+    buttons[next]?.focus();
     this.#pick(next);
   }
 }
@@ -124,69 +118,84 @@ export interface Entry {
   off?: string | null;
 }
 
-function menuEntry({ label, name, run, chosen, off }: Entry, done: () => void): HTMLButtonElement {
-  const choose = () => {
-    if (off) return;
-    done();
-    run();
-  };
-  return h(
-    "button",
-    {
-      role: chosen === undefined ? "menuitem" : "menuitemradio",
-      "aria-checked": chosen === undefined ? null : String(chosen),
-      "aria-disabled": off ? "true" : null,
-      title: off,
-      "data-action": name,
-      onclick: choose,
-    },
-    chosen ? `✓ ${label}` : label,
-  );
-}
-
 /** A button that opens a small list of actions below it; Escape and a click elsewhere close it. */
 export function menuButton(label: string, signal: AbortSignal, entries: () => Entry[], name = "menu") {
   const list = h("div.menu", { role: "menu", hidden: true });
+  const open = (opened: boolean) => {
+    show(list, opened);
+    attribute(button, "aria-expanded", opened);
+  };
+  const close = () => {
+    open(false);
+    button.focus();
+  };
   const button = h(
     "button.button",
     {
       "aria-haspopup": "menu",
-      "aria-expanded": "false",
+      "aria-expanded": false,
       "data-action": name,
+      onclick() {
+        if (list.hidden) list.replaceChildren(...entries().map(entryButton));
+        open(list.hidden);
+        if (!list.hidden) (list.firstElementChild as HTMLElement | null)?.focus();
+      },
     },
     label,
   );
-  const close = (refocus: boolean) => {
-    if (list.hidden) return;
-    list.hidden = true;
-    attribute(button, "aria-expanded", "false");
-    if (refocus) button.focus();
-  };
-  button.addEventListener("click", () => {
-    if (!list.hidden) return close(false);
-    list.replaceChildren(...entries().map((entry) => menuEntry(entry, () => close(true))));
-    list.hidden = false;
-    attribute(button, "aria-expanded", "true");
-    (list.firstElementChild as HTMLElement | null)?.focus();
-  });
+  function entryButton({ label, name, run, chosen, off }: Entry): HTMLButtonElement {
+    const onclick = () => {
+      if (off) return;
+      close();
+      run();
+    };
+    const role = chosen === undefined ? "menuitem" : "menuitemradio";
+    const props = { role, "aria-checked": chosen, title: off, "data-action": name, onclick };
+    const made = h("button", props, chosen ? `✓ ${label}` : label);
+    disable(made, off);
+    return made;
+  }
   list.addEventListener("keydown", (event) => {
     const items = [...list.children] as HTMLElement[];
-    const at = items.indexOf(event.target as HTMLElement);
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step) items[(at + step + items.length) % items.length]?.focus();
-    else if (event.key === "Escape" || event.key === "Tab") close(event.key === "Escape");
-    if (step || event.key === "Escape") {
-      event.preventDefault();
-      event.stopPropagation();
-    }
+    if (event.key === "Tab") return open(false);
+    if (step)
+      items[(items.indexOf(event.target as HTMLElement) + step + items.length) % items.length]?.focus();
+    else if (event.key === "Escape") close();
+    else return;
+    stop(event);
   });
   const element = h("div.menu-holder", button, list);
-  document.addEventListener(
-    "pointerdown",
-    (event) => {
-      if (!event.composedPath().includes(element)) close(false);
-    },
-    { signal, capture: true },
-  );
+  const elsewhere = (event: Event) => {
+    if (!event.composedPath().includes(element)) open(false);
+  };
+  document.addEventListener("pointerdown", elsewhere, { signal, capture: true });
   return element;
+}
+
+/** A native menu, so that it works with every input device; off with a reason like every other control. */
+export function createSelect(
+  name: string,
+  tip: Tooltip,
+  words: string,
+  off: () => string | null,
+  choose: (value: string) => void,
+) {
+  const element = h("select.select", {
+    "aria-label": name,
+    "data-select": name,
+    onchange: () => choose(element.value),
+    onkeydown: (event: Event) => event.stopPropagation(),
+  });
+  tip.attach(element, () => ({ title: name, lines: [off() ?? words] }));
+  const news = watchFacts();
+  return {
+    element,
+    update(choices: readonly (readonly [value: string, label: string])[], chosen: string) {
+      if (news(choices))
+        element.replaceChildren(...choices.map(([value, label]) => h("option", { value }, label)));
+      if (element.value !== chosen) element.value = chosen;
+      element.disabled = off() !== null;
+    },
+  };
 }

@@ -57,59 +57,67 @@ export interface Figure {
 /** Left-to-right isolation round a label: a right-to-left token must not turn its neighbours over. */
 const isolated = (text: string) => `\u2068${text}\u2069`;
 
-/** Draws the figure, sized in CSS pixels and sharp on the screen's own pixels. */
+/** Gives a canvas its size in CSS pixels, sharp on the screen's own pixels; tells whether that emptied it. */
+export function sizeCanvas(canvas: HTMLCanvasElement, width: number, height: number, ratio: number): boolean {
+  const [across, down] = [width, height].map((size) => Math.max(1, Math.round(size * ratio))) as [
+    number,
+    number,
+  ];
+  const other = canvas.width !== across || canvas.height !== down;
+  if (other) {
+    canvas.width = across;
+    canvas.height = down;
+  }
+  canvas.style.width = `${width}px`;
+  canvas.style.height = `${height}px`;
+  return other;
+}
+
 export function drawCanvas(
   canvas: HTMLCanvasElement,
-  figure: Figure,
+  { width, height, background, items }: Figure,
   ratio = globalThis.devicePixelRatio || 1,
 ): void {
-  const width = Math.max(1, Math.round(figure.width * ratio));
-  const height = Math.max(1, Math.round(figure.height * ratio));
-  if (canvas.width !== width) canvas.width = width;
-  if (canvas.height !== height) canvas.height = height;
-  canvas.style.width = `${figure.width}px`;
-  canvas.style.height = `${figure.height}px`;
+  sizeCanvas(canvas, width, height, ratio);
   const context = canvas.getContext("2d");
   if (!context) return;
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  context.fillStyle = css(figure.background);
-  context.fillRect(0, 0, figure.width, figure.height);
-  for (const item of figure.items) drawItem(context, item, ratio);
+  drawItem(context, { kind: "rect", x: 0, y: 0, width, height, fill: background }, ratio);
+  for (const item of items) drawItem(context, item, ratio);
 }
 
+const ALIGNED = { start: "left", middle: "center", end: "right" } as const;
+
 export function drawItem(context: CanvasRenderingContext2D, item: Item, ratio: number): void {
-  if (item.kind === "rect") {
-    context.beginPath();
-    if (item.radius) context.roundRect(item.x, item.y, item.width, item.height, item.radius);
-    else context.rect(item.x, item.y, item.width, item.height);
-    if (item.fill) {
-      context.fillStyle = css(item.fill);
-      context.fill();
+  if (item.kind === "cells") return drawCells(context, item, ratio);
+  context.save();
+  context.beginPath();
+  if (item.kind === "text") {
+    context.translate(item.x, item.y);
+    context.rotate(((item.turn ?? 0) * Math.PI) / 180);
+    context.fillStyle = css(item.fill);
+    context.font = `${item.bold ? "600 " : ""}${item.size}px ${item.font}`;
+    context.textAlign = ALIGNED[item.align ?? "start"];
+    context.textBaseline = "middle";
+    context.fillText(isolated(item.text), 0, 0);
+  } else {
+    if (item.kind === "path") {
+      for (const [x, y] of item.points) context.lineTo(x, y);
+      context.setLineDash([...(item.dash ?? [])]);
+    } else {
+      context.roundRect(item.x, item.y, item.width, item.height, item.radius ?? 0);
+      if (item.fill) {
+        context.fillStyle = css(item.fill);
+        context.fill();
+      }
     }
     if (item.stroke) {
       context.strokeStyle = css(item.stroke);
       context.lineWidth = item.line ?? 1;
       context.stroke();
     }
-  } else if (item.kind === "text") {
-    context.save();
-    context.translate(item.x, item.y);
-    if (item.turn) context.rotate((item.turn * Math.PI) / 180);
-    context.fillStyle = css(item.fill);
-    context.font = `${item.bold ? "600 " : ""}${item.size}px ${item.font}`;
-    context.textAlign = item.align === "middle" ? "center" : item.align === "end" ? "right" : "left";
-    context.textBaseline = "middle";
-    context.fillText(isolated(item.text), 0, 0);
-    context.restore();
-  } else if (item.kind === "path") {
-    context.beginPath();
-    for (const [index, [x, y]] of item.points.entries()) index ? context.lineTo(x, y) : context.moveTo(x, y);
-    context.strokeStyle = css(item.stroke);
-    context.lineWidth = item.line;
-    context.setLineDash([...(item.dash ?? [])]);
-    context.stroke();
-    context.setLineDash([]);
-  } else drawCells(context, item, ratio);
+  }
+  context.restore();
 }
 
 type Cells = Extract<Item, { kind: "cells" }>;
@@ -120,12 +128,9 @@ function drawCells(context: CanvasRenderingContext2D, item: Cells, ratio: number
   const { source, empty } = rasterOf(item);
   context.imageSmoothingEnabled = false;
   context.drawImage(source, item.x, item.y, item.width, item.height);
-  const cell = item.width / cols;
-  for (const [row, col] of empty) {
-    const x = item.x + col * cell;
-    const y = item.y + (row * item.height) / rows;
-    hatchCell(context, x, y, cell, item.height / rows, css(item.hatch), ratio);
-  }
+  const [w, h] = [item.width / cols, item.height / rows];
+  for (const [row, col] of empty)
+    hatchCell(context, item.x + col * w, item.y + row * h, w, h, item.hatch, ratio);
 }
 
 interface Raster {
@@ -135,22 +140,19 @@ interface Raster {
 /** A picture is redrawn far more often, for each mark on it, than its cells change. */
 const rasters = new WeakMap<Uint8ClampedArray, Raster>();
 
-function rasterOf(item: Cells): Raster {
-  const known = rasters.get(item.rgba);
+function rasterOf({ rgba, rows, cols }: Cells): Raster {
+  const known = rasters.get(rgba);
   if (known) return known;
   const source = document.createElement("canvas");
-  source.width = item.cols;
-  source.height = item.rows;
-  source.getContext("2d")?.putImageData(new ImageData(item.rgba, item.cols, item.rows), 0, 0);
-  const raster = { source, empty: [...holes(item)] };
-  rasters.set(item.rgba, raster);
+  source.width = cols;
+  source.height = rows;
+  source.getContext("2d")?.putImageData(new ImageData(rgba, cols, rows), 0, 0);
+  const empty: Raster["empty"] = [];
+  for (let at = 0; at < rows * cols; at++)
+    if (rgba[at * 4 + 3] === 0) empty.push([Math.floor(at / cols), at % cols]);
+  const raster = { source, empty };
+  rasters.set(rgba, raster);
   return raster;
-}
-
-function* holes(item: Cells): Generator<[number, number]> {
-  for (let at = 0; at < item.rows * item.cols; at++) {
-    if (item.rgba[at * 4 + 3] === 0) yield [Math.floor(at / item.cols), at % item.cols];
-  }
 }
 
 function hatchCell(
@@ -159,18 +161,17 @@ function hatchCell(
   y: number,
   w: number,
   h: number,
-  colour: string,
+  colour: Rgb,
   ratio: number,
 ) {
   c.save();
   c.beginPath();
   c.rect(x, y, w, h);
   c.clip();
-  c.strokeStyle = colour;
+  c.strokeStyle = css(colour);
   c.lineWidth = Math.max(1 / ratio, Math.min(1, w / 5));
-  const step = Math.max(3, w / 3);
   c.beginPath();
-  for (let d = -h; d < w; d += step) {
+  for (let d = -h; d < w; d += Math.max(3, w / 3)) {
     c.moveTo(x + d, y + h);
     c.lineTo(x + d + h, y);
   }
@@ -178,67 +179,82 @@ function hatchCell(
   c.restore();
 }
 
-/** The figure as an SVG document; text is escaped, nothing in it can run. */
-export function toSvg(figure: Figure, title: string): string {
-  const { width, height } = figure;
-  const n = (value: number) => String(Math.round(value * 100) / 100);
-  const body = figure.items.map((item) => svgItem(item, n)).join("\n");
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${n(width)}" height="${n(height)}" viewBox="0 0 ${n(width)} ${n(height)}" role="img">`,
-    `<title>${escapeXml(title)}</title>`,
-    `<rect width="100%" height="100%" fill="${css(figure.background)}"/>`,
-    body,
-    "</svg>",
-  ].join("\n");
+type Attribute = string | number | Rgb | false | null | undefined;
+const round = (value: number) => String(Math.round(value * 100) / 100);
+
+/** An element of SVG: numbers are rounded, colours written, text escaped; what has no value is left out. */
+function tag(name: string, attributes: Record<string, Attribute>, inner = ""): string {
+  const written = Object.entries(attributes).map(([key, value]) => {
+    if (value == null || value === false) return "";
+    const text =
+      typeof value === "number" ? round(value) : typeof value === "string" ? escapeXml(value) : css(value);
+    return ` ${key}="${text}"`;
+  });
+  return `<${name}${written.join("")}>${inner}</${name}>`;
 }
 
-function svgItem(item: Item, n: (value: number) => string): string {
-  if (item.kind === "rect") {
-    const fill = item.fill ? css(item.fill) : "none";
-    const stroke = item.stroke ? ` stroke="${css(item.stroke)}" stroke-width="${n(item.line ?? 1)}"` : "";
-    const radius = item.radius ? ` rx="${n(item.radius)}"` : "";
-    return `<rect x="${n(item.x)}" y="${n(item.y)}" width="${n(item.width)}" height="${n(item.height)}" fill="${fill}"${stroke}${radius}/>`;
-  }
+/** The figure as an SVG document; text is escaped, nothing in it can run. */
+export function toSvg({ width, height, background, items }: Figure, title: string): string {
+  const body = [tag("title", {}, escapeXml(title)), tag("rect", { width, height, fill: background })];
+  const xmlns = "http://www.w3.org/2000/svg";
+  const viewBox = `0 0 ${round(width)} ${round(height)}`;
+  body.push(...items.map(svgItem));
+  return tag("svg", { xmlns, width, height, viewBox, role: "img" }, `\n${body.join("\n")}\n`);
+}
+
+function svgItem(item: Item): string {
+  if (item.kind === "cells") return svgCells(item);
   if (item.kind === "text") {
-    const turn = item.turn ? ` transform="rotate(${n(item.turn)} ${n(item.x)} ${n(item.y)})"` : "";
-    const weight = item.bold ? ' font-weight="600"' : "";
-    return `<text x="${n(item.x)}" y="${n(item.y)}" fill="${css(item.fill)}" font-size="${n(item.size)}" font-family="${escapeXml(item.font)}"${weight} text-anchor="${item.align ?? "start"}" dominant-baseline="central"${turn}>${escapeXml(isolated(item.text))}</text>`;
+    const { x, y, fill } = item;
+    return tag(
+      "text",
+      {
+        x,
+        y,
+        fill,
+        "font-size": item.size,
+        "font-family": item.font,
+        "font-weight": item.bold && 600,
+        "text-anchor": item.align ?? "start",
+        "dominant-baseline": "central",
+        transform: item.turn && `rotate(${[item.turn, x, y].map(round).join(" ")})`,
+      },
+      escapeXml(isolated(item.text)),
+    );
   }
+  const { stroke } = item;
+  const line = { stroke, "stroke-width": stroke && (item.line ?? 1) };
   if (item.kind === "path") {
-    const d = item.points.map(([x, y], index) => `${index ? "L" : "M"}${n(x)} ${n(y)}`).join("");
-    const dash = item.dash ? ` stroke-dasharray="${item.dash.map(n).join(" ")}"` : "";
-    return `<path d="${d}" fill="none" stroke="${css(item.stroke)}" stroke-width="${n(item.line)}"${dash}/>`;
+    const d = `M${item.points.map((point) => point.map(round).join(" ")).join("L")}`;
+    return tag("path", { d, fill: "none", ...line, "stroke-dasharray": item.dash?.join(" ") });
   }
-  return svgCells(item, n);
+  const { x, y, width, height, fill = "none", radius: rx } = item;
+  return tag("rect", { x, y, width, height, fill, rx, ...line });
 }
 
 /** Cells of one colour become one path, runs along a row one rectangle of it: small files that stay vector. */
-function svgCells(item: Cells, n: (value: number) => string): string {
-  const { rows, cols, rgba } = item;
-  const paths = new Map<string, string[]>();
+function svgCells({ rows, cols, rgba, x, y, width, height, hatch }: Cells): string {
+  /** The path of each colour; of the holes, which have none, under "". */
+  const paths = new Map<string, string>();
+  const colourAt = (at: number) => {
+    const [r, g, b, alpha] = rgba.subarray(at * 4, at * 4 + 4) as unknown as [number, number, number, number];
+    return alpha && css([r, g, b]);
+  };
   for (let row = 0; row < rows; row++) {
     for (let col = 0; col < cols; ) {
-      const at = (row * cols + col) * 4;
-      const hole = rgba[at + 3] === 0;
-      const key = hole ? "hole" : css([rgba[at] as number, rgba[at + 1] as number, rgba[at + 2] as number]);
-      let end = col + 1;
-      const next = (c: number) => (row * cols + c) * 4;
-      const same = (c: number) =>
-        rgba[next(c) + 3] === rgba[at + 3] &&
-        [0, 1, 2].every((k) => hole || rgba[next(c) + k] === rgba[at + k]);
-      while (end < cols && !hole && same(end)) end++;
-      const d = hole ? `M${col} ${row + 1}L${col + 1} ${row}` : `M${col} ${row}h${end - col}v1h${col - end}z`;
-      paths.set(key, [...(paths.get(key) ?? []), d]);
-      col = end;
+      const start = col;
+      const colour = colourAt(row * cols + col++) || "";
+      while (colour && col < cols && colourAt(row * cols + col) === colour) col++;
+      const run = col - start;
+      const d = colour ? `M${start} ${row}h${run}v1h${-run}z` : `M${start} ${row + 1}L${col} ${row}`;
+      paths.set(colour, (paths.get(colour) ?? "") + d);
     }
   }
-  const scale = `translate(${n(item.x)} ${n(item.y)}) scale(${item.width / cols} ${item.height / rows})`;
-  const inner = [...paths].map(([key, parts]) =>
-    key === "hole"
-      ? `<path d="${parts.join("")}" stroke="${css(item.hatch)}" stroke-width="0.15" fill="none"/>`
-      : `<path d="${parts.join("")}" fill="${key}"/>`,
+  const inner = [...paths].map(([fill, d]) =>
+    tag("path", fill ? { d, fill } : { d, stroke: hatch, "stroke-width": 0.15, fill: "none" }),
   );
-  return `<g transform="${scale}" shape-rendering="crispEdges">${inner.join("")}</g>`;
+  const transform = `translate(${round(x)} ${round(y)}) scale(${width / cols} ${height / rows})`;
+  return tag("g", { transform, "shape-rendering": "crispEdges" }, inner.join(""));
 }
 
 /** Text made safe for XML: markup escaped, characters that XML forbids shown as their replacement sign. */

@@ -52,6 +52,25 @@ export function show(element: HTMLElement, shown: boolean): void {
   element.hidden = !shown;
 }
 
+/** Are these facts others than those of the last call? */
+export function watchFacts(): (...facts: unknown[]) => boolean {
+  let known = "";
+  return (...facts) => {
+    const before = known;
+    known = JSON.stringify(facts);
+    return known !== before;
+  };
+}
+
+/** What was made from these facts, each compared by identity; made again when one of them is another. */
+export function memo<T>(): (facts: readonly unknown[], make: () => T) => T {
+  let known: { facts: readonly unknown[]; made: T } | null = null;
+  return (facts, make) => {
+    if (!known || facts.some((fact, at) => fact !== known?.facts[at])) known = { facts, made: make() };
+    return known.made;
+  };
+}
+
 /** A control that is off stays reachable, and does nothing. */
 export const disable = (element: Element, off: unknown) =>
   attribute(element, "aria-disabled", off ? "true" : null);

@@ -10,8 +10,11 @@ export class Emitter<Events> {
     return () => listeners.delete(listener as (value: never) => void);
   }
 
-  emit<Name extends keyof Events>(name: Name, value: Events[Name]): void {
+  emit<Name extends keyof Events>(
+    name: Name,
+    ...value: Events[Name] extends undefined ? [] : [value: Events[Name]]
+  ): void {
     for (const listener of [...(this.#listeners.get(name) ?? [])])
-      (listener as (value: Events[Name]) => void)(value);
+      (listener as (...it: unknown[]) => void)(...value);
   }
 }

@@ -11,3 +11,6 @@ export const sameHead = (a: Head | null, b: Head | null) => !!a && !!b && a[0] =
 export const headKey = ([layer, head]: Head) => `L${layer}H${head}`;
 /** A head as people write it: L1.H4. */
 export const headName = ([layer, head]: Head) => `L${layer}.H${head}`;
+/** Every head, layer by layer. */
+export const allHeads = (layers: number, heads: number) =>
+  Array.from({ length: layers * heads }, (_, at): Head => [Math.floor(at / heads), at % heads]);

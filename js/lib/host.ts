@@ -52,9 +52,7 @@ export function probeHost(model: HostModel): HostProbe {
         status = undefined; // A manager may throw when it has no kernel yet.
       }
       if (status === undefined || status === "unknown") return null;
-      return (
-        status === "busy" || status === "starting" || status === "restarting" || status === "autorestarting"
-      );
+      return ["busy", "starting", "restarting", "autorestarting"].includes(status);
     },
     onChange: (listener) => listeners.push(listener),
   };

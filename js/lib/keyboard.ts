@@ -4,30 +4,38 @@ export interface Keys {
   [key: string]: ((event: KeyboardEvent) => void) | undefined;
 }
 
+/** The event is ours: neither page nor host acts on it. */
+export function stop(event: Event): void {
+  event.preventDefault();
+  event.stopPropagation();
+}
+
+/** Is a key held that makes a shortcut of the one pressed? */
+const held = (event: KeyboardEvent) => event.ctrlKey || event.metaKey || event.altKey;
+
 /** Calls the handler of a pressed key and keeps the event from page and host; other keys pass. */
 export function onKeys(element: HTMLElement, keys: Keys): void {
   element.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
     const handler = keys[event.key];
-    if (!handler) return;
-    event.preventDefault();
-    event.stopPropagation();
+    if (!handler || held(event)) return;
+    stop(event);
     handler(event);
   });
 }
 
 /** Arrow keys, Home, End and page keys as steps on a grid. */
 export function arrows(move: (rows: number, cols: number, event: KeyboardEvent) => void): Keys {
+  const by = (rows: number, cols: number) => (event: KeyboardEvent) => move(rows, cols, event);
   const far = 1e6;
   return {
-    ArrowUp: (event) => move(-1, 0, event),
-    ArrowDown: (event) => move(1, 0, event),
-    ArrowLeft: (event) => move(0, -1, event),
-    ArrowRight: (event) => move(0, 1, event),
-    Home: (event) => move(0, -far, event),
-    End: (event) => move(0, far, event),
-    PageUp: (event) => move(-far, 0, event),
-    PageDown: (event) => move(far, 0, event),
+    ArrowUp: by(-1, 0),
+    ArrowDown: by(1, 0),
+    ArrowLeft: by(0, -1),
+    ArrowRight: by(0, 1),
+    Home: by(0, -far),
+    End: by(0, far),
+    PageUp: by(-far, 0),
+    PageDown: by(far, 0),
   };
 }
 
@@ -35,6 +43,6 @@ export function arrows(move: (rows: number, cols: number, event: KeyboardEvent) 
 export function keepHostShortcutsOut(root: HTMLElement): void {
   root.setAttribute("data-lm-suppress-shortcuts", "true");
   root.addEventListener("keydown", (event) => {
-    if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
+    if (!held(event)) event.stopPropagation();
   });
 }

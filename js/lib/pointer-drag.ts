@@ -1,5 +1,6 @@
 // Carrying a site from one widget to another: by pointer with a ghost that follows it, or by keyboard. What is carried
 // is told on `window`, keyed by the experiment, so that a target in another cell or shadow root can take it.
+import { stop } from "./keyboard";
 
 const EVENT = "mi-widgets:drag";
 const THRESHOLD = 5;
@@ -49,144 +50,126 @@ interface Carrying {
 
 const named = ({ site, layer, head }: Carried) => `${site} of L${layer} H${head}`;
 
-export class DragSource {
-  #now: Carrying | null = null;
-  #hold: ReturnType<typeof setTimeout> | undefined;
-  /** The click that ends a drag selects nothing. */
-  #swallow = false;
-  #telling = false;
-
-  constructor(
-    private readonly element: HTMLElement,
-    private readonly options: DragOptions,
-  ) {
-    const { signal } = options;
-    element.addEventListener("pointerdown", (event) => this.#down(event));
-    element.addEventListener("pointermove", (event) => this.#move(event));
-    element.addEventListener("pointerup", (event) => this.#end(false, event));
-    element.addEventListener("pointercancel", () => this.#end(true));
-    element.addEventListener("contextmenu", (event) => this.#still(event));
-    element.addEventListener("touchmove", (event) => this.#still(event), { passive: false });
-    element.addEventListener(
-      "click",
-      (event) => {
-        if (this.#swallow) event.stopImmediatePropagation();
-        this.#swallow = false;
-      },
-      { capture: true },
-    );
-    // The focus may be anywhere while something is carried.
-    const onEscape = (event: KeyboardEvent) => {
-      if (event.key !== "Escape" || !this.#now?.on) return;
-      event.preventDefault();
-      event.stopPropagation();
-      this.cancel();
-    };
-    window.addEventListener("keydown", onEscape, { capture: true, signal });
-    window.addEventListener(EVENT, (event) => this.#heard((event as CustomEvent<DragDetail>).detail), {
-      signal,
-    });
-    signal.addEventListener("abort", () => this.#end(true));
-  }
-
+export interface DragSource {
   /** What is being carried; null when nothing is. */
-  get carrying(): Carried | null {
-    return this.#now?.on ? this.#now.carried : null;
-  }
-
-  get byPointer(): boolean {
-    return this.#now?.on === true && this.#now.pointer !== null;
-  }
-
+  readonly carrying: Carried | null;
+  readonly byPointer: boolean;
   /** Picks up by keyboard; the point tells targets where it comes from. */
-  pickUp(carried: Carried, clientX: number, clientY: number): void {
-    this.#end(true);
-    this.#now = { carried, x: clientX, y: clientY, pointer: null, ghost: null, on: true };
-    this.options.changed();
-    this.#tell("start");
-    this.options.say(`picked up ${named(carried)}: Enter on a target drops it, Escape puts it back`);
-  }
+  pickUp(carried: Carried, clientX: number, clientY: number): void;
+  cancel(): void;
+}
 
-  cancel(): void {
-    const carried = this.carrying;
-    this.#end(true);
-    if (carried) this.options.say(`put back ${named(carried)}`);
-  }
+export function createDragSource(element: HTMLElement, options: DragOptions): DragSource {
+  const { experiment, signal, say } = options;
+  let now: Carrying | null = null;
+  let hold: ReturnType<typeof setTimeout> | undefined;
+  /** The click that ends a drag selects nothing. */
+  let swallow = false;
+  let telling = false;
 
-  /** Neither a menu nor scrolling comes between while something is carried. */
-  #still(event: Event): void {
-    if (this.#now?.on) event.preventDefault();
+  function tell({ carried, x, y, pointer }: Carrying, phase: DragDetail["phase"], cancelled = false): void {
+    const place = { clientX: x, clientY: y, keyboard: pointer === null };
+    const detail: DragDetail = { phase, experiment, carried, ...place, cancelled };
+    telling = true;
+    window.dispatchEvent(new CustomEvent(EVENT, { detail }));
+    telling = false;
   }
-
-  #down(event: PointerEvent): void {
-    this.#swallow = false;
-    if (event.button !== 0 || this.#now?.on) return;
-    const carried = this.options.pick(event.clientX, event.clientY);
-    if (!carried) return;
-    const { clientX: x, clientY: y, pointerId: pointer } = event;
-    this.#now = { carried, x, y, pointer, ghost: null, on: false };
-    if (event.pointerType === "touch") this.#hold = setTimeout(() => this.#start(), HOLD_MS);
-  }
-
-  #start(): void {
-    const now = this.#now;
-    if (!now || now.pointer === null) return;
-    now.on = true;
-    this.#swallow = true;
-    this.element.setPointerCapture?.(now.pointer);
-    now.ghost = this.options.ghost(now.carried);
-    // In the body, so that neither the widget nor its notebook cell clips it.
-    document.body.append(now.ghost);
-    this.#place(now);
-    this.#tell("start");
-    this.options.say(`dragging ${named(now.carried)}`);
-  }
-
-  #move(event: PointerEvent): void {
-    const now = this.#now;
-    if (!now || now.pointer !== event.pointerId) return;
-    if (!now.on) {
-      if (Math.hypot(event.clientX - now.x, event.clientY - now.y) < THRESHOLD) return;
-      if (event.pointerType === "touch") return this.#end(true);
-      this.#start();
-    }
-    now.x = event.clientX;
-    now.y = event.clientY;
-    this.#place(now);
-    this.#tell("move");
-  }
-
-  #place({ ghost, x, y }: Carrying): void {
+  function place({ ghost, x, y }: Carrying): void {
     if (ghost) ghost.style.transform = `translate(${x + 10}px, ${y + 10}px)`;
   }
-
-  #end(cancelled: boolean, at?: PointerEvent): void {
-    clearTimeout(this.#hold);
-    const now = this.#now;
-    if (!now || (at && now.pointer !== at.pointerId)) return;
-    if (at) [now.x, now.y] = [at.clientX, at.clientY];
-    now.ghost?.remove();
-    if (now.on) this.#tell("end", cancelled);
-    this.#now = null;
-    this.options.changed();
+  function start(): void {
+    if (!now || now.pointer === null) return;
+    now.on = swallow = true;
+    element.setPointerCapture?.(now.pointer);
+    now.ghost = options.ghost(now.carried);
+    // In the body, so that neither the widget nor its notebook cell clips it.
+    document.body.append(now.ghost);
+    place(now);
+    tell(now, "start");
+    say(`dragging ${named(now.carried)}`);
   }
-
-  #tell(phase: DragDetail["phase"], cancelled = false): void {
-    const now = this.#now as Carrying;
-    const { carried, x: clientX, y: clientY } = now;
-    const { experiment } = this.options;
-    const keyboard = now.pointer === null;
-    const detail: DragDetail = { phase, experiment, carried, clientX, clientY, keyboard, cancelled };
-    this.#telling = true;
-    window.dispatchEvent(new CustomEvent(EVENT, { detail }));
-    this.#telling = false;
+  function end(cancelled: boolean, at?: PointerEvent): void {
+    clearTimeout(hold);
+    const ended = now;
+    if (!ended || (at && ended.pointer !== at.pointerId)) return;
+    if (at) [ended.x, ended.y] = [at.clientX, at.clientY];
+    ended.ghost?.remove();
+    if (ended.on) tell(ended, "end", cancelled);
+    now = null;
+    options.changed();
   }
+  function cancel(): void {
+    const carried = now?.on && now.carried;
+    end(true);
+    if (carried) say(`put back ${named(carried)}`);
+  }
+  /** Neither a menu nor scrolling comes between while something is carried. */
+  const still = (event: Event) => {
+    if (now?.on) event.preventDefault();
+  };
 
+  element.addEventListener("pointerdown", (event) => {
+    swallow = false;
+    if (event.button !== 0 || now?.on) return;
+    const { clientX: x, clientY: y, pointerId: pointer } = event;
+    const carried = options.pick(x, y);
+    if (!carried) return;
+    now = { carried, x, y, pointer, ghost: null, on: false };
+    if (event.pointerType === "touch") hold = setTimeout(start, HOLD_MS);
+  });
+  element.addEventListener("pointermove", (event) => {
+    const { clientX: x, clientY: y } = event;
+    if (now?.pointer !== event.pointerId) return;
+    if (!now.on) {
+      if (Math.hypot(x - now.x, y - now.y) < THRESHOLD) return;
+      if (event.pointerType === "touch") return end(true);
+      start();
+    }
+    Object.assign(now, { x, y });
+    place(now);
+    tell(now, "move");
+  });
+  element.addEventListener("pointerup", (event) => end(false, event));
+  element.addEventListener("pointercancel", () => end(true));
+  element.addEventListener("contextmenu", still);
+  element.addEventListener("touchmove", still, { passive: false });
+  const swallowed = (event: MouseEvent) => {
+    if (swallow) event.stopImmediatePropagation();
+    swallow = false;
+  };
+  element.addEventListener("click", swallowed, { capture: true });
+  // The focus may be anywhere while something is carried.
+  const onEscape = (event: KeyboardEvent) => {
+    if (event.key !== "Escape" || !now?.on) return;
+    stop(event);
+    cancel();
+  };
+  window.addEventListener("keydown", onEscape, { capture: true, signal });
   /** A target took what the keyboard carried. */
-  #heard(detail: DragDetail): void {
-    if (this.#telling || detail?.phase !== "end" || detail.experiment !== this.options.experiment) return;
-    if (this.#now?.pointer !== null) return;
-    this.#now = null;
-    this.options.changed();
-  }
+  const heard = (event: Event) => {
+    const { detail } = event as CustomEvent<DragDetail | null>;
+    if (telling || detail?.phase !== "end" || detail.experiment !== experiment || now?.pointer !== null)
+      return;
+    now = null;
+    options.changed();
+  };
+  window.addEventListener(EVENT, heard, { signal });
+  signal.addEventListener("abort", () => end(true));
+
+  return {
+    get carrying() {
+      return now?.on ? now.carried : null;
+    },
+    get byPointer() {
+      return now?.on === true && now.pointer !== null;
+    },
+    pickUp(carried, x, y) {
+      end(true);
+      now = { carried, x, y, pointer: null, ghost: null, on: true };
+      options.changed();
+      tell(now, "start");
+      say(`picked up ${named(carried)}: Enter on a target drops it, Escape puts it back`);
+    },
+    cancel,
+  };
 }

@@ -1,6 +1,7 @@
 // Which head comes first: the order and the filter of the atlas, and the scores that are asked for on their own,
 // on random tokens or for one cell. They stand beside the atlas's scores under names of their own.
 import { type Atlas, scoreText, strongestFirst } from "./atlas";
+import { memo } from "./dom";
 import { type Cell, type Head, headKey } from "./heads";
 import type { HeadsSession } from "./heads-session";
 import type { Params, Question, Score } from "./protocol";
@@ -22,9 +23,9 @@ export class Ranking {
   waiting: "random" | "rank" | null = null;
   #random: { model: string; scores: Scores } | null = null;
   #cell: { params: Params; tokens: string; run: string; rev: number; score: Score } | null = null;
-  #listed: { of: Head[]; most: number; heads: Head[] } | null = null;
-  #kept: { of: Head[]; top: number; heads: Set<string> } | null = null;
-  #memo: { atlas: Atlas; score: string; heads: Head[] } | null = null;
+  readonly #strongest = memo<Head[]>();
+  readonly #listed = memo<Head[]>();
+  readonly #kept = memo<Set<string>>();
 
   constructor(private readonly session: HeadsSession) {}
 
@@ -69,29 +70,21 @@ export class Ranking {
     const { shown, score } = this.session;
     // While an atlas streams in it has no scores yet: the order stays as it was.
     const atlas = shown?.scores[score] ? shown : this.session.atlas;
-    if (!atlas) return [];
-    if (this.#memo?.atlas !== atlas || this.#memo.score !== score)
-      this.#memo = { atlas, score, heads: strongestFirst(atlas, score) };
-    return this.#memo.heads;
+    return atlas ? this.#strongest([atlas, score], () => strongestFirst(atlas, score)) : [];
   }
 
   /** The heads as a list, strongest first; null while the atlas keeps the order of layers. */
   get listed(): Head[] | null {
-    const { strongest } = this;
-    const most = this.top ?? LISTED;
+    const { strongest, top } = this;
     if (this.order === "layer" || strongest.length === 0) return null;
-    if (this.#listed?.of !== strongest || this.#listed.most !== most)
-      this.#listed = { of: strongest, most, heads: strongest.slice(0, most) };
-    return this.#listed.heads;
+    return this.#listed([strongest, top], () => strongest.slice(0, top ?? LISTED));
   }
 
   /** In the order of layers: the heads that the filter lets through; null is all. */
   get kept(): Set<string> | null {
-    const { top, strongest } = this;
+    const { strongest, top } = this;
     if (top === null || this.order === "score" || strongest.length === 0) return null;
-    if (this.#kept?.of !== strongest || this.#kept.top !== top)
-      this.#kept = { of: strongest, top, heads: new Set(strongest.slice(0, top).map(headKey)) };
-    return this.#kept.heads;
+    return this.#kept([strongest, top], () => new Set(strongest.slice(0, top).map(headKey)));
   }
 
   // --- scores of their own ------------------------------------------------------------------------------------------

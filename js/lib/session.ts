@@ -1,6 +1,14 @@
 // What every widget of an experiment knows: the question, the work under way, the line to the kernel, the selection.
 // One session per front-end model; the views of that model share it and only draw what it says.
-import { Channel, type Partial, type Pending, type Reply, type Timers } from "./channel";
+import {
+  type Channel,
+  type Connection,
+  createChannel,
+  type Partial,
+  type Pending,
+  type Reply,
+  type Timers,
+} from "./channel";
 import { Emitter } from "./emitter";
 import { type HostProbe, probeHost } from "./host";
 import { type Hover, joinLink, type Link } from "./link";
@@ -35,6 +43,13 @@ export type Draft = { clean?: string; corrupted?: string };
 
 const SAVE_SELECTION_MS = 150;
 
+/** Why nothing can be asked on such a line. */
+const OFF: { [line in Connection]?: string } = {
+  offline: "Opened without a kernel: rerunning needs one.",
+  restarted: "The kernel was restarted: run the cell again.",
+  reload: "Reload the page first.",
+};
+
 export class Session<Events extends SessionEvents = SessionEvents> extends Emitter<Events> {
   readonly channel: Channel;
   readonly model: HostModel;
@@ -62,7 +77,7 @@ export class Session<Events extends SessionEvents = SessionEvents> extends Emitt
     super();
     this.model = model;
     this.timers = timers;
-    this.channel = new Channel(model, host, () => this.have(), timers, client);
+    this.channel = createChannel(model, host, () => this.have(), timers, client);
     this.#link = joinLink(String(model.get("experiment") ?? ""), {
       hover: (hover) => {
         this.linkedHover = hover;
@@ -70,12 +85,9 @@ export class Session<Events extends SessionEvents = SessionEvents> extends Emitt
       },
       select: (selection) => this.applySelection(selection),
     });
-    this.listen("change:question", () => {
-      this.hold("question");
-      this.readQuestion(model.get("question"));
-    });
+    this.listen("change:question", () => this.#readQuestionTrait());
     this.listen("change:status", () => this.#readStatus());
-    this.listen("change:selection", () => this.applySelection((model.get("selection") as string[]) ?? []));
+    this.listen("change:selection", () => this.#readSelection());
     this.#off.push(
       this.channel.on("connection", () => this.changed()),
       this.channel.on("pending", () => this.#timeWork()),
@@ -85,12 +97,13 @@ export class Session<Events extends SessionEvents = SessionEvents> extends Emitt
       }),
       this.channel.on("kernel", (partial) => this.onKernelPartial(partial)),
       this.channel.on("welcome", ({ message, buffers }) => {
-        if (message.snapshot?.question) this.readQuestion(message.snapshot.question);
-        this.#held = { ...this.#held, ...message.revs };
-        const job = (message.running ?? []).find((it) => it.id.startsWith("k-"));
+        const { snapshot = {}, running = [], revs } = message;
+        if (snapshot.question) this.readQuestion(snapshot.question);
+        Object.assign(this.#held, revs);
+        const job = running.find((it) => it.id.startsWith("k-"));
         if (job) this.kernelJob = { id: job.id, progress: { ...job, seconds_left: null } };
         else if (this.status?.state !== "running") this.kernelJob = null;
-        this.readSnapshot(message.snapshot ?? {}, buffers);
+        this.readSnapshot(snapshot, buffers);
         this.changed();
       }),
     );
@@ -98,10 +111,9 @@ export class Session<Events extends SessionEvents = SessionEvents> extends Emitt
 
   /** Reads the traits and says hello; nothing is awaited. */
   start(): void {
-    this.hold("question");
-    this.readQuestion(this.model.get("question"));
+    this.#readQuestionTrait();
     this.#readStatus();
-    this.applySelection((this.model.get("selection") as string[] | undefined) ?? []);
+    this.#readSelection();
     this.channel.start();
     // A tab that was hidden may have missed messages.
     const looked = () => {
@@ -137,7 +149,6 @@ export class Session<Events extends SessionEvents = SessionEvents> extends Emitt
   protected onKernelPartial(partial: Partial): void {
     this.kernelJob = { id: partial.id, progress: partial.progress };
     this.#timeWork();
-    this.changed();
   }
 
   protected listen(name: string, callback: () => void): void {
@@ -146,7 +157,16 @@ export class Session<Events extends SessionEvents = SessionEvents> extends Emitt
   }
 
   changed(): void {
-    (this as unknown as Emitter<SessionEvents>).emit("change", undefined);
+    (this as unknown as Emitter<SessionEvents>).emit("change");
+  }
+
+  #readQuestionTrait(): void {
+    this.hold("question");
+    this.readQuestion(this.model.get("question"));
+  }
+
+  #readSelection(): void {
+    this.applySelection((this.model.get("selection") as string[] | undefined) ?? []);
   }
 
   protected readQuestion(value: unknown): void {
@@ -158,33 +178,29 @@ export class Session<Events extends SessionEvents = SessionEvents> extends Emitt
     for (const which of ["clean", "corrupted"] as const) {
       if (this.draft[which] === question.prompts[which]?.text) delete this.draft[which];
     }
-    if (before && before.rev !== question.rev && this.trouble?.failure.error === "Stale") this.trouble = null;
+    if (before?.rev !== question.rev && this.trouble?.failure.error === "Stale") this.trouble = null;
     this.changed();
   }
 
   #readStatus(): void {
-    const status = (this.model.get("status") ?? null) as Status | null;
-    this.status = status;
-    if (status?.state !== "running") this.kernelJob = null;
+    this.status = (this.model.get("status") ?? null) as Status | null;
+    if (this.status?.state !== "running") this.kernelJob = null;
     this.#timeWork();
-    this.changed();
   }
 
   // --- work under way -------------------------------------------------------------------------------------------
 
   /** Progress of the work that the reader waits for; null when nothing runs. Quiet requests do not count. */
   get work(): { progress: Progress | null; cancel: () => void } | null {
-    if (!this.channel.usable) return null;
-    const mine = this.channel.open.find((it) => !QUIET.has(it.op));
-    if (mine) return { progress: mine.progress, cancel: () => this.channel.cancel(mine.id) };
-    if (this.status?.state === "running") {
-      const { done, total, seconds_left, job } = this.status;
-      const own = total ? { done: done ?? 0, total, seconds_left } : null;
-      const id = this.kernelJob?.id ?? job;
-      const cancel = () => (id ? this.channel.cancel(id) : undefined);
-      return { progress: this.kernelJob?.progress ?? own, cancel };
-    }
-    return null;
+    const { channel, status, kernelJob } = this;
+    if (!channel.usable) return null;
+    const mine = channel.open.find((it) => !QUIET.has(it.op));
+    if (mine) return { progress: mine.progress, cancel: () => channel.cancel(mine.id) };
+    if (status?.state !== "running") return null;
+    const { done, total, seconds_left, job } = status;
+    const own = total ? { done: done ?? 0, total, seconds_left } : null;
+    const id = kernelJob?.id ?? job;
+    return { progress: kernelJob?.progress ?? own, cancel: () => id && channel.cancel(id) };
   }
 
   #timeWork(): void {
@@ -217,13 +233,12 @@ export class Session<Events extends SessionEvents = SessionEvents> extends Emitt
 
   fail(title: string, failure: Failure, retry: () => void): void {
     if (!this.channel.usable) return; // The line itself is what failed, and is shown as that.
-    this.trouble = { title, failure, retry: failure.retryable ? () => this.#retry(retry) : null };
-    this.changed();
-  }
-
-  #retry(retry: () => void): void {
-    this.trouble = null;
-    retry();
+    const again = () => {
+      this.trouble = null;
+      retry();
+      this.changed();
+    };
+    this.trouble = { title, failure, retry: failure.retryable ? again : null };
     this.changed();
   }
 
@@ -236,10 +251,7 @@ export class Session<Events extends SessionEvents = SessionEvents> extends Emitt
 
   /** Why the question cannot be changed now, or null when it can. */
   get offReason(): string | null {
-    if (this.channel.connection === "offline") return "Opened without a kernel: rerunning needs one.";
-    if (this.channel.connection === "restarted") return "The kernel was restarted: run the cell again.";
-    if (this.channel.connection === "reload") return "Reload the page first.";
-    return null;
+    return OFF[this.channel.connection] ?? null;
   }
 
   setDraft(which: "clean" | "corrupted", text: string | null): void {
@@ -256,15 +268,13 @@ export class Session<Events extends SessionEvents = SessionEvents> extends Emitt
   setQuestion(params: Params): Promise<Reply> {
     this.trouble = null;
     const current = () => ({ ...params, base_rev: this.question?.rev ?? 0 });
-    const pending = this.ask("question.set", current, "This question could not be asked", {
-      slot: "question",
-    });
+    const slot = { slot: "question" };
+    const pending = this.ask("question.set", current, "This question could not be asked", slot);
     this.#asked = pending;
     this.changed();
-    return pending.reply.then((reply) => {
+    return pending.reply.finally(() => {
       if (this.#asked === pending) this.#asked = null;
       this.changed();
-      return reply;
     });
   }
 

@@ -1,12 +1,11 @@
 // Which of the designed states the widget is in: one word, the most serious first.
 import type { HeadsSession } from "./heads-session";
+import type { Progress } from "./protocol";
 import type { SessionState } from "./session";
 
 export function stateOf(session: HeadsSession): SessionState {
   const { channel, status } = session;
-  if (channel.connection === "reload") return "reload";
-  if (channel.connection === "restarted") return "restarted";
-  if (channel.connection === "offline") return "offline";
+  if (!channel.usable) return channel.connection as SessionState;
   const picture = session.shown !== null;
   const asked = session.work !== null;
   if (channel.waiting && (asked || !picture)) return "waiting";
@@ -20,13 +19,9 @@ export function stateOf(session: HeadsSession): SessionState {
 }
 
 /** "35 of 56 layers · 0.4 s left", as far as it is known. */
-export function progressText(
-  progress: { done: number; total: number; seconds_left: number | null } | null,
-  unit: string,
-): string {
+export function progressText(progress: Progress | null, unit: string): string {
   if (!progress?.total) return "The kernel is computing.";
   const left = progress.seconds_left;
-  const time =
-    left === null || left === undefined ? "" : ` · ${left < 10 ? left.toFixed(1) : Math.round(left)} s left`;
+  const time = left == null ? "" : ` · ${left < 10 ? left.toFixed(1) : Math.round(left)} s left`;
   return `${progress.done} of ${progress.total} ${unit}${time}`;
 }

@@ -35,19 +35,24 @@ const DARK = {
   ink: [255, 255, 255],
 } as const;
 
+/** The elements round a node, from itself up, through shadow roots. */
+function* around(start: Node | null): Generator<Element> {
+  for (let node = start; node; node = node instanceof ShadowRoot ? node.host : node.parentNode)
+    if (node instanceof Element) yield node;
+}
+
 /** The first opaque background at or above an element; the page's own canvas when there is none. */
 export function backgroundOf(element: Element): Rgb {
-  let node: Element | null = element;
-  while (node) {
+  for (const node of around(element)) {
     const found = parseColour(getComputedStyle(node).backgroundColor);
     if (found) return found;
-    const root: Node = node.getRootNode();
-    node = node.parentElement ?? (root instanceof ShadowRoot ? root.host : null);
   }
   const scheme = getComputedStyle(document.documentElement).colorScheme;
-  const prefersDark = globalThis.matchMedia?.("(prefers-color-scheme: dark)").matches ?? false;
-  return scheme === "dark" || (scheme?.includes("dark") && prefersDark) ? [18, 18, 18] : [255, 255, 255];
+  const dark = scheme === "dark" || (scheme?.includes("dark") && systemTheme()?.matches);
+  return dark ? [18, 18, 18] : [255, 255, 255];
 }
+
+const systemTheme = () => globalThis.matchMedia?.("(prefers-color-scheme: dark)");
 
 export function themeFor(background: Rgb, fonts: { font: string; mono: string }, strong = false): Theme {
   const dark = luminance(background) < 0.18;
@@ -70,24 +75,17 @@ export function themeFor(background: Rgb, fonts: { font: string; mono: string },
 
 /** Reads the theme round `root` now; `root` itself must not carry a background of ours while it is read. */
 export function readTheme(root: HTMLElement, strong: boolean): Theme {
-  const parent = root.parentElement ?? root;
-  const host = getComputedStyle(root).getPropertyValue("--mi-host-background").trim();
-  const background = parseColour(host) ?? backgroundOf(parent);
   const style = getComputedStyle(root);
-  return themeFor(
-    background,
-    {
-      font: style.getPropertyValue("--mi-font").trim() || "sans-serif",
-      mono: style.getPropertyValue("--mi-mono").trim() || "monospace",
-    },
-    strong,
-  );
+  const read = (name: string) => style.getPropertyValue(name).trim();
+  const background = parseColour(read("--mi-host-background")) ?? backgroundOf(root.parentElement ?? root);
+  const fonts = { font: read("--mi-font") || "sans-serif", mono: read("--mi-mono") || "monospace" };
+  return themeFor(background, fonts, strong);
 }
 
 /** Calls back when the host may have switched its theme. */
 export function watchTheme(root: HTMLElement, signal: AbortSignal, changed: () => void): void {
   const observer = new MutationObserver(changed);
-  const attributes = [
+  const attributeFilter = [
     "class",
     "style",
     "data-jp-theme-light",
@@ -96,23 +94,13 @@ export function watchTheme(root: HTMLElement, signal: AbortSignal, changed: () =
     "data-vscode-theme-kind",
     "theme",
   ];
-  // A view may be rendered before it is in the page: what is above it then is not all there is.
-  const watched: Node[] = [document.documentElement, document.body];
-  let node: Node | null = root.parentNode;
-  while (node) {
-    watched.push(node);
-    node = node instanceof ShadowRoot ? node.host : node.parentNode;
-  }
-  for (const it of watched)
-    if (it instanceof Element) observer.observe(it, { attributes: true, attributeFilter: attributes });
-  // A theme may also arrive as a new style sheet: JupyterLab adds its own to the body.
-  const sheets = new MutationObserver(changed);
-  for (const it of [document.head, document.body]) sheets.observe(it, { childList: true });
-  const media = globalThis.matchMedia?.("(prefers-color-scheme: dark)");
+  // A view may be rendered before it is in the page: what is above it then is not all there is. A theme may also
+  // arrive as a new style sheet: JupyterLab adds its own to the body.
+  const { documentElement, head, body } = document;
+  for (const it of new Set([documentElement, head, body, ...around(root.parentNode)]))
+    observer.observe(it, { attributes: true, attributeFilter, childList: it === head || it === body });
+  const media = systemTheme();
   media?.addEventListener("change", changed, { signal });
   document.addEventListener("load", changed, { capture: true, signal });
-  signal.addEventListener("abort", () => {
-    observer.disconnect();
-    sheets.disconnect();
-  });
+  signal.addEventListener("abort", () => observer.disconnect());
 }

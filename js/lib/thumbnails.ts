@@ -23,13 +23,9 @@ export function paletteFor(atlas: Atlas, theme: Theme, faded = false): Palette {
   const { scale, offset } = atlas.thumbs;
   const tone = (colour: Rgb) => (faded ? mix(colour, theme.background, FADE) : colour);
   const values = Array.from({ length: NOT_FINITE }, (_, byte) => tone(table.colour(offset + scale * byte)));
-  const [future, ground, hatch] = packed([theme.future, theme.background, theme.muted].map(tone));
-  return {
-    cells: packed(values),
-    future: future as number,
-    ground: ground as number,
-    hatch: hatch as number,
-  };
+  const marks = packed([theme.future, theme.background, theme.muted].map(tone));
+  const [future, ground, hatch] = marks as unknown as [number, number, number];
+  return { cells: packed(values), future, ground, hatch };
 }
 
 /** Which cells of a thumbnail hold only what the causal mask forbids: u8 [side, side]. */

@@ -1,6 +1,7 @@
 // One card per widget that explains what the pointer or the keyboard focus is on. It stays inside the widget, so no
 // host clips it, and is tied to its target for screen readers.
-import { attribute, h, uniqueId } from "./dom";
+import { attribute, h, set, show, uniqueId } from "./dom";
+import { clamp } from "./geometry";
 
 /** A title in bold, then plain lines. */
 export interface Card {
@@ -20,14 +21,16 @@ export class Tooltip {
   attach(target: HTMLElement, card: () => Card | null): void {
     const open = () => this.#open(target, card());
     const close = () => this.close(target);
-    target.addEventListener("pointerenter", open);
-    target.addEventListener("focusin", (event) => {
-      // Focus that a click brought is no question; the pointer was there and has been answered.
-      if ((event.target as Element).matches(":focus-visible")) open();
+    set(target, {
+      onpointerenter: open,
+      onfocusin(event: Event) {
+        // Focus that a click brought is no question; the pointer was there and has been answered.
+        if ((event.target as Element).matches(":focus-visible")) open();
+      },
+      onpointerleave: close,
+      onfocusout: close,
+      onpointerdown: close,
     });
-    target.addEventListener("pointerleave", close);
-    target.addEventListener("focusout", close);
-    target.addEventListener("pointerdown", close);
   }
 
   close(target: Element | null = this.#target): void {
@@ -41,19 +44,19 @@ export class Tooltip {
     if (!card) return this.close();
     this.#target = target;
     attribute(target, "aria-describedby", this.element.id);
-    const title = card.title ? [h("b", card.title)] : [];
-    this.element.replaceChildren(
-      ...title,
+    const { element, root } = this;
+    element.replaceChildren(
+      ...(card.title ? [h("b", card.title)] : []),
       ...card.lines.filter(Boolean).map((line) => h("div", { dir: "auto" }, line)),
     );
-    this.element.hidden = false;
-    const frame = this.root.getBoundingClientRect();
+    show(element, true);
+    const frame = root.getBoundingClientRect();
     const box = target.getBoundingClientRect();
-    const size = this.element.getBoundingClientRect();
-    const left = Math.min(Math.max(4, box.left - frame.left), Math.max(4, frame.width - size.width - 6));
+    const { width, height } = element.getBoundingClientRect();
+    const left = clamp(box.left - frame.left, 4, Math.max(4, frame.width - width - 6));
     const below = box.bottom - frame.top + 6;
-    const above = box.top - frame.top - size.height - 6;
-    this.element.style.left = `${left}px`;
-    this.element.style.top = `${below + size.height > frame.height && above > 0 ? above : below}px`;
+    const above = box.top - frame.top - height - 6;
+    element.style.left = `${left}px`;
+    element.style.top = `${below + height > frame.height && above > 0 ? above : below}px`;
   }
 }

@@ -1,9 +1,10 @@
 // What the atlas draws round its thumbnails, as a display list: names, brackets, score bars; and all of it for a paper.
 import { type Atlas, groupSize, hasSign, scoreText, sharedKv } from "../lib/atlas";
 import { type AtlasLayout, placeOf, thumbOrigin } from "../lib/atlas-layout";
-import { barColour } from "../lib/colour";
+import { barColour, type Rgb } from "../lib/colour";
 import type { Figure, Item } from "../lib/display-list";
-import { type Head, headKey } from "../lib/heads";
+import { clamp } from "../lib/geometry";
+import { type Head, headKey, headName } from "../lib/heads";
 import type { Theme } from "../lib/theme";
 import { paletteFor, Thumbnails } from "../lib/thumbnails";
 
@@ -81,7 +82,7 @@ function cellItems(look: AtlasLook, place: number): Item[] {
   }
   const items = kept?.has(headKey(head)) === false ? [] : scoreBar(look, head, x, y);
   if (layout.listed) {
-    const name = `L${head[0]}.H${head[1]}`;
+    const name = headName(head);
     const value = scoreText(atlas, score, head);
     const at = y - layout.caption / 2 + scale;
     const room = layout.thumb / (label.size * ADVANCE);
@@ -98,8 +99,8 @@ function scoreBar({ atlas, layout, theme, score }: AtlasLook, head: Head, x: num
   const bar = { kind: "rect", x, y: y + thumb + 3, height, radius: height / 2 } as const;
   const rail: Item = { ...bar, width: thumb, fill: theme.line };
   const share = atlas.scores[score]?.bars[head[0]]?.[head[1]];
-  if (share === null || share === undefined) return [rail];
-  const part = Math.max(0, Math.min(1, share));
+  if (share == null) return [rail];
+  const part = clamp(share, 0, 1);
   const value = atlas.scores[score]?.values[head[0]]?.[head[1]] ?? 0;
   const fill = hasSign(atlas, score)
     ? theme.diverging.colour(Math.sign(value) * (0.55 + 0.45 * part))
@@ -107,20 +108,9 @@ function scoreBar({ atlas, layout, theme, score }: AtlasLook, head: Head, x: num
   return [rail, { ...bar, width: Math.max(height, part * thumb), fill }];
 }
 
-function ring(layout: AtlasLayout, place: number, theme: Theme): Item {
-  const [x, y] = thumbOrigin(layout, place);
-  const side = layout.thumb + 4;
-  const height = side + layout.bar + 3;
-  return {
-    kind: "rect",
-    x: x - 2,
-    y: y - 2,
-    width: side,
-    height,
-    stroke: theme.accent,
-    line: 2,
-    radius: 2,
-  };
+function ring({ thumb, bar }: AtlasLayout, [x, y]: readonly [number, number], stroke: Rgb): Item {
+  const [width, height] = [thumb + 4, thumb + bar + 7];
+  return { kind: "rect", x: x - 2, y: y - 2, width, height, stroke, line: 2, radius: 2 };
 }
 
 /** The whole atlas as a figure, its thumbnails as cells and the locked heads framed. */
@@ -137,19 +127,13 @@ export function atlasFigure(look: AtlasLook, locked: readonly Head[]): Figure {
     const palette = faded && !kept.has(headKey(head)) ? faded : full;
     // Transparent cells are what a figure hatches.
     painter.draw(pixels, atlas.side, 0, head, { ...palette, ground: 0, hatch: 0 });
-    items.push({
-      kind: "cells",
-      x,
-      y,
-      ...box,
-      rgba: new Uint8ClampedArray(pixels.buffer),
-      hatch: theme.muted,
-    });
+    const rgba = new Uint8ClampedArray(pixels.buffer);
+    items.push({ kind: "cells", x, y, ...box, rgba, hatch: theme.muted });
   }
   for (let row = 0; row < layout.rows; row++) items.push(...rowItems(look, row));
   for (const head of locked) {
     const place = placeOf(layout, head);
-    if (place >= 0) items.push(ring(layout, place, theme));
+    if (place >= 0) items.push(ring(layout, thumbOrigin(layout, place), theme.accent));
   }
   return { width: layout.width, height: layout.height, background: theme.background, items };
 }

@@ -1,7 +1,7 @@
 // The atlas as a table: every head with all its scores, sorted by any of them.
 import { type Atlas, scoreText } from "../lib/atlas";
-import { attribute, h, show } from "../lib/dom";
-import { type Head, headKey } from "../lib/heads";
+import { attribute, h, memo, show } from "../lib/dom";
+import { allHeads, type Head, headKey, headName } from "../lib/heads";
 import type { View, ViewContext } from "./context";
 
 /** Rows built at once; a button brings the others. */
@@ -16,14 +16,11 @@ export function createAtlasTable(context: ViewContext): View & { show(shown: boo
   });
   let sort: { name: string; down: boolean } = { name: "", down: true };
   let all = false;
-  let drawn: readonly unknown[] = [];
+  const drawn = memo<void>();
   let rows = new Map<string, HTMLElement>();
 
   function sorted(atlas: Atlas, name: string): Head[] {
-    const heads = Array.from(
-      { length: atlas.layers * atlas.heads },
-      (_, at): Head => [Math.floor(at / atlas.heads), at % atlas.heads],
-    ).filter(([layer]) => atlas.missing[layer] === undefined);
+    const heads = allHeads(atlas.layers, atlas.heads).filter(([layer]) => atlas.missing[layer] === undefined);
     if (name === "") return sort.down ? heads : heads.reverse();
     const value = ([layer, head]: Head) => atlas.scores[name]?.values[layer]?.[head] ?? null;
     const sign = sort.down ? -1 : 1;
@@ -37,30 +34,33 @@ export function createAtlasTable(context: ViewContext): View & { show(shown: boo
 
   function column(name: string, label: string) {
     const chosen = sort.name === name;
+    const falls = () => sort.down === (name !== "");
     const choose = () => {
       sort = { name, down: chosen ? !sort.down : true };
       if (session.scoreDefined(name)) session.setScore(name);
       session.changed();
-      context.say(`sorted by ${label}, ${sort.down === (name !== "") ? "largest" : "smallest"} first`);
+      context.say(`sorted by ${label}, ${falls() ? "largest" : "smallest"} first`);
     };
-    const button = h(
-      "button",
-      { "data-sort": name || "head", onclick: choose },
-      `${label}${chosen ? (sort.down === (name !== "") ? " ▾" : " ▴") : ""}`,
-    );
-    const direction = sort.down === (name !== "") ? "descending" : "ascending";
+    const mark = chosen ? (falls() ? " ▾" : " ▴") : "";
+    const button = h("button", { "data-sort": name || "head", onclick: choose }, label + mark);
+    const direction = falls() ? "descending" : "ascending";
     return h("th", { scope: "col", "aria-sort": chosen ? direction : "none" }, button);
   }
 
   function line(atlas: Atlas, names: readonly string[], head: Head): HTMLElement {
-    const text = `L${head[0]}.H${head[1]}`;
-    const pick = (event: MouseEvent) => session.lock(head, event.shiftKey);
-    const name = h("button", { "data-head": headKey(head), onclick: pick }, text);
+    const hover = () => session.hoverHead(head);
+    const name = h(
+      "button",
+      {
+        "data-head": headKey(head),
+        onclick: (event: MouseEvent) => session.lock(head, event.shiftKey),
+        onfocus: hover,
+        onblur: () => session.hoverHead(null),
+      },
+      headName(head),
+    );
     const cells = names.map((score) => h("td", scoreText(atlas, score, head)));
-    const made = h("tr", h("th", { scope: "row" }, name), ...cells);
-    made.addEventListener("pointerenter", () => session.hoverHead(head));
-    name.addEventListener("focus", () => session.hoverHead(head));
-    name.addEventListener("blur", () => session.hoverHead(null));
+    const made = h("tr", { onpointerenter: hover }, h("th", { scope: "row" }, name), ...cells);
     rows.set(headKey(head), made);
     return made;
   }
@@ -71,28 +71,23 @@ export function createAtlasTable(context: ViewContext): View & { show(shown: boo
     const heads = sorted(atlas, sort.name);
     rows = new Map();
     const shown = all ? heads : heads.slice(0, ROWS);
-    const head = h(
-      "tr",
-      column("", "head"),
-      ...names.map((name) => column(name, atlas.scores[name]?.label ?? name)),
-    );
+    const labels = names.map((name) => column(name, atlas.scores[name]?.label ?? name));
     const more = () => {
       all = true;
       session.changed();
     };
     const focused = (element.getRootNode() as Document | ShadowRoot).activeElement as HTMLElement | null;
     const back = element.contains(focused) ? focused?.dataset.sort : undefined;
+    const rest = shown.length < heads.length;
     element.replaceChildren(
       h(
         "table.table",
         { "aria-rowcount": heads.length + 1 },
         h("caption", "scores of every head; click a name to lock it"),
-        h("thead", head),
+        h("thead", h("tr", column("", "head"), ...labels)),
         h("tbody", ...shown.map((it) => line(atlas, names, it))),
       ),
-      (shown.length < heads.length &&
-        h("button.link", { "data-action": "all-rows", onclick: more }, `all ${heads.length} heads`)) ||
-        "",
+      rest ? h("button.link", { "data-action": "all-rows", onclick: more }, `all ${heads.length} heads`) : "",
     );
     if (back !== undefined) element.querySelector<HTMLElement>(`[data-sort="${back}"]`)?.focus();
   }
@@ -105,11 +100,7 @@ export function createAtlasTable(context: ViewContext): View & { show(shown: boo
     update() {
       const atlas = session.shown;
       if (!atlas) return;
-      const facts = [atlas.scores, atlas.rev, atlas.run, sort.name, sort.down, all];
-      if (facts.some((fact, at) => fact !== drawn[at])) {
-        drawn = facts;
-        build(atlas);
-      }
+      drawn([atlas.scores, atlas.rev, atlas.run, sort.name, sort.down, all], () => build(atlas));
       const locked = new Set(session.locked.map(headKey));
       for (const [key, made] of rows) attribute(made, "data-locked", locked.has(key));
     },

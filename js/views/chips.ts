@@ -1,6 +1,6 @@
 // Answer and distractor: chips that are edited where they stand. Spaces count in them, so they are typed and shown as ␣.
 import { actionButton } from "../lib/controls";
-import { attribute, h, setText, show } from "../lib/dom";
+import { disable, h, set, setText, show } from "../lib/dom";
 import { shortLabel } from "../lib/labels";
 import type { Answer } from "../lib/protocol";
 import type { View, ViewContext } from "./context";
@@ -29,40 +29,40 @@ function createChip(context: ViewContext, which: "answer" | "distractor"): View 
     spellcheck: "false",
     autocomplete: "off",
     hidden: true,
+    oninput() {
+      const caret = input.selectionStart;
+      input.value = input.value.replaceAll(" ", "␣");
+      input.setSelectionRange(caret, caret);
+    },
+    onkeydown(event: KeyboardEvent) {
+      event.stopPropagation();
+      if (event.key !== "Escape" && event.key !== "Enter") return;
+      event.preventDefault();
+      close(true);
+      const text = input.value.replaceAll("␣", " ");
+      if (event.key === "Enter" && text !== session.question?.[which]?.texts[0])
+        void session.setQuestion({ [which]: text || null });
+    },
+    onblur: () => close(false),
   });
   const element = h("span.chip-holder", chip, input);
 
+  function swap(editing: boolean): void {
+    show(chip, !editing);
+    show(input, editing);
+  }
   function edit(): void {
     const texts = session.question?.[which]?.texts ?? [];
     input.value = (texts[0] ?? "").replaceAll(" ", "␣");
-    show(chip, false);
-    show(input, true);
+    swap(true);
     input.focus();
     input.select();
   }
   function close(refocus: boolean): void {
     if (input.hidden) return;
-    show(input, false);
-    show(chip, true);
+    swap(false);
     if (refocus) chip.focus();
   }
-  input.addEventListener("input", () => {
-    const caret = input.selectionStart;
-    input.value = input.value.replaceAll(" ", "␣");
-    input.setSelectionRange(caret, caret);
-  });
-  input.addEventListener("keydown", (event) => {
-    event.stopPropagation();
-    if (event.key === "Escape") close(true);
-    else if (event.key === "Enter") {
-      const text = input.value.replaceAll("␣", " ");
-      close(true);
-      if (text !== session.question?.[which]?.texts[0])
-        void session.setQuestion({ [which]: text === "" ? null : text });
-    } else return;
-    event.preventDefault();
-  });
-  input.addEventListener("blur", () => close(false));
 
   return {
     element,
@@ -70,13 +70,9 @@ function createChip(context: ViewContext, which: "answer" | "distractor"): View 
       const value: Answer | null = session.question?.[which] ?? null;
       setText(label, value ? value.labels.map((it) => shortLabel(it, 16)).join(" / ") : "none");
       show(guessed, value?.guessed === true);
-      attribute(chip, "data-none", value === null);
-      attribute(chip, "aria-disabled", session.offReason || !session.question?.model ? "true" : null);
-      attribute(
-        chip,
-        "aria-label",
-        `${which}: ${label.textContent ?? ""}${value?.guessed ? " (guessed)" : ""}`,
-      );
+      const sure = value?.guessed ? " (guessed)" : "";
+      set(chip, { "data-none": value === null, "aria-label": `${which}: ${label.textContent}${sure}` });
+      disable(chip, session.offReason || !session.question?.model);
     },
   };
 }
@@ -87,25 +83,20 @@ export function createChips(context: ViewContext): View {
   const answer = createChip(context, "answer");
   const distractor = createChip(context, "distractor");
   const swapReason = () => {
-    const question = session.question;
-    if (session.offReason) return session.offReason;
-    return question?.answer && question.distractor ? null : "There is no distractor to swap with.";
+    const { answer, distractor } = session.question ?? {};
+    return session.offReason ?? (answer && distractor ? null : "There is no distractor to swap with.");
   };
-  const swap = actionButton(
-    "⇄",
-    context.tip,
-    () => {
-      const { answer: right, distractor: wrong } = session.question ?? {};
-      if (right && wrong)
-        void session.setQuestion({ answer: wrong.texts[0] ?? null, distractor: right.texts[0] ?? null });
-    },
-    {
-      class: "mi-icon",
-      name: "swap",
-      card: () => ({ lines: [swapReason() ?? "Swap answer and distractor: the metric changes its sign."] }),
-    },
-  );
-  attribute(swap, "aria-label", "swap answer and distractor");
+  const swapTexts = () => {
+    const { answer: right, distractor: wrong } = session.question ?? {};
+    if (right && wrong)
+      void session.setQuestion({ answer: wrong.texts[0] ?? null, distractor: right.texts[0] ?? null });
+  };
+  const swap = actionButton("⇄", context.tip, swapTexts, {
+    class: "mi-icon",
+    name: "swap",
+    says: "swap answer and distractor",
+    card: () => ({ lines: [swapReason() ?? "Swap answer and distractor: the metric changes its sign."] }),
+  });
   const element = h(
     "span.group",
     h("span.word", "answer"),
@@ -119,7 +110,7 @@ export function createChips(context: ViewContext): View {
     update() {
       answer.update();
       distractor.update();
-      attribute(swap, "aria-disabled", swapReason() ? "true" : null);
+      disable(swap, swapReason());
     },
   };
 }

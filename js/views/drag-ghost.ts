@@ -2,7 +2,7 @@
 import { type AtlasLayout, placeOf, thumbOrigin } from "../lib/atlas-layout";
 import { css } from "../lib/colour";
 import { h } from "../lib/dom";
-import type { Head } from "../lib/heads";
+import { type Head, headKey, headName } from "../lib/heads";
 import type { Theme } from "../lib/theme";
 
 const SIDE = 44;
@@ -24,8 +24,12 @@ export function createGhost(
     context.imageSmoothingEnabled = false;
     context.drawImage(atlas, x * ratio, y * ratio, side, side, 0, 0, SIDE * 2, SIDE * 2);
   }
-  const ghost = h("div", { "data-mi-ghost": `L${head[0]}H${head[1]}`, "aria-hidden": "true" }, picture);
-  ghost.append(h("div", `z L${head[0]}.H${head[1]}`));
+  const ghost = h(
+    "div",
+    { "data-mi-ghost": headKey(head), "aria-hidden": true },
+    picture,
+    h("div", `z ${headName(head)}`),
+  );
   // It stands outside the widget, where no style sheet of ours reaches.
   ghost.style.cssText = [
     "position:fixed;left:0;top:0;z-index:10000;pointer-events:none;padding:4px;border-radius:5px;text-align:center",

@@ -1,5 +1,6 @@
 // The footer: how what is shown came to be, and what is selected and can be done next.
 import { h, setText } from "../lib/dom";
+import { headName } from "../lib/heads";
 import type { View, ViewContext } from "./context";
 
 export function bytesText(bytes: number): string {
@@ -18,8 +19,7 @@ export function createFooter(context: ViewContext): View {
     if (!atlas) return "";
     const facts = atlas.provenance;
     return [
-      facts.forward_ms !== null &&
-        facts.forward_ms !== undefined &&
+      facts.forward_ms != null &&
         `forward ${facts.forward_ms < 100 ? facts.forward_ms.toFixed(1) : Math.round(facts.forward_ms)} ms`,
       facts.patterns !== undefined && `${facts.patterns} patterns`,
       facts.bytes !== undefined && bytesText(facts.bytes),
@@ -45,7 +45,7 @@ export function createFooter(context: ViewContext): View {
   }
   function update(): void {
     setText(left, [provenance(), lacking()].filter(Boolean).join(" · "));
-    const names = session.locked.map(([layer, head]) => `L${layer}.H${head}`);
+    const names = session.locked.map(headName);
     const what =
       names.length === 0
         ? "click locks a head"

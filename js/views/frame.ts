@@ -1,10 +1,12 @@
 // The whole widget on the page: frame, theme, sizes, one redraw per animation frame, and the marks tests wait for.
 import { LiveRegion } from "../lib/a11y";
 import { css, mix } from "../lib/colour";
+import type { Entry } from "../lib/controls";
 import { type Figure, toPng, toSvg } from "../lib/display-list";
-import { attribute, h, show } from "../lib/dom";
+import { attribute, h, set, show } from "../lib/dom";
+import { headKey } from "../lib/heads";
 import type { HeadsSession } from "../lib/heads-session";
-import { keepHostShortcutsOut } from "../lib/keyboard";
+import { keepHostShortcutsOut, stop } from "../lib/keyboard";
 import type { Run } from "../lib/protocol";
 import { stateOf } from "../lib/state-name";
 import { readTheme, type Theme, watchTheme } from "../lib/theme";
@@ -57,7 +59,7 @@ export function renderHeads(session: HeadsSession, el: HTMLElement, signal: Abor
   const footer = createFooter(context);
   const help = createHelp(context);
   const progress = h("div.progress", { "data-part": "progress", hidden: true });
-  const stale = h("div.stale", { hidden: true });
+  const stale = h("div.stale", { hidden: true }, "prompt changed");
   const side = h("div.side", strip.element, intervene.element);
   const picture = h("div.picture", atlas.element, focus.element, side);
   const body = h("div.body", states.empty, picture, stale, states.floating);
@@ -72,36 +74,29 @@ export function renderHeads(session: HeadsSession, el: HTMLElement, signal: Abor
   function draw(): void {
     frame = 0;
     if (signal.aborted) return;
+    const { shown, drafted, question, work } = session;
     const state = stateOf(session);
     attribute(root, "data-state", state);
-    const picked = session.shown;
-    show(picture, picked !== null || state === "loading" || state === "waiting");
+    show(picture, shown !== null || state === "loading" || state === "waiting");
     for (const view of views) view.update();
-    attribute(picture, "data-stale", session.stale && !session.growing);
-    attribute(picture, "data-old", state === "restarted");
-    attribute(body, "data-loading", picked === null);
-    const words = session.drafted ? "prompt changed" : "";
-    show(stale, words !== "" && picked !== null);
-    stale.textContent = words;
-    drawProgress();
+    set(picture, { "data-stale": session.stale && !session.growing, "data-old": state === "restarted" });
+    attribute(body, "data-loading", shown === null);
+    show(stale, drafted && shown !== null);
+    const { done, total } = work?.progress ?? { done: 0, total: 0 };
+    set(progress, { hidden: !work || !session.busyLong, "data-open": !total });
+    progress.style.width = total ? `${Math.max(2, (done / total) * 100)}%` : "";
     checkWidths();
-    attribute(root, "data-replies", session.replies);
-    attribute(root, "data-atlas-rev", session.atlas?.rev ?? 0);
-    attribute(root, "data-question-rev", session.question?.rev ?? 0);
-    attribute(root, "data-run", picked?.run ?? "");
-    attribute(root, "data-focus", session.focus.map(([layer, head]) => `L${layer}H${head}`).join(" "));
-    attribute(root, "data-selection", session.selection.join(" "));
-    if ((picked || state === "empty") && !drawnOnce) {
-      drawnOnce = true;
-      requestAnimationFrame(() => requestAnimationFrame(() => attribute(root, "data-ready", "true")));
-    }
-  }
-  function drawProgress(): void {
-    const work = session.work;
-    show(progress, work !== null && session.busyLong);
-    const share = work?.progress?.total ? work.progress.done / work.progress.total : null;
-    attribute(progress, "data-open", share === null);
-    progress.style.width = share === null ? "" : `${Math.max(2, share * 100)}%`;
+    set(root, {
+      "data-replies": session.replies,
+      "data-atlas-rev": session.atlas?.rev ?? 0,
+      "data-question-rev": question?.rev ?? 0,
+      "data-run": shown?.run ?? "",
+      "data-focus": session.focus.map(headKey).join(" "),
+      "data-selection": session.selection.join(" "),
+    });
+    if (drawnOnce || !(shown || state === "empty")) return;
+    drawnOnce = true;
+    requestAnimationFrame(() => requestAnimationFrame(() => attribute(root, "data-ready", "true")));
   }
   const widths = () => [atlas, focus].map((view) => view.element.clientWidth).join();
   /** A host that is changing its style sheets may have shown us sizes that it never settled on. */
@@ -146,29 +141,38 @@ export function renderHeads(session: HeadsSession, el: HTMLElement, signal: Abor
     const parts = [atlas.figure(), focus.figure()].filter((it) => it !== null);
     return parts.length ? sideBySide(parts, context.theme) : null;
   }
-  const name = () =>
-    `attention-heads-${session.question?.model?.name ?? "figure"}`.replace(/[^\w.-]+/g, "-").slice(0, 80);
-  const svg = () => {
-    const made = figure();
-    return made && toSvg(made, `Attention heads: ${session.shownPrompt?.text.slice(0, 400) ?? ""}`);
-  };
-  function exportEntries() {
+  function save(content: Blob | string, kind: "svg" | "png"): void {
+    const name = `attention-heads-${session.question?.model?.name ?? "figure"}`;
+    const blob = new Blob([content], { type: kind === "svg" ? "image/svg+xml" : "image/png" });
+    const url = URL.createObjectURL(blob);
+    h("a", { href: url, download: `${name.replace(/[^\w.-]+/g, "-").slice(0, 80)}.${kind}` }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 10000);
+  }
+  async function copy(text: string): Promise<void> {
+    try {
+      await navigator.clipboard.writeText(text);
+      live.say("figure copied as SVG");
+    } catch {
+      save(text, "svg");
+      live.say("the clipboard is closed to this page: the figure was downloaded instead");
+    }
+  }
+  function exportEntries(): Entry[] {
     if (!figure()) return [{ label: "Nothing is drawn yet", name: "none", run: () => undefined }];
+    const entry = (label: string, name: string, make: (made: Figure) => void) => ({
+      label,
+      name,
+      run() {
+        const made = figure();
+        if (made) make(made);
+      },
+    });
+    const svg = (made: Figure) =>
+      toSvg(made, `Attention heads: ${session.shownPrompt?.text.slice(0, 400) ?? ""}`);
     return [
-      { label: "Copy figure as SVG", name: "copy-svg", run: () => void copy(svg() ?? "", live) },
-      {
-        label: "Download SVG",
-        name: "save-svg",
-        run: () => download(new Blob([svg() ?? ""], { type: "image/svg+xml" }), `${name()}.svg`),
-      },
-      {
-        label: "Download PNG",
-        name: "save-png",
-        run: () => {
-          const made = figure();
-          if (made) void toPng(made, 3).then((blob) => download(blob, `${name()}.png`));
-        },
-      },
+      entry("Copy figure as SVG", "copy-svg", (made) => void copy(svg(made))),
+      entry("Download SVG", "save-svg", (made) => save(svg(made), "svg")),
+      entry("Download PNG", "save-png", (made) => void toPng(made, 3).then((blob) => save(blob, "png"))),
     ];
   }
 
@@ -205,31 +209,24 @@ function watchKeys(root: HTMLElement, context: ViewContext): void {
   root.addEventListener("keydown", (event) => {
     if (event.altKey || !(event.target as Element).closest("canvas, [role=listbox], .mi-edits")) return;
     const key = event.key.toLowerCase();
-    const held = event.ctrlKey || event.metaKey;
-    if (held ? key !== "z" || !stepBack(context, event.shiftKey ? "redo" : "undo") : !keys[key]) return;
-    if (!held) keys[key]?.();
-    event.preventDefault();
-    event.stopPropagation();
+    const act = keys[key];
+    if (event.ctrlKey || event.metaKey) {
+      if (key === "z" && stepBack(context, event.shiftKey ? "redo" : "undo")) stop(event);
+    } else if (act) {
+      act();
+      stop(event);
+    }
   });
 }
 
 /** The theme's colours as variables for the style sheet. */
 function applyTheme(root: HTMLElement, theme: Theme, projector: boolean): void {
-  attribute(root, "data-theme", theme.dark ? "dark" : "light");
-  attribute(root, "data-projector", projector);
-  const set = (name: string, value: string) => root.style.setProperty(`--mi-${name}`, value);
-  set("background", css(theme.background));
-  set("text", css(theme.text));
-  set("muted", css(theme.muted));
-  set("line", css(theme.line));
-  set("future", css(theme.future));
-  set("accent", css(theme.accent));
-  set("up", css(theme.diverging.colour(0.8)));
-  set("down", css(theme.diverging.colour(-0.8)));
-  set(
-    "raised",
-    css(mix(theme.background, theme.dark ? [255, 255, 255] : [16, 24, 40], theme.dark ? 0.05 : 0.035)),
-  );
+  const { dark, background, diverging, text, muted, line, future, accent } = theme;
+  set(root, { "data-theme": dark ? "dark" : "light", "data-projector": projector });
+  const raised = mix(background, dark ? [255, 255, 255] : [16, 24, 40], dark ? 0.05 : 0.035);
+  const [up, down] = [diverging.colour(0.8), diverging.colour(-0.8)];
+  const colours = { background, text, muted, line, future, accent, up, down, raised };
+  for (const [name, colour] of Object.entries(colours)) root.style.setProperty(`--mi-${name}`, css(colour));
 }
 
 function sideBySide(parts: readonly Figure[], theme: Theme): Figure {
@@ -246,20 +243,4 @@ function sideBySide(parts: readonly Figure[], theme: Theme): Figure {
   }
   const height = Math.max(...parts.map((part) => part.height)) + 2 * gap;
   return { width: left, height, background: theme.background, items };
-}
-
-async function copy(text: string, live: LiveRegion): Promise<void> {
-  try {
-    await navigator.clipboard.writeText(text);
-    live.say("figure copied as SVG");
-  } catch {
-    download(new Blob([text], { type: "image/svg+xml" }), "attention-heads.svg");
-    live.say("the clipboard is closed to this page: the figure was downloaded instead");
-  }
-}
-
-function download(blob: Blob, name: string): void {
-  const url = URL.createObjectURL(blob);
-  h("a", { href: url, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 10000);
 }

@@ -11,10 +11,10 @@ import {
 } from "../lib/atlas-layout";
 import { Switch } from "../lib/controls";
 import type { Figure } from "../lib/display-list";
-import { attribute, h, setText, show, uniqueId } from "../lib/dom";
-import { type Head, sameHead } from "../lib/heads";
+import { attribute, h, memo, set, setText, show, uniqueId } from "../lib/dom";
+import { type Head, headKey, sameHead } from "../lib/heads";
 import { arrows, onKeys } from "../lib/keyboard";
-import { type Carried, DragSource } from "../lib/pointer-drag";
+import { type Carried, createDragSource } from "../lib/pointer-drag";
 import { LISTED, type Order, TOPS } from "../lib/ranking";
 import { AtlasCanvas } from "./atlas-canvas";
 import { type AtlasLook, atlasFigure } from "./atlas-figure";
@@ -22,10 +22,8 @@ import { createAtlasTable } from "./atlas-table";
 import type { View, ViewContext } from "./context";
 import { createGhost } from "./drag-ghost";
 
-type Ring = { kind: "locked" | "hovered" | "cursor" | "carried"; head: Head };
-
 export function createHeadAtlas(context: ViewContext): View & { figure(): Figure | null } {
-  const { session, tip } = context;
+  const { session, tip, say } = context;
   const { ranking } = session;
   const active = h("div", { role: "gridcell", id: uniqueId("head") });
   const row = h("div", { role: "row" }, active);
@@ -41,17 +39,17 @@ export function createHeadAtlas(context: ViewContext): View & { figure(): Figure
     ranking.setTop(name === "all" ? null : Number(name));
     sayOrder();
   });
-  const tableButton = h(
-    "button.link",
-    { "data-action": "atlas-table", onclick: () => toggleTable() },
-    "table",
-  );
+  const toggleTable = () => {
+    tabled = !tabled;
+    update();
+  };
+  const tableButton = h("button.link", { "data-action": "atlas-table", onclick: toggleTable }, "table");
   const foot = h("div.atlas-foot", order.element, top.element, tableButton);
   const note = h("div.note");
   const element = h("section.atlas", { "data-part": "atlas" }, scroller, table.element, foot, note);
   const painter = new AtlasCanvas(canvas);
   let layout: AtlasLayout | null = null;
-  let layoutOf: readonly unknown[] = [];
+  const laid = memo<AtlasLayout>();
   let cursor: Head | null = null;
   let tabled = false;
   let frame = 0;
@@ -60,108 +58,109 @@ export function createHeadAtlas(context: ViewContext): View & { figure(): Figure
   context.signal.addEventListener("abort", () => cancelAnimationFrame(frame));
 
   // --- gestures -----------------------------------------------------------------------------------------------------
+  const lacks = (head: Head) => session.shown?.missing[head[0]] !== undefined;
   const at = (clientX: number, clientY: number): Head | null => {
     const box = canvas.getBoundingClientRect();
     const head = layout && headAt(layout, clientX - box.left, clientY - box.top);
-    return head && session.shown?.missing[head[0]] === undefined ? head : null;
+    return head && !lacks(head) ? head : null;
+  };
+  /** Where a head is drawn, and its place; null when it is not. */
+  const drawnAt = (head: Head) => {
+    const place = layout ? placeOf(layout, head) : -1;
+    if (!layout || place < 0) return null;
+    const [x, y] = thumbOrigin(layout, place);
+    return { x, y, place, ...layout };
   };
   const carry = ([layer, head]: Head): Carried => ({ site: "z", layer, head });
-  const drag = new DragSource(canvas, {
+  const drag = createDragSource(canvas, {
     experiment: String(session.model.get("experiment") ?? ""),
     pick: (x, y) => {
       const head = at(x, y);
       return head && carry(head);
     },
     ghost: ({ layer, head }) => createGhost(canvas, layout, [layer, head], context.theme),
-    say: context.say,
+    say,
     changed: () => session.changed(),
     signal: context.signal,
   });
-  canvas.addEventListener("pointermove", (event) => {
-    if (drag.byPointer) return;
-    const head = at(event.clientX, event.clientY);
-    canvas.style.cursor = head ? "pointer" : "default";
-    session.hoverHead(head);
-  });
-  canvas.addEventListener("pointerleave", () => session.hoverHead(null));
-  canvas.addEventListener("click", (event) => {
-    const head = at(event.clientX, event.clientY);
-    if (head) {
+  set(canvas, {
+    onpointermove(event: PointerEvent) {
+      if (drag.byPointer) return;
+      const head = at(event.clientX, event.clientY);
+      canvas.style.cursor = head ? "pointer" : "default";
+      session.hoverHead(head);
+    },
+    onpointerleave: () => session.hoverHead(null),
+    onclick(event: MouseEvent) {
+      const head = at(event.clientX, event.clientY);
+      if (!head) return;
       cursor = null; // The ring of the keyboard's cursor is for the keyboard.
       session.lock(head, event.shiftKey);
-    }
-  });
-  canvas.addEventListener("blur", () => {
-    cursor = null;
-    session.hoverHead(null);
-    update();
+    },
+    onblur() {
+      cursor = null;
+      session.hoverHead(null);
+      update();
+    },
   });
 
   // --- keys ---------------------------------------------------------------------------------------------------------
   const current = () => cursor ?? session.focus[0] ?? null;
-  const pick = (add: boolean) => {
-    const head = current();
-    if (!head || session.shown?.missing[head[0]] !== undefined) return;
-    session.lock(head, add);
-    const names = session.locked.map(([l, hd]) => `L${l} H${hd}`).join(", ");
-    context.say(names ? `selected ${names}` : "no head selected");
-  };
-  const goTo = (next: Head) => {
-    cursor = next;
-    session.hoverHead(next);
-    context.say(spoken(next));
-    reveal(next);
-    update();
-  };
   const step = (rows: number, columns: number) => {
     const from = current() ?? layout?.cells[0];
-    if (layout && from) goTo(stepFrom(layout, from, rows, columns));
+    if (!layout || !from) return;
+    cursor = stepFrom(layout, from, rows, columns);
+    session.hoverHead(cursor);
+    say(spoken(cursor));
+    reveal(cursor);
+    update();
   };
   onKeys(canvas, {
     ...arrows(step),
-    " ": (event) => pick(event.shiftKey),
-    Enter: () => {
+    " "(event) {
       const head = current();
-      const box = canvas.getBoundingClientRect();
+      if (!head || lacks(head)) return;
+      session.lock(head, event.shiftKey);
+      const names = session.locked.map(named).join(", ");
+      say(names ? `selected ${names}` : "no head selected");
+    },
+    Enter() {
       if (drag.carrying) return drag.cancel();
-      if (!head || !layout || placeOf(layout, head) < 0) return;
-      const [x, y] = thumbOrigin(layout, placeOf(layout, head));
-      drag.pickUp(carry(head), box.left + x + layout.thumb / 2, box.top + y + layout.thumb / 2);
+      const head = current();
+      const drawn = head && drawnAt(head);
+      const box = canvas.getBoundingClientRect();
+      const half = (layout?.thumb ?? 0) / 2;
+      if (drawn) drag.pickUp(carry(head), box.left + drawn.x + half, box.top + drawn.y + half);
     },
-    Escape: () => {
+    Escape() {
       session.clearSelection();
-      context.say("selection cleared");
+      say("selection cleared");
     },
-    "?": () => context.toggleHelp(),
+    "?": context.toggleHelp,
   });
 
+  const named = ([layer, head]: Head) => `L${layer} H${head}`;
+  const scoreLabel = (atlas = session.atlas) => atlas?.scores[session.score]?.label ?? session.score;
   const spoken = (head: Head) => {
     const atlas = session.shown;
-    const why = atlas?.missing[head[0]];
-    if (!atlas || why !== undefined) return `L${head[0]} H${head[1]}: ${why ?? ""}`;
-    const label = atlas.scores[session.score]?.label ?? session.score;
-    return `L${head[0]} H${head[1]}, ${label} ${scoreText(atlas, session.score, head)}`;
+    if (!atlas || lacks(head)) return `${named(head)}: ${atlas?.missing[head[0]] ?? ""}`;
+    return `${named(head)}, ${scoreLabel(atlas)} ${scoreText(atlas, session.score, head)}`;
   };
   function sayOrder(): void {
     const [first] = ranking.strongest;
-    const atlas = session.shown;
     const shown = ranking.top === null ? "all heads" : `the strongest ${ranking.top} heads`;
     const how = ranking.order === "score" ? "strongest first" : "by layer";
-    context.say(`${shown}, ${how}${first && atlas ? `: ${spoken(first)}` : ""}`);
-  }
-  function toggleTable(): void {
-    tabled = !tabled;
-    update();
+    say(`${shown}, ${how}${first && session.shown ? `: ${spoken(first)}` : ""}`);
   }
   /** Scrolls the widget's own box, never the page. */
   function reveal(head: Head): void {
-    const place = layout ? placeOf(layout, head) : -1;
-    if (!layout || place < 0) return;
-    const [x, y] = thumbOrigin(layout, place);
+    const drawn = drawnAt(head);
+    if (!drawn) return;
+    const { x, y, left, top, pitchX, pitchY } = drawn;
     const near = (now: number, room: number, low: number, high: number) =>
       low < now ? low : high > now + room ? high - room : now;
-    scroller.scrollLeft = near(scroller.scrollLeft, scroller.clientWidth, x - layout.left, x + layout.pitchX);
-    scroller.scrollTop = near(scroller.scrollTop, scroller.clientHeight, y - layout.top, y + layout.pitchY);
+    scroller.scrollLeft = near(scroller.scrollLeft, scroller.clientWidth, x - left, x + pitchX);
+    scroller.scrollTop = near(scroller.scrollTop, scroller.clientHeight, y - top, y + pitchY);
   }
 
   // --- drawing ------------------------------------------------------------------------------------------------------
@@ -172,21 +171,25 @@ export function createHeadAtlas(context: ViewContext): View & { figure(): Figure
     const listed = ranking.listed;
     const grouped = groupSize(atlas) > 1;
     const width = element.clientWidth || 340;
-    const facts = [listed, atlas.layers, atlas.heads, width, scale, grouped];
-    if (!layout || facts.some((fact, at) => fact !== layoutOf[at])) {
-      layoutOf = facts;
-      layout = listed
+    layout = laid([listed, atlas.layers, atlas.heads, width, scale, grouped], () => {
+      const made = listed
         ? listLayout(listed, { width, scale })
         : matrixLayout(atlas.layers, atlas.heads, { width, scale, grouped });
-      for (const name of ["thumb", "left", "top", "columns", "listed"] as const)
-        attribute(canvas, `data-${name}`, layout[name]);
-      attribute(canvas, "data-pitch-x", layout.pitchX);
-      attribute(canvas, "data-pitch-y", layout.pitchY);
-      attribute(canvas, "aria-rowcount", layout.rows);
-      attribute(canvas, "aria-colcount", layout.columns);
-      const kind = layout.listed ? "Heads, strongest first" : "All heads: layers down, heads across";
-      attribute(canvas, "aria-label", kind);
-    }
+      const { thumb, left, top, columns, rows, pitchX, pitchY } = made;
+      set(canvas, {
+        "data-thumb": thumb,
+        "data-left": left,
+        "data-top": top,
+        "data-columns": columns,
+        "data-listed": made.listed,
+        "data-pitch-x": pitchX,
+        "data-pitch-y": pitchY,
+        "aria-rowcount": rows,
+        "aria-colcount": columns,
+        "aria-label": listed ? "Heads, strongest first" : "All heads: layers down, heads across",
+      });
+      return made;
+    });
     return { atlas, layout, theme, score: session.score, scale, kept: ranking.kept };
   }
 
@@ -201,43 +204,46 @@ export function createHeadAtlas(context: ViewContext): View & { figure(): Figure
   function drawRings(): void {
     const { layer, head } = session.linkedHover ?? {};
     const linked = layer !== undefined && head !== undefined ? ([layer, head] as const) : null;
-    const hovered = session.hovered ?? linked;
     const carried = drag.carrying;
-    const wanted: Ring[] = session.locked.map((it) => ({ kind: "locked", head: it }));
-    if (hovered) wanted.push({ kind: "hovered", head: hovered });
-    if (cursor) wanted.push({ kind: "cursor", head: cursor });
-    if (carried) wanted.push({ kind: "carried", head: [carried.layer, carried.head] });
-    const shown = layout ? wanted.filter((it) => placeOf(layout as AtlasLayout, it.head) >= 0) : [];
+    const wanted: [kind: string, head: Head | null][] = [
+      ...session.locked.map((it): [string, Head] => ["locked", it]),
+      ["hovered", session.hovered ?? linked],
+      ["cursor", cursor],
+      ["carried", carried && [carried.layer, carried.head]],
+    ];
+    const shown = wanted.flatMap(([kind, head]) => {
+      const drawn = head && drawnAt(head);
+      return drawn ? [{ kind, head, ...drawn }] : [];
+    });
     while (rings.childElementCount < shown.length) rings.append(h("div.ring"));
     for (const [index, ring] of ([...rings.children] as HTMLElement[]).entries()) {
       const mark = shown[index];
       show(ring, mark !== undefined);
-      if (!mark || !layout) continue;
-      const [x, y] = thumbOrigin(layout, placeOf(layout, mark.head));
-      attribute(ring, "data-kind", mark.kind);
-      attribute(ring, "data-head", `L${mark.head[0]}H${mark.head[1]}`);
-      ring.style.transform = `translate(${x - 2}px, ${y - 2}px)`;
-      ring.style.width = `${layout.thumb + 4}px`;
-      ring.style.height = `${layout.thumb + layout.bar + 7}px`;
+      if (!mark) continue;
+      set(ring, { "data-kind": mark.kind, "data-head": headKey(mark.head) });
+      ring.style.transform = `translate(${mark.x - 2}px, ${mark.y - 2}px)`;
+      ring.style.width = `${mark.thumb + 4}px`;
+      ring.style.height = `${mark.thumb + mark.bar + 7}px`;
     }
   }
 
   /** The accessible twin of the cell under the cursor. */
   function describe(): void {
-    attribute(canvas, "aria-activedescendant", cursor ? active.id : null);
+    attribute(canvas, "aria-activedescendant", cursor && active.id);
     if (!cursor || !layout) return;
     const place = Math.max(0, placeOf(layout, cursor));
     attribute(row, "aria-rowindex", Math.floor(place / layout.columns) + 1);
-    attribute(active, "aria-colindex", (place % layout.columns) + 1);
-    attribute(active, "aria-label", spoken(cursor));
-    attribute(active, "aria-selected", String(session.locked.some((it) => sameHead(it, cursor))));
+    set(active, {
+      "aria-colindex": (place % layout.columns) + 1,
+      "aria-label": spoken(cursor),
+      "aria-selected": session.locked.some((it) => sameHead(it, cursor)),
+    });
   }
 
   function tell(): void {
     const run = session.growing ? toldRun : (session.shown?.run ?? null);
-    if (ranking.news !== toldNews) context.say(ranking.news);
-    else if (run !== toldRun && toldRun !== null)
-      context.say(`${session.runLabel(run ?? "clean")} run shown`);
+    if (ranking.news !== toldNews) say(ranking.news);
+    else if (run !== toldRun && toldRun) say(`${session.runLabel(run ?? "clean")} run shown`);
     toldNews = ranking.news;
     toldRun = run;
   }
@@ -250,7 +256,7 @@ export function createHeadAtlas(context: ViewContext): View & { figure(): Figure
     tell();
     if (!atlas) return setText(note, "");
     attribute(context.root, "data-many", atlas.heads > 16);
-    attribute(tableButton, "aria-pressed", String(tabled));
+    attribute(tableButton, "aria-pressed", tabled);
     updateFoot();
     if (tabled) return table.update();
     if (!frame) paint();
@@ -268,30 +274,26 @@ export function createHeadAtlas(context: ViewContext): View & { figure(): Figure
   }
 
   function updateFoot(): void {
-    const label = session.atlas?.scores[session.score]?.label ?? session.score;
-    const off = ranking.strongest.length ? null : "No head has this score here.";
-    const ways: [Order, string, string][] = [
-      ["layer", "by layer", "Layers down, heads across."],
-      ["score", "by score", `Heads by ${label}, strongest first.`],
-    ];
-    order.update(
-      ways.map(([name, text, line]) => ({
-        name,
-        label: text,
-        chosen: ranking.order === name,
-        off: name === "score" ? off : null,
-        card: { title: text, lines: [line] },
-      })),
-    );
+    const label = scoreLabel();
+    const none = ranking.strongest.length ? null : "No head has this score here.";
+    const way = (name: Order, line: string) => ({
+      name,
+      label: `by ${name}`,
+      chosen: ranking.order === name,
+      off: name === "score" ? none : null,
+      card: { title: `by ${name}`, lines: [line] },
+    });
+    order.update([
+      way("layer", "Layers down, heads across."),
+      way("score", `Heads by ${label}, strongest first.`),
+    ]);
     top.update(
       TOPS.map((count) => ({
         name: String(count ?? "all"),
-        label: count === null ? "all" : `top ${count}`,
+        label: count ? `top ${count}` : "all",
         chosen: ranking.top === count,
-        off: count === null ? null : off,
-        card: {
-          lines: [count === null ? "Every head." : `Only the ${count} heads with the most ${label}.`],
-        },
+        off: count ? none : null,
+        card: { lines: [count ? `Only the ${count} heads with the most ${label}.` : "Every head."] },
       })),
     );
   }

@@ -1,6 +1,6 @@
 // The two header lines: what this is and what it shows; what is asked.
-import { actionButton, menuButton, Switch } from "../lib/controls";
-import { attribute, h, setText, show } from "../lib/dom";
+import { actionButton, createSelect, menuButton, Switch } from "../lib/controls";
+import { attribute, h, set, setText, show } from "../lib/dom";
 import { shortLabel } from "../lib/labels";
 import { COMPARED, RUNS, type Run } from "../lib/protocol";
 import { createChips } from "./chips";
@@ -27,18 +27,12 @@ export function createHeader(context: ViewContext, actions: HeaderActions): View
   const { session, tip } = context;
   const model = h("span.chip.model");
   const scores = createScores(context);
-  const projector = actionButton("◱", tip, actions.toggleProjector, {
-    class: "mi-button mi-square",
-    name: "projector",
-    card: () => ({ title: "projector", lines: ["Larger type and stronger contrast, for talks."] }),
-  });
-  attribute(projector, "aria-label", "projector");
-  const help = actionButton("?", tip, () => context.toggleHelp(), {
-    class: "mi-button mi-square",
-    name: "help",
-  });
-  attribute(help, "aria-label", "help: keys and scores");
-  const title = h("h2.title", "Attention heads");
+  const square = (label: string, name: string, says: string, action: () => void, card = "") =>
+    actionButton(label, tip, action, { class: "mi-button mi-square", name, says, card });
+  const larger = "Larger type and stronger contrast, for talks.";
+  const projector = square("◱", "projector", "projector", actions.toggleProjector, larger);
+  const help = square("?", "help", "help: keys and scores", context.toggleHelp);
+  const title = h("h2.title");
   const first = h(
     "div.line.line-first",
     h("div.group.lead", title, model),
@@ -48,90 +42,53 @@ export function createHeader(context: ViewContext, actions: HeaderActions): View
 
   const prompt = createPrompt(context);
   const run = new Switch("run", tip, (name) => session.setRun(name as Run));
-  const base = select(
-    "base",
-    context,
-    (value) => void session.setQuestion({ base: value }),
-    "Where edited runs start: the clean or the corrupted prompt.",
-  );
+  const select = (name: string, words: string) =>
+    createSelect(
+      name,
+      tip,
+      words,
+      () => session.offReason,
+      (value) => void session.setQuestion({ [name]: value }),
+    );
+  const base = select("base", "Where edited runs start: the clean or the corrupted prompt.");
   const chips = createChips(context);
-  const metric = select(
-    "metric",
-    context,
-    (value) => void session.setQuestion({ metric: value }),
-    "How the answer is scored at the answer position.",
-  );
+  const metric = select("metric", "How the answer is scored at the answer position.");
   const baseGroup = h("span.group", h("span.word", "base"), base.element);
-  const second = h(
-    "div.line.line-second",
-    prompt.element,
-    h("div.group.controls", run.element, baseGroup, chips.element, metric.element),
-  );
+  const controls = h("div.group.controls", run.element, baseGroup, chips.element, metric.element);
+  const second = h("div.line.line-second", prompt.element, controls);
   const element = h("header.header", { "data-part": "header" }, first, second);
 
-  function runs() {
-    const names = session.question?.compare ? [...RUNS, ...COMPARED] : RUNS;
-    return names.map((name) => {
-      const label = session.runLabel(name);
-      const card = { title: label, lines: [RUN_CARDS[name]] };
-      const off = session.runReason(name);
-      return { name, label: shortLabel(label, 24), chosen: session.run === name, off, card };
-    });
+  function choice(name: Run) {
+    const label = session.runLabel(name);
+    const card = { title: label, lines: [RUN_CARDS[name]] };
+    const off = session.runReason(name);
+    return { name, label: shortLabel(label, 24), chosen: session.run === name, off, card };
   }
 
   function update(): void {
-    const { question } = session;
+    const { question, atlas } = session;
     const facts = question?.model;
-    const atlas = session.atlas;
+    const size = (layers: number, heads: number) => `${layers} layers × ${heads} heads`;
     const words = facts
-      ? `${facts.name} · ${facts.n_layers} layers × ${facts.n_heads} heads · ${facts.dtype} · ${facts.device}`
+      ? [facts.name, size(facts.n_layers, facts.n_heads), facts.dtype, facts.device]
       : question?.arrays && atlas
-        ? `from arrays · ${atlas.layers} layers × ${atlas.heads} heads`
-        : "";
-    show(model, words !== "");
-    setText(model, words);
-    attribute(model, "title", words || null);
+        ? ["from arrays", size(atlas.layers, atlas.heads)]
+        : [];
+    const text = words.join(" · ");
+    set(model, { text, title: text || null, hidden: text === "" });
     setText(title, question?.title || "Attention heads");
     scores.update();
-    attribute(projector, "aria-pressed", String(actions.projector()));
+    attribute(projector, "aria-pressed", actions.projector());
     show(second, !!facts);
     if (!question || !facts) return;
+    const { prompts, metrics, metric: chosen, metric_label } = question;
     prompt.update();
-    run.update(runs());
-    show(baseGroup, question.prompts.corrupted !== null);
-    base.update(
-      [
-        ["clean", "clean"],
-        ["corrupted", "corrupted"],
-      ],
-      question.base,
-    );
+    run.update((question.compare ? [...RUNS, ...COMPARED] : RUNS).map(choice));
+    show(baseGroup, prompts.corrupted !== null);
+    const bases = ["clean", "corrupted"].map((name) => [name, name] as const);
+    base.update(bases, question.base);
     chips.update();
-    metric.update(
-      question.metrics.length ? question.metrics : [[question.metric, question.metric_label]],
-      question.metric,
-    );
+    metric.update(metrics.length ? metrics : [[chosen, metric_label]], chosen);
   }
   return { element, update };
-}
-
-/** A native menu, so that it works with every input device; off with a reason like every other control. */
-function select(name: string, context: ViewContext, choose: (value: string) => void, words: string) {
-  const element = h("select.select", { "aria-label": name, "data-select": name });
-  element.addEventListener("change", () => choose(element.value));
-  element.addEventListener("keydown", (event) => event.stopPropagation());
-  context.tip.attach(element, () => ({ title: name, lines: [context.session.offReason ?? words] }));
-  let drawn = "";
-  return {
-    element,
-    update(choices: readonly (readonly [string, string])[], chosen: string) {
-      const facts = JSON.stringify(choices);
-      if (facts !== drawn) {
-        drawn = facts;
-        element.replaceChildren(...choices.map(([value, label]) => h("option", { value }, label)));
-      }
-      if (element.value !== chosen) element.value = chosen;
-      element.disabled = context.session.offReason !== null;
-    },
-  };
 }

@@ -1,5 +1,5 @@
 // The "?" card: every key, what the colours mean, and one sentence on each score.
-import { attribute, h, setText, uniqueId } from "../lib/dom";
+import { attribute, type Child, h, setText, show, uniqueId, watchFacts } from "../lib/dom";
 import { onKeys } from "../lib/keyboard";
 import type { View, ViewContext } from "./context";
 
@@ -17,31 +17,30 @@ const KEYS: [string, string][] = [
   ["?", "this card"],
 ];
 
+/** What is explained, each followed by its words. */
+const terms = (pairs: readonly (readonly [what: Child, words: string])[]) =>
+  pairs.flatMap(([what, words]) => [h("dt", what), h("dd", words)]);
+
 export function createHelp(context: ViewContext): View & { toggle(): void } {
   const id = uniqueId("help");
   const scores = h("dl");
   const close = h("button.button", { "data-action": "close-help", onclick: () => toggle() }, "Close");
-  const keys = h("dl", ...KEYS.flatMap(([key, words]) => [h("dt", h("kbd", key)), h("dd", words)]));
+  const keys = h("dl", ...terms(KEYS.map(([key, words]) => [h("kbd", key), words])));
   const reading = h(
     "p",
     "Row = the token that looks (dest), column = the token it looks at (src). All thumbnails share one scale, 0 to 1; a difference runs from −1 to 1. The part that the causal mask forbids has its own ground; hatched cells are not finite.",
   );
   const lacking = h("dl", { "data-part": "lacking" });
-  const lackingHead = h("b", "");
+  const lackingHead = h("b");
   const model = h("section.help-model", { hidden: true }, lackingHead, lacking);
   const element = h(
     "div.help",
-    {
-      role: "dialog",
-      "aria-labelledby": id,
-      hidden: true,
-      "data-part": "help",
-      tabindex: -1,
-    },
+    { role: "dialog", "aria-labelledby": id, hidden: true, "data-part": "help", tabindex: -1 },
     h("div.help-head", h("b", { id }, "Keys, colours, scores"), close),
     model,
     h("div.help-body", keys, h("div", reading, scores)),
   );
+  const news = watchFacts();
   onKeys(element, { Escape: () => toggle(), "?": () => toggle() });
   let back: HTMLElement | null = null;
   function toggle(): void {
@@ -52,26 +51,17 @@ export function createHelp(context: ViewContext): View & { toggle(): void } {
     back = root.activeElement as HTMLElement | null;
     close.focus();
   }
-  function updateModel(): void {
-    const facts = context.session.question?.model;
-    const missing = Object.entries(facts?.missing ?? {});
-    model.hidden = missing.length === 0;
-    const text = missing.flat().join("\n");
-    if (lacking.dataset.shown === text) return;
-    lacking.dataset.shown = text;
-    setText(lackingHead, `Sites that ${facts?.name ?? "this model"} does not have, and why`);
-    lacking.replaceChildren(...missing.flatMap(([what, why]) => [h("dt", what), h("dd", why)]));
-  }
   function update(): void {
-    updateModel();
-    const found = Object.entries(context.session.atlas?.scores ?? {});
-    if (scores.childElementCount === found.length * 2) return;
-    scores.replaceChildren(
-      ...found.flatMap(([, score]) => [
-        h("dt", score.label),
-        h("dd", `${score.card} ${score.source ? `(${score.source})` : ""}`),
-      ]),
-    );
+    const { question, atlas } = context.session;
+    const { name = "this model", missing = {} } = question?.model ?? {};
+    const found = Object.values(atlas?.scores ?? {});
+    if (!news(name, missing, found.length)) return;
+    const lacked = Object.entries(missing);
+    show(model, lacked.length > 0);
+    setText(lackingHead, `Sites that ${name} does not have, and why`);
+    lacking.replaceChildren(...terms(lacked));
+    const sourced = (source: string) => (source ? ` (${source})` : "");
+    scores.replaceChildren(...terms(found.map(({ label, card, source }) => [label, card + sourced(source)])));
   }
   return { element, update, toggle };
 }

@@ -1,6 +1,6 @@
 // The prompt, editable where it stands: the pencil opens it, Enter runs it, Escape brings back what was run.
 import { actionButton } from "../lib/controls";
-import { attribute, h, setText, show } from "../lib/dom";
+import { attribute, disable, h, set, setText, show } from "../lib/dom";
 import { shorten } from "../lib/labels";
 import type { View, ViewContext } from "./context";
 
@@ -23,6 +23,21 @@ export function createPrompt(context: ViewContext): View {
     "aria-label": "prompt",
     "data-input": "prompt",
     hidden: true,
+    oninput() {
+      if (editing) session.setDraft(editing, area.value);
+      growArea();
+    },
+    onkeydown(event: KeyboardEvent) {
+      event.stopPropagation();
+      if (event.key === "Enter" && !event.shiftKey && !event.isComposing) void run();
+      else if (event.key === "Escape") restore();
+      else return;
+      event.preventDefault();
+    },
+    onblur() {
+      // What was typed stays, marked as changed; an untouched text closes.
+      if (editing && session.draft[editing] === undefined && !session.asking) close(false);
+    },
   });
   const state = h("span.prompt-state");
   const element = h("div.prompt-holder", button, area, state);
@@ -64,22 +79,6 @@ export function createPrompt(context: ViewContext): View {
     session.setDraft(side, null);
     close(element.contains(document.activeElement) || element.getRootNode() !== document);
   }
-  area.addEventListener("input", () => {
-    if (editing) session.setDraft(editing, area.value);
-    growArea();
-  });
-  area.addEventListener("keydown", (event) => {
-    event.stopPropagation();
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) void run();
-    else if (event.key === "Escape") restore();
-    else return;
-    event.preventDefault();
-  });
-  area.addEventListener("blur", () => {
-    // What was typed stays, marked as changed; an untouched text closes.
-    if (editing && session.draft[editing] === undefined && !session.asking) close(false);
-  });
-
   function update(): void {
     const side = which();
     const prompts = session.question?.prompts;
@@ -87,21 +86,17 @@ export function createPrompt(context: ViewContext): View {
     const both = !!prompts?.corrupted;
     // Another view of this widget may have edited, run or restored the text.
     if (editing && draft !== undefined && area.value !== draft) area.value = draft;
-    show(tag, both);
-    setText(tag, side);
-    attribute(tag, "data-side", side);
+    set(tag, { hidden: !both, text: side, "data-side": side });
     const whole = draft ?? prompts?.[side]?.text ?? "";
     setText(text, prompts && whole === "" ? "(empty prompt)" : shorten(whole, 4000));
     attribute(words, "data-empty", whole === "");
-    show(button, editing === null);
-    show(area, editing !== null);
-    attribute(button, "aria-disabled", off() ? "true" : null);
+    show(button, !editing);
+    show(area, !!editing);
+    disable(button, off());
     attribute(button, "aria-label", `edit the ${both ? `${side} ` : ""}prompt: ${shorten(whole, 200)}`);
-    setText(
-      state,
-      session.asking ? "running…" : session.drafted ? "prompt changed · Enter runs · Esc restores" : "",
-    );
-    show(state, session.asking || session.drafted);
+    const changed = session.drafted ? "prompt changed · Enter runs · Esc restores" : "";
+    setText(state, session.asking ? "running…" : changed);
+    show(state, state.textContent !== "");
   }
   return { element, update };
 }

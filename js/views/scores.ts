@@ -16,10 +16,8 @@ export function createScores(context: ViewContext): View {
   const more = menuButton("⋯", context.signal, entries, "more-scores");
   const button = more.firstElementChild as HTMLElement;
   attribute(button, "aria-label", "more scores");
-  tip.attach(button, () => ({
-    title: "more scores",
-    lines: ["Scores on random tokens, and those of your own."],
-  }));
+  const lines = ["Scores on random tokens, and those of your own."];
+  tip.attach(button, () => ({ title: "more scores", lines }));
   const word = h("span.word", "score");
   const element = h("div.group.scores", word, choice.element, more);
 
@@ -54,15 +52,9 @@ export function createScores(context: ViewContext): View {
       const run = () => session.setScore(name);
       return { name: `score-${name}`, label, chosen, off, run };
     });
-    const known = Object.keys(session.atlas?.scores ?? {}).some((name) => name.endsWith("_random"));
-    if (known) return scores;
-    const random = {
-      name: "random-tokens",
-      label: "use random tokens",
-      off: randomReason(),
-      run: () => ranking.askRandom(),
-    };
-    return [...scores, random];
+    if (Object.keys(session.atlas?.scores ?? {}).some((name) => name.endsWith("_random"))) return scores;
+    const run = () => ranking.askRandom();
+    return [...scores, { name: "random-tokens", label: "use random tokens", off: randomReason(), run }];
   }
 
   /** Those that fit beside the title; the chosen one is always among them. */

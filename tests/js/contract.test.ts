@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { decodeAll } from "../../js/lib/arrays";
 import { growAtlas, readAtlas } from "../../js/lib/atlas";
-import { Channel } from "../../js/lib/channel";
+import { createChannel } from "../../js/lib/channel";
 import type { ArrayEntries, AtlasEntry, Question, Status } from "../../js/lib/protocol";
 import { golden, names } from "./contract";
 import { FakeHost, FakeModel, FakeTimers, tick } from "./fakes";
@@ -46,7 +46,7 @@ test.each(replies)("the channel takes %s and settles what it settles", async (na
   const { message, buffers } = golden(name);
   const model = new FakeModel({ epoch: message.epoch ?? "e", protocol: 1, revs: {} });
   const [client, number] = String(message.id ?? "tab-1").split("-");
-  const channel = new Channel(model, new FakeHost(), () => ({}), new FakeTimers(), client);
+  const channel = createChannel(model, new FakeHost(), () => ({}), new FakeTimers(), client);
   channel.start();
   const partials: unknown[] = [];
   let last = channel.request("test.op", {}, { onPartial: (partial) => partials.push(partial) });

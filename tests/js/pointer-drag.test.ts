@@ -1,6 +1,6 @@
 // @vitest-environment happy-dom
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type Carried, type DragDetail, DragSource } from "../../js/lib/pointer-drag";
+import { type Carried, createDragSource, type DragDetail, type DragSource } from "../../js/lib/pointer-drag";
 
 const L1H2: Carried = { site: "z", layer: 1, head: 2 };
 let element: HTMLElement;
@@ -19,7 +19,7 @@ beforeEach(() => {
   element = document.createElement("div");
   document.body.append(element);
   window.addEventListener("mi-widgets:drag", hear);
-  source = new DragSource(element, {
+  source = createDragSource(element, {
     experiment: "x",
     pick: (x) => (x < 100 ? L1H2 : null),
     ghost: () => Object.assign(document.createElement("i"), { id: "ghost" }),
