@@ -24,22 +24,24 @@ export class Asked<T> {
 
   /** Asks after `rest` ms unless just this was asked already; null forgets question and answer. */
   ask(params: Params | null, rest = 0): void {
-    const key = params && JSON.stringify([params, this.session.question?.rev]);
-    if (key === this.#key || (!key && !this.#key)) return;
-    this.#key = key ?? "";
+    const key = params ? JSON.stringify([params, this.session.question?.rev]) : "";
+    if (key === this.#key) return;
+    this.#key = key;
     this.#params = params;
-    this.failure = null;
-    this.session.timers.clear(this.#timer);
-    this.running = params !== null;
+    this.close();
     if (params === null) this.answer = null;
     else this.#timer = this.session.timers.set(() => this.#send(), rest);
-    this.session.changed();
+    this.#wait(params !== null);
   }
 
   retry(): void {
-    this.failure = null;
-    this.running = true;
     this.#send();
+    this.#wait(true);
+  }
+
+  #wait(running: boolean): void {
+    this.failure = null;
+    this.running = running;
     this.session.changed();
   }
 
@@ -50,11 +52,9 @@ export class Asked<T> {
     void this.session.channel.request(this.op, this.#params, { slot }).reply.then((reply) => {
       if (key !== this.#key) return;
       this.running = false;
-      if (reply.kind === "done") this.answer = reply.data as T;
-      else {
-        this.answer = null;
-        this.failure = reply.kind === "failed" ? reply : CANCELLED;
-      }
+      const done = reply.kind === "done";
+      this.answer = done ? (reply.data as T) : null;
+      this.failure = done ? null : reply.kind === "failed" ? reply : CANCELLED;
       this.session.changed();
     });
   }

@@ -63,7 +63,7 @@ export function watchFacts(): (...facts: unknown[]) => boolean {
 }
 
 /** What was made from these facts, each compared by identity; made again when one of them is another. */
-export function memo<T>(): (facts: readonly unknown[], make: () => T) => T {
+export function memo<T>(): <Fact>(facts: readonly Fact[], make: () => T) => T {
   let known: { facts: readonly unknown[]; made: T } | null = null;
   return (facts, make) => {
     if (!known || facts.some((fact, at) => fact !== known?.facts[at])) known = { facts, made: make() };

@@ -2,6 +2,7 @@
 // at the resolution it is drawn. What is known already is drawn in the meantime.
 import type { Grid } from "./arrays";
 import { type Atlas, thumbsAreExact } from "./atlas";
+import { clamp } from "./geometry";
 import { type Cell, type Head, headKey } from "./heads";
 import type { HeadsSession } from "./heads-session";
 import {
@@ -15,16 +16,15 @@ import {
   resample,
   type Window,
 } from "./patterns";
+import type { Params } from "./protocol";
 
 export type Weighting = "attention" | "value";
 
 /** Numbers kept of fetched patterns: 16 MB. */
 const KEPT_VALUES = 4_000_000;
 /** The closest look: so many tokens on a side. */
-const CLOSEST = 6;
+export const CLOSEST = 6;
 const REST_MS = 120;
-
-const clamp = (value: number, low: number, high: number) => Math.max(low, Math.min(high, value));
 
 export class Focus {
   combine: Combine = "mean";
@@ -68,12 +68,13 @@ export class Focus {
   /** What is in view, in tokens. */
   get window(): Window {
     const all = this.positions;
-    const span = Math.min(all, this.#window?.span ?? all);
-    const within = (start: number) => clamp(start, 0, all - span);
-    const window = { dest: within(this.#window?.dest ?? 0), src: within(this.#window?.src ?? 0), span };
+    const { dest = 0, src = 0, span: wanted = all } = this.#window ?? {};
+    const span = Math.min(all, wanted);
+    const window = { dest: clamp(dest, 0, all - span), src: clamp(src, 0, all - span), span };
     // A cell of several tokens would take them along with the first one: the window begins behind it instead.
     if (!this.hideSink || window.src > 0 || span <= this.#side) return window;
-    return { dest: Math.max(1, window.dest), src: 1, span: Math.min(span, all - Math.max(1, window.dest)) };
+    const behind = Math.max(1, window.dest);
+    return { dest: behind, src: 1, span: Math.min(span, all - behind) };
   }
 
   get zoomed(): boolean {
@@ -82,25 +83,22 @@ export class Focus {
 
   /** Shows `factor` times as many tokens a side; what lies at the shares (0..1) `down` and `across` stays there. */
   zoom(factor: number, down = 0.5, across = 0.5): void {
-    const now = this.window;
-    const span = clamp(Math.round(now.span * factor), Math.min(CLOSEST, this.positions), this.positions);
+    const { dest, src, span } = this.window;
+    const all = this.positions;
     // Rounding must not swallow a step.
-    const next = span === now.span && factor < 1 ? Math.max(Math.min(CLOSEST, now.span), span - 1) : span;
-    this.show({
-      dest: Math.round(now.dest + (now.span - next) * down),
-      src: Math.round(now.src + (now.span - next) * across),
-      span: next,
-    });
+    const wanted = Math.min(Math.round(span * factor), factor < 1 ? span - 1 : all);
+    const next = clamp(wanted, Math.min(CLOSEST, factor < 1 ? span : all), all);
+    const start = (first: number, share: number) => Math.round(first + (span - next) * clamp(share, 0, 1));
+    this.show({ dest: start(dest, down), src: start(src, across), span: next });
   }
 
   /** Moves the window to these first tokens. */
   show(window: Window): void {
-    const all = this.positions;
-    const before = this.window;
-    this.#window = window.span >= all ? null : window;
-    const { dest, src, span } = this.window;
-    if (dest === before.dest && src === before.src && span === before.span) return;
-    if (this.#window) this.#window = { dest, src, span };
+    const before = Object.values(this.window).join();
+    this.#window = window.span >= this.positions ? null : window;
+    const now = this.window;
+    if (Object.values(now).join() === before) return;
+    if (this.#window) this.#window = now;
     this.want(REST_MS);
     this.session.changed();
   }
@@ -126,12 +124,15 @@ export class Focus {
   setWeighting(weighting: Weighting): void {
     this.weighting = weighting;
     this.exact = null;
-    this.want();
-    this.session.changed();
+    this.#redraw();
   }
 
   setHideSink(hide: boolean): void {
     this.hideSink = hide;
+    this.#redraw();
+  }
+
+  #redraw(): void {
     this.want();
     this.session.changed();
   }
@@ -192,22 +193,15 @@ export class Focus {
 
   #combined(name: string, window: Window): Pattern | null {
     const atlas = this.session.shown;
-    const { dest, src, span } = window;
-    const shown = [
-      atlas?.run,
-      atlas?.rev,
-      atlas?.arrived.join(""),
-      this.weighting,
-      this.combine,
-      this.#version,
-    ];
-    const key = [...this.session.focus.map(headKey), dest, src, span, this.#side, ...shown].join();
+    const { weighting } = this;
+    const shown = [atlas?.run, atlas?.rev, atlas?.arrived, weighting, this.combine, this.#version];
+    const key = [this.session.focus, Object.values(window), this.#side, shown].join();
     const known = this.#memos.get(name);
     if (known?.key === key) return known.pattern;
     const patterns = this.session.focus.map((head) => this.patternOf(head, window));
     const there = patterns.filter((it) => it !== null);
     // Half of the heads would be another mean than the one asked for.
-    const whole = there.length === patterns.length || this.weighting === "attention";
+    const whole = there.length === patterns.length || weighting === "attention";
     const pattern = whole ? combine(there, this.combine) : null;
     this.#memos.set(name, { key, pattern });
     return pattern;
@@ -243,15 +237,8 @@ export class Focus {
     if (heads.length === 0 || wanted === this.#asked) return;
     this.#asked = wanted;
     const { weighting } = this;
-    const params = {
-      run: atlas.run,
-      heads,
-      dest: [dest, dest + span],
-      src: [src, src + span],
-      side: this.#side,
-      ...(weighting === "value" && { weighting }),
-    };
-    void session.channel.request("heads.pattern", params, { slot: "pattern" }).reply.then((reply) => {
+    const part = { dest: [dest, dest + span], src: [src, src + span], side: this.#side };
+    void this.#request("pattern", { heads, ...part }).then((reply) => {
       if (this.#asked === wanted) this.#asked = "";
       if (reply.kind === "failed") {
         // What cannot be weighted by values is shown by attention, not as a blank.
@@ -266,6 +253,13 @@ export class Focus {
       this.#version++;
       session.changed();
     });
+  }
+
+  /** Asks about the run in view, weighted as it is shown; the newest question of an op wins. */
+  #request(slot: "pattern" | "value", asked: Params) {
+    const { weighting, session } = this;
+    const params = { run: session.atlas?.run, ...asked, ...(weighting === "value" && { weighting }) };
+    return session.channel.request(`heads.${slot}`, params, { slot }).reply;
   }
 
   /** The newest stand last, and the oldest go first. */
@@ -291,18 +285,16 @@ export class Focus {
 
   /** Asks for the exact value of the cell under the cursor, once it rests there. */
   wantValue(rest: number): void {
-    const { session, weighting } = this;
+    const { session } = this;
     session.timers.clear(this.#valueTimer);
     const cell = session.hoverCell ?? session.cell;
     const key = cell && this.valueKey(cell);
     const [layer, head] = session.focus[0] ?? [];
     const askable = !session.stale && session.channel.usable;
     if (!cell || !key || this.exact?.key === key || !askable || cell.src > cell.dest) return;
-    const run = session.atlas?.run;
     this.#valueTimer = session.timers.set(() => {
-      const { dest, src } = cell;
-      const params = { run, layer, head, dest, src, ...(weighting === "value" && { weighting }) };
-      void session.channel.request("heads.value", params, { slot: "value" }).reply.then((reply) => {
+      if (this.valueKey(cell) !== key) return;
+      void this.#request("value", { layer, head, ...cell }).then((reply) => {
         if (reply.kind !== "done" || reply.rev < (session.atlas?.rev ?? 0)) return;
         this.exact = { key, value: (reply.data.value as number | null) ?? null };
         session.changed();

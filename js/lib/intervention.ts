@@ -6,7 +6,7 @@ import type { HeadsSession } from "./heads-session";
 import type { Edit, Params, Provenance } from "./protocol";
 
 export type What = "zero" | "mean" | "resample" | "knockout" | "pattern";
-export const WHATS: readonly What[] = ["zero", "mean", "resample", "knockout", "pattern"];
+export type Tab = "intervene" | "writes";
 export type Preset = "shown" | "here" | "uniform" | "first" | "sum";
 
 export interface Effect {
@@ -40,7 +40,7 @@ const REST_MS = 180;
 const WRITTEN = 6;
 
 export class Intervention {
-  tab: "intervene" | "writes" = "intervene";
+  tab: Tab = "intervene";
   what: What | null = null;
   /** The row that overwrites the pattern: weights of the sources 0..dest. */
   row: { dest: number; weights: number[] } | null = null;
@@ -102,7 +102,7 @@ export class Intervention {
     session.changed();
   }
 
-  setTab(tab: "intervene" | "writes"): void {
+  setTab(tab: Tab): void {
     this.tab = tab;
     this.session.changed();
   }
@@ -179,13 +179,6 @@ export class Intervention {
     void pending.reply.then((reply) => {
       if (reply.kind === "done" && this.what) this.choose(null);
     });
-  }
-
-  /** "zero L1H1: logit difference 1.64, was 4.71" */
-  sentence({ metric }: Effect): string {
-    const text = (value: number | null) => (value === null ? "not finite" : value.toFixed(2));
-    const heads = this.heads.map(([layer, head]) => `L${layer}H${head}`).join(", ");
-    return `${this.what} ${heads}: ${metric.label} ${text(metric.after)}, was ${text(metric.base)}`;
   }
 }
 

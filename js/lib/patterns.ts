@@ -1,6 +1,8 @@
 // A pattern ready to draw: square values with the tokens each cell stands for, from a thumbnail or a fetched array.
 import type { Grid } from "./arrays";
 import type { Atlas } from "./atlas";
+import { clamp } from "./geometry";
+import type { Head } from "./heads";
 
 export type Combine = "mean" | "max" | "difference";
 export const COMBINATIONS: readonly Combine[] = ["mean", "max", "difference"];
@@ -22,6 +24,8 @@ export interface Window {
 
 /** Values [size, size] of a frame; cells hold several tokens when size < positions. */
 export interface Pattern extends Frame {
+  dest: number;
+  src: number;
   /** -top..top instead of 0..top. */
   signed: boolean;
   /** The value at the end of the colour scale. */
@@ -38,62 +42,48 @@ export const isSigned = (run: string) => run === "difference" || run === "agains
 /** First token of cell `index`, counted from the frame's own start; the cell ends before `cellStart(index + 1)`. */
 export const cellStart = (frame: Frame, index: number) => Math.floor((index * frame.positions) / frame.size);
 
-/** The cell that holds a token, counted from the frame's own start. */
-export function cellOf(frame: Frame, token: number): number {
-  let cell = Math.min(frame.size - 1, Math.max(0, Math.floor((token * frame.size) / frame.positions)));
-  while (cell + 1 < frame.size && cellStart(frame, cell + 1) <= token) cell++;
-  while (cell > 0 && cellStart(frame, cell) > token) cell--;
-  return cell;
-}
+/** The cell that holds a token, counted from the frame's own start: the last one that begins at it or before. */
+export const cellOf = ({ size, positions }: Frame, token: number) =>
+  clamp(Math.ceil(((token + 1) * size) / positions) - 1, 0, size - 1);
 
 /** First token of a row, and of a column. */
 export const rowToken = (frame: Frame, row: number) => (frame.dest ?? 0) + cellStart(frame, row);
 export const colToken = (frame: Frame, col: number) => (frame.src ?? 0) + cellStart(frame, col);
 
-const inside = (token: number, start: number, frame: Frame) =>
-  token >= start && token < start + frame.positions;
+const within = (frame: Frame, place: number) =>
+  place >= 0 && place < frame.positions ? cellOf(frame, place) : null;
 
-/** The row of a dest, the column of a src; null outside the frame. */
-export const rowOf = (frame: Frame, dest: number) =>
-  inside(dest, frame.dest ?? 0, frame) ? cellOf(frame, dest - (frame.dest ?? 0)) : null;
-export const colOf = (frame: Frame, src: number) =>
-  inside(src, frame.src ?? 0, frame) ? cellOf(frame, src - (frame.src ?? 0)) : null;
+/** The row of a dest, the column of a src; null outside the pattern. */
+export const rowOf = (pattern: Pattern, dest: number) => within(pattern, dest - pattern.dest);
+export const colOf = (pattern: Pattern, src: number) => within(pattern, src - pattern.src);
 
 /** Does the cell hold only pairs that the causal mask forbids? */
 export const isFuture = (frame: Frame, row: number, col: number) =>
   colToken(frame, col) >= rowToken(frame, row + 1);
 
-function plane(grid: Grid, index: number, facts: Omit<Pattern, "size" | "values">): Pattern {
-  const [size] = grid.plane;
-  const values = new Float32Array(size * size);
-  for (let row = 0; row < size; row++) {
-    for (let col = 0; col < size; col++) values[row * size + col] = grid.value(index, row, col);
-  }
-  return { size, values, ...facts };
-}
-
-export function patternFromThumb(atlas: Atlas, [layer, head]: readonly [number, number]): Pattern {
-  const { positions, run } = atlas;
-  return plane(atlas.thumbs, layer * atlas.heads + head, { positions, signed: isSigned(run), top: 1 });
-}
-
-/** Head number `place` of a reply that holds a window of a run. */
+/** Plane number `place` of a grid that holds a window of a run. */
 export function patternFromReply(grid: Grid, place: number, run: string, window: Window, top = 1): Pattern {
   const { dest, src, span } = window;
-  return plane(grid, place, { positions: span, dest, src, signed: isSigned(run), top });
+  const [size] = grid.plane;
+  const values = Float32Array.from({ length: size * size }, (_, at) =>
+    grid.value(place, Math.floor(at / size), at % size),
+  );
+  return { size, values, positions: span, dest, src, signed: isSigned(run), top };
 }
 
-/** Does the pattern show all tokens of the window? */
-export const covers = (pattern: Frame, { dest, src, span }: Window) =>
-  [
-    [dest, pattern.dest ?? 0],
-    [src, pattern.src ?? 0],
-  ].every(
-    ([want, have]) => Number(want) >= Number(have) && Number(want) + span <= Number(have) + pattern.positions,
-  );
+export const patternFromThumb = (atlas: Atlas, [layer, head]: Head): Pattern => {
+  const window = { dest: 0, src: 0, span: atlas.positions };
+  return patternFromReply(atlas.thumbs, layer * atlas.heads + head, atlas.run, window);
+};
 
-export const isOf = (pattern: Frame, { dest, src, span }: Window) =>
-  (pattern.dest ?? 0) === dest && (pattern.src ?? 0) === src && pattern.positions === span;
+/** Does the pattern show all tokens of the window? */
+export function covers(pattern: Pattern, { dest, src, span }: Window): boolean {
+  const [down, across] = [dest - pattern.dest, src - pattern.src];
+  return Math.min(down, across) >= 0 && Math.max(down, across) + span <= pattern.positions;
+}
+
+export const isOf = (pattern: Pattern, { dest, src, span }: Window) =>
+  pattern.dest === dest && pattern.src === src && pattern.positions === span;
 
 /** A window of the pattern in `size` cells: the strongest of what falls in a cell, by magnitude; coarse cells repeat. */
 export function resample(pattern: Pattern, { dest, src, span }: Window, size: number): Pattern {
@@ -104,8 +94,8 @@ export function resample(pattern: Pattern, { dest, src, span }: Window, size: nu
       const last = start - from + cellStart(target, index + 1) - 1;
       return [cellOf(pattern, first), cellOf(pattern, Math.max(first, last))] as const;
     });
-  const rows = reach(dest, pattern.dest ?? 0);
-  const cols = reach(src, pattern.src ?? 0);
+  const rows = reach(dest, pattern.dest);
+  const cols = reach(src, pattern.src);
   const values = new Float32Array(size * size);
   for (const [row, [top, bottom]] of rows.entries()) {
     for (const [col, [left, right]] of cols.entries()) {
@@ -128,7 +118,7 @@ export function combine(patterns: readonly Pattern[], how: Combine): Pattern | n
   if (!first || patterns.length === 1) return first ?? null;
   // Heads still known by thumbnail only are coarser: show all at the resolution they share.
   const size = Math.min(...patterns.map((it) => it.size));
-  const window = { dest: first.dest ?? 0, src: first.src ?? 0, span: first.positions };
+  const window = { dest: first.dest, src: first.src, span: first.positions };
   const alike = patterns.map((it) => (it.size === size ? it : resample(it, window, size)));
   const values = new Float32Array(size * size);
   for (let i = 0; i < values.length; i++) {

@@ -1,6 +1,9 @@
 // The gestures on a picture that can be zoomed: hover, click, drag to pan, two fingers or the wheel to zoom. The wheel
 // scrolls the page as ever until the picture was clicked; two fingers on a trackpad (ctrl) always mean the picture.
 
+import { attribute, set } from "./dom";
+import { clamp } from "./geometry";
+
 export interface Gestures {
   hover(event: PointerEvent | null): void;
   click(event: MouseEvent): void;
@@ -22,24 +25,20 @@ export function watchGestures(element: HTMLElement, act: Gestures): void {
   /** The click that ends a drag or a pinch picks nothing. */
   let moved = false;
 
+  const between = (a: PointerEvent, b: PointerEvent) =>
+    [a.clientX - b.clientX, a.clientY - b.clientY] as const;
   const distance = () => {
     const [a, b] = [...down.values()] as [PointerEvent, PointerEvent];
-    return Math.max(1, Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY));
+    return Math.max(1, Math.hypot(...between(a, b)));
   };
-  element.addEventListener("pointerdown", (event) => {
-    down.set(event.pointerId, event);
-    moved = down.size > 1;
-    start = down.size === 1 && event.button === 0 ? event : null;
-    dragging = false;
-  });
-  element.addEventListener("pointermove", (event) => {
+  function move(event: PointerEvent): void {
     if (down.size === 2 && down.has(event.pointerId)) {
       const before = distance();
       down.set(event.pointerId, event);
       return act.zoom(before / distance(), event);
     }
     if (!start || event.buttons === 0) return act.hover(event);
-    const [x, y] = [event.clientX - start.clientX, event.clientY - start.clientY];
+    const [x, y] = between(event, start);
     if (!dragging && Math.hypot(x, y) < SLACK) return;
     if (!dragging) {
       if (!act.grab()) return act.hover(event);
@@ -47,26 +46,35 @@ export function watchGestures(element: HTMLElement, act: Gestures): void {
       element.setPointerCapture(event.pointerId);
       act.hover(null);
     }
-    element.toggleAttribute("data-dragging", true);
+    attribute(element, "data-dragging", true);
     act.drag(x, y);
-  });
-  const end = (event: PointerEvent) => {
+  }
+  function end(event: PointerEvent): void {
     down.delete(event.pointerId);
     start = null;
     dragging = false;
-    element.toggleAttribute("data-dragging", false);
-  };
-  element.addEventListener("pointerup", end);
-  element.addEventListener("pointercancel", end);
-  element.addEventListener("pointerleave", (event) => {
-    if (!dragging) act.hover(null);
-    if (!element.hasPointerCapture(event.pointerId)) end(event);
+    attribute(element, "data-dragging", false);
+  }
+  set(element, {
+    onpointerdown(event: PointerEvent) {
+      down.set(event.pointerId, event);
+      moved = down.size > 1;
+      start = down.size === 1 && event.button === 0 ? event : null;
+      dragging = false;
+    },
+    onpointermove: move,
+    onpointerup: end,
+    onpointercancel: end,
+    onpointerleave(event: PointerEvent) {
+      if (!dragging) act.hover(null);
+      if (!element.hasPointerCapture(event.pointerId)) end(event);
+    },
+    onclick(event: MouseEvent) {
+      if (!moved) act.click(event);
+      moved = false;
+    },
+    ondblclick: act.reset,
   });
-  element.addEventListener("click", (event) => {
-    if (!moved) act.click(event);
-    moved = false;
-  });
-  element.addEventListener("dblclick", () => act.reset());
   element.addEventListener(
     "wheel",
     (event) => {
@@ -74,7 +82,7 @@ export function watchGestures(element: HTMLElement, act: Gestures): void {
       event.preventDefault();
       const lines = event.deltaMode === 1 ? 16 : 1;
       const factor = Math.exp(event.deltaY * lines * (event.ctrlKey ? 0.01 : 0.0015));
-      act.zoom(Math.min(2, Math.max(0.5, factor)), event);
+      act.zoom(clamp(factor, 0.5, 2), event);
     },
     { passive: false },
   );

@@ -1,10 +1,12 @@
 // What an intervention does to the answer: the metric before and after, and the next tokens.
-import { attribute, h } from "../lib/dom";
+import { attribute, h, set, watchFacts } from "../lib/dom";
 import { barEnds, barSpan } from "../lib/geometry";
+import { headKey } from "../lib/heads";
 import type { Effect, What } from "../lib/intervention";
-import { bare, shortLabel, signed } from "../lib/labels";
+import { bare, shortLabel } from "../lib/labels";
 import type { Question } from "../lib/protocol";
 import type { View, ViewContext } from "./context";
+import { valueText } from "./pattern-figure";
 
 const AFTER: Record<What, string> = {
   zero: "ablated",
@@ -17,30 +19,27 @@ const LOGITS = new Set(["logit_diff", "logit", "logprob"]);
 
 /** A number for a label: two decimals where they say something, powers of ten beyond. */
 export function numberText(value: number | null, withSign = false): string {
-  if (value === null || !Number.isFinite(value)) return "not finite";
-  const size = Math.abs(value);
-  if (size >= 1e5 || (size > 0 && size < 0.005)) {
-    const text = size.toExponential(1).replace("e+", "e");
-    return `${value < 0 ? "−" : withSign ? "+" : ""}${text}`;
-  }
-  return withSign || value < 0 ? signed(value) : value.toFixed(2);
+  const size = Math.abs(value ?? 0);
+  const sign = (value ?? 0) < 0 ? "−" : withSign ? "+" : "";
+  if ((size >= 1e5 && size < Number.POSITIVE_INFINITY) || (size > 0 && size < 0.005))
+    return sign + size.toExponential(1).replace("e+", "e");
+  return valueText(value, sign !== "");
 }
+
+/** A row of a bar chart: what it is about, its bars, and the number. */
+export const barRow = (name: HTMLElement, text: string, ...bars: HTMLElement[]) =>
+  h("div.bar-row", name, h("span.bar-rail", ...bars), h("span.bar-value", text));
+
+export const tokenName = (label: string) =>
+  h("span", { dir: "auto", title: shortLabel(label, 200) }, shortLabel(bare(label), 10));
 
 /** One bar from 0, on a scale from `low` to `high`; hatched when there is no number. */
 export function bar(role: string, value: number | null, low: number, high: number): HTMLElement {
   const span = barSpan(value, low, high);
-  const element = h("span", { class: `mi-bar mi-${role}`, "data-hole": span === null });
+  const element = h(`span.bar.${role}`, { "data-hole": !span });
   element.style.marginLeft = `${span?.left ?? 0}%`;
   element.style.width = `${Math.max(1, span?.width ?? 100)}%`;
   return element;
-}
-
-function metricRow(role: string, name: string, value: number | null, ends: [number, number], sign: boolean) {
-  const rail = h("span", { class: "mi-bar-rail" }, bar(role, value, ...ends));
-  if (ends[0] < 0) rail.style.setProperty("--zero", `${barSpan(ends[0], ...ends)?.width ?? 0}%`);
-  attribute(rail, "data-zero", ends[0] < 0);
-  const text = h("span", { class: "mi-bar-value" }, numberText(value, sign));
-  return h("div", { class: "mi-bar-row" }, h("span", {}, name), rail, text);
 }
 
 /** "Mary − John", the tokens that the metric is about. */
@@ -54,55 +53,66 @@ function direction(question: Question): string {
 export function createEffectPanel(context: ViewContext): View {
   const { session } = context;
   const { intervention } = session;
-  const element = h("div", { class: "mi-effect", "data-part": "effect" });
-  let drawn = "";
+  const element = h("div.effect", { "data-part": "effect" });
+  const isNew = watchFacts();
+
+  /** What is scored in which direction, and bars of it on one scale. */
+  function metricRows(
+    question: Question,
+    name: string,
+    label: string,
+    rows: readonly (readonly [role: string, name: string, value: number | null])[],
+  ): HTMLElement[] {
+    const [low, high] = barEnds(rows.map(([, , value]) => value));
+    const bars = rows.map(([role, words, value]) => {
+      const row = barRow(h("span", words), numberText(value, LOGITS.has(name)), bar(role, value, low, high));
+      const rail = row.children[1] as HTMLElement;
+      if (low < 0) rail.style.setProperty("--zero", `${barSpan(low, low, high)?.width}%`);
+      attribute(rail, "data-zero", low < 0);
+      return row;
+    });
+    return [h("div.note", label.replace("@", direction(question))), ...bars];
+  }
 
   /** Nothing is tried: the metric of the runs there are. */
   function baselines(question: Question): HTMLElement[] {
-    const lines = question.baselines;
+    const { baselines: lines, metric, metric_label } = question;
     if (!lines) return [];
     const runs = (["clean", "corrupted", "edited"] as const).filter((run) => (lines[run] ?? null) !== null);
-    const ends = barEnds(runs.map((run) => lines[run]));
-    const sign = LOGITS.has(question.metric);
-    return [
-      h("div", { class: "mi-note" }, `${question.metric_label} ${direction(question)}`),
-      ...runs.map((run) => metricRow(run, run, lines[run], ends, sign)),
-    ];
+    return metricRows(
+      question,
+      metric,
+      `${metric_label} @`,
+      runs.map((run) => [run, run, lines[run]] as const),
+    );
   }
 
   function effected({ metric, tokens, note }: Effect, what: What, question: Question): HTMLElement[] {
-    const ends = barEnds([metric.base, metric.after]);
-    const sign = LOGITS.has(metric.name);
     const side = session.promptOf(session.shown?.run ?? "clean");
-    const percent = (share: number) => `${Math.round(share * 100)} %`;
-    const shares = [
-      metric.recovered !== null && `${percent(metric.recovered)} recovered`,
-      metric.destroyed !== null && `${percent(metric.destroyed)} destroyed`,
-    ].filter(Boolean);
+    const shares = (["recovered", "destroyed"] as const)
+      .filter((name) => metric[name] !== null)
+      .map((name) => `${Math.round((metric[name] as number) * 100)} % ${name}`);
     const most = Math.max(1e-9, ...tokens.flatMap((it) => [it.before ?? 0, it.after ?? 0]));
     const scale = most > 0.2 ? 1 : most * 1.2;
-    const next = tokens.map((token) =>
-      h(
-        "div",
-        { class: "mi-bar-row mi-next" },
-        h("span", { dir: "auto", title: shortLabel(token.label, 200) }, shortLabel(bare(token.label), 10)),
-        h(
-          "span",
-          { class: "mi-bar-rail" },
-          bar(side, token.before, 0, scale),
-          bar("edited", token.after, 0, scale),
-        ),
-        h("span", { class: "mi-bar-value" }, `${numberText(token.before)} → ${numberText(token.after)}`),
-      ),
-    );
+    const next = tokens.map(({ label, before, after }) => {
+      const row = barRow(
+        tokenName(label),
+        `${numberText(before)} → ${numberText(after)}`,
+        bar(side, before, 0, scale),
+        bar("edited", after, 0, scale),
+      );
+      row.classList.add("mi-next");
+      return row;
+    });
     return [
-      h("div", { class: "mi-note" }, `${metric.label} ${direction(question)} · total effect`),
-      metricRow(side, "base", metric.base, ends, sign),
-      metricRow("edited", AFTER[what], metric.after, ends, sign),
-      ...(shares.length ? [h("div", { class: "mi-note" }, shares.join(" · "))] : []),
-      h("b", { class: "mi-side-title" }, "Next token"),
+      ...metricRows(question, metric.name, `${metric.label} @ · total effect`, [
+        [side, "base", metric.base],
+        ["edited", AFTER[what], metric.after],
+      ]),
+      ...(shares.length ? [h("div.note", shares.join(" · "))] : []),
+      h("b.side-title", "Next token"),
       ...next,
-      ...(note ? [h("div", { class: "mi-note", dir: "auto" }, note)] : []),
+      ...(note ? [h("div.note", { dir: "auto" }, note)] : []),
     ];
   }
 
@@ -110,18 +120,16 @@ export function createEffectPanel(context: ViewContext): View {
     const { question } = session;
     const { what, effect } = intervention;
     const answer = what && effect.answer;
-    const facts = JSON.stringify([
-      what,
-      answer ?? [question?.baselines, question?.metric],
-      question && direction(question),
-    ]);
-    attribute(element, "data-running", what !== null && effect.running);
-    attribute(element, "aria-busy", String(what !== null && effect.running));
-    if (facts === drawn) return;
-    drawn = facts;
-    if (!question) element.replaceChildren();
-    else element.replaceChildren(...(answer ? effected(answer, what, question) : baselines(question)));
-    if (answer) context.say(intervention.sentence(answer));
+    const running = what !== null && effect.running;
+    set(element, { "data-running": running, "aria-busy": running });
+    const facts = answer ?? [question?.baselines, question?.metric];
+    if (!isNew(what, facts, question && direction(question))) return;
+    const rows = !question ? [] : answer ? effected(answer, what, question) : baselines(question);
+    element.replaceChildren(...rows);
+    if (!answer) return;
+    const { label, base, after } = answer.metric;
+    const heads = intervention.heads.map(headKey).join(", ");
+    context.say(`${what} ${heads}: ${label} ${valueText(after, false)}, was ${valueText(base, false)}`);
   }
   return { element, update };
 }

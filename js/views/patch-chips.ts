@@ -1,6 +1,6 @@
 // The experiment's edits as chips: switched on and off, moved, removed, undone. All widgets of an experiment share them.
 import { actionButton } from "../lib/controls";
-import { attribute, h, show } from "../lib/dom";
+import { disable, h, set, show, watchFacts } from "../lib/dom";
 import { onKeys } from "../lib/keyboard";
 import { shortLabel } from "../lib/labels";
 import type { Edit, Params } from "../lib/protocol";
@@ -33,100 +33,86 @@ export function stepBack({ session, say }: ChipContext, verb: "undo" | "redo"): 
 
 export function createPatchChips(context: ChipContext): PatchChips {
   const { session, tip, say } = context;
-  const chips = h("div", { class: "mi-edit-list", role: "list", "aria-label": "edits of the experiment" });
-  const step = (verb: "undo" | "redo", label: string, key: string) => {
-    const button = actionButton(label, tip, () => stepBack(context, verb), {
+  const chips = h("div.edit-list", { role: "list", "aria-label": "edits of the experiment" });
+  const card = (words: string) => () => ({ lines: [session.offReason ?? words] });
+  const step = (verb: "undo" | "redo", label: string, key: string) =>
+    actionButton(label, tip, () => stepBack(context, verb), {
       class: "mi-icon",
       name: verb,
-      card: () => ({ lines: [session.offReason ?? `${verb} (${key})`] }),
+      says: `${verb} the last change of the edits`,
+      card: card(`${verb} (${key})`),
     });
-    attribute(button, "aria-label", `${verb} the last change of the edits`);
-    return button;
-  };
   const undo = step("undo", "↶", "Ctrl+Z");
   const redo = step("redo", "↷", "Shift+Ctrl+Z");
   const clear = actionButton("clear", tip, () => changeEdits(session, "clear"), {
     class: "mi-link",
     name: "clear-edits",
-    card: () => ({ lines: [session.offReason ?? "Removes all edits; undo brings them back."] }),
+    card: card("Removes all edits; undo brings them back."),
   });
-  const head = h("div", { class: "mi-edits-head" }, h("b", {}, "Edits"), undo, redo, clear);
-  const element = h("div", { class: "mi-edits", "data-part": "edits" }, head, chips);
-  let drawn = "";
+  const head = h("div.edits-head", h("b", "Edits"), undo, redo, clear);
+  const element = h("div.edits", { "data-part": "edits" }, head, chips);
+  const isNew = watchFacts();
 
   function chip(edit: Edit, index: number): HTMLElement {
-    const toggle = actionButton(
-      shortLabel(edit.label, 40),
-      tip,
-      () => {
-        changeEdits(session, "toggle", { index });
-        say(`${edit.label} ${edit.on ? "off" : "on"}`);
-      },
-      {
-        class: "mi-edit-label",
-        name: "toggle-edit",
-        card: () => ({
-          title: edit.label,
-          lines: [
-            edit.site,
-            edit.note,
-            session.offReason ?? "click: on or off · Delete removes · Shift + arrows move",
-          ],
-        }),
-      },
-    );
-    attribute(toggle, "aria-pressed", String(edit.on));
-    attribute(toggle, "dir", "auto");
+    const { label, on, note } = edit;
+    const flip = () => {
+      changeEdits(session, "toggle", { index });
+      say(`${label} ${on ? "off" : "on"}`);
+    };
     const drop = () => {
       changeEdits(session, "remove", { index });
-      say(`removed ${edit.label}`);
+      say(`removed ${label}`);
     };
-    const remove = actionButton("×", tip, drop, { class: "mi-icon", name: "remove-edit" });
-    attribute(remove, "aria-label", `remove ${edit.label}`);
-    const holder = h(
-      "span",
-      { class: "mi-edit", role: "listitem", "data-on": String(edit.on) },
-      toggle,
-      remove,
-    );
-    if (edit.note)
-      holder.append(h("span", { class: "mi-edit-note", dir: "auto" }, shortLabel(edit.note, 60)));
+    const keys = "click: on or off · Delete removes · Shift + arrows move";
+    const toggle = actionButton(shortLabel(label, 40), tip, flip, {
+      class: "mi-edit-label",
+      name: "toggle-edit",
+      card: () => ({ title: label, lines: [edit.site, note, session.offReason ?? keys] }),
+    });
+    set(toggle, { "aria-pressed": on, dir: "auto" });
+    const remove = actionButton("×", tip, drop, {
+      class: "mi-icon",
+      name: "remove-edit",
+      says: `remove ${label}`,
+    });
+    for (const button of [toggle, remove]) disable(button, session.offReason);
     const go = (by: number) => (event: KeyboardEvent) => {
       const to = index + by;
       if (to < 0 || to >= chips.childElementCount) return;
       if (event.shiftKey) changeEdits(session, "move", { index, to });
       focusChip(to);
     };
-    const [back, on] = [go(-1), go(1)];
+    const [back, ahead] = [go(-1), go(1)];
     onKeys(toggle, {
       Delete: drop,
       Backspace: drop,
       ArrowLeft: back,
       ArrowUp: back,
-      ArrowRight: on,
-      ArrowDown: on,
+      ArrowRight: ahead,
+      ArrowDown: ahead,
     });
-    return holder;
+    return h(
+      "span.edit",
+      { role: "listitem", "data-on": String(on) },
+      toggle,
+      remove,
+      note ? h("span.edit-note", { dir: "auto" }, shortLabel(note, 60)) : null,
+    );
   }
   const focusChip = (index: number) =>
     chips.children[index]?.querySelector<HTMLElement>("[data-action=toggle-edit]")?.focus();
 
   function update(): void {
-    const edits = session.question?.edits ?? [];
-    const history = session.question?.history;
+    const { edits = [], history } = session.question ?? {};
+    const off = session.offReason;
     show(element, edits.length > 0 || history?.undo === true || history?.redo === true);
-    const off = (enabled: boolean | undefined) => (enabled && !session.offReason ? null : "true");
-    attribute(undo, "aria-disabled", off(history?.undo));
-    attribute(redo, "aria-disabled", off(history?.redo));
-    attribute(clear, "aria-disabled", off(edits.length > 0));
-    const facts = JSON.stringify([edits, session.offReason]);
-    if (facts === drawn) return;
-    drawn = facts;
+    disable(undo, off || !history?.undo);
+    disable(redo, off || !history?.redo);
+    disable(clear, off || !edits.length);
+    if (!isNew(edits, off)) return;
     // The keyboard stays on the chip it was on, or on its neighbour when that one went.
     const held = [...chips.children].findIndex((it) => it.contains(document.activeElement));
     chips.replaceChildren(...edits.map(chip));
-    if (session.offReason)
-      for (const button of chips.querySelectorAll("button")) attribute(button, "aria-disabled", "true");
     if (held >= 0) focusChip(Math.min(held, edits.length - 1));
   }
   return { element, update };

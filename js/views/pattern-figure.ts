@@ -1,7 +1,7 @@
 // The focus pattern as a figure: cells, both axes with tokens, crosshair, and numbers where they fit.
 import { css, packed, parseColour, type Rgb, textOn } from "../lib/colour";
 import type { Figure, Item } from "../lib/display-list";
-import { type FocusLayout, labelled } from "../lib/geometry";
+import { clamp, type FocusLayout, labelled } from "../lib/geometry";
 import type { Cell } from "../lib/heads";
 import { bare, shortLabel, signed } from "../lib/labels";
 import { colOf, colToken, isFuture, type Pattern, rowOf, rowToken } from "../lib/patterns";
@@ -26,11 +26,12 @@ export function valueText(value: number | null, isSigned: boolean, digits = 2): 
 }
 
 /** Decimals that tell the values of a scale apart. */
-export const digitsOf = (pattern: Pattern) =>
-  Math.min(8, Math.max(2, 1 - Math.floor(Math.log10(pattern.top || 1))));
+export const digitsOf = (pattern: Pattern) => clamp(1 - Math.floor(Math.log10(pattern.top || 1)), 2, 8);
 
 const hidden = (pattern: Pattern, col: number, marks: { hideSink: boolean }) =>
   marks.hideSink && colToken(pattern, col) === 0;
+
+type Label = { x: number; y: number; text: string; align?: "end"; turn?: number };
 
 export function patternFigure(
   pattern: Pattern,
@@ -40,70 +41,81 @@ export function patternFigure(
   marks: FocusMarks,
   scale = 1,
 ): Figure {
-  const { cell, left, top, side, size } = layout;
+  const { cell, left, top, side, size, labelRoom, every } = layout;
   const box = { x: left, y: top, width: side, height: side };
   const rgba = cellColours(pattern, theme, marks.hideSink);
   const items: Item[] = [{ kind: "cells", ...box, rows: size, cols: size, rgba, hatch: theme.muted }];
   if (cell >= NUMBERED * scale) items.push(...numbers(pattern, layout, theme, marks));
-  const hoverRow = marks.hover && rowOf(pattern, marks.hover.dest);
-  const hoverCol = marks.hover && colOf(pattern, marks.hover.src);
+  const { hover, picked } = marks;
   const focusRow = rowOf(pattern, marks.token);
+  const hoverRow = hover && rowOf(pattern, hover.dest);
+  const hoverCol = hover && colOf(pattern, hover.src);
   const text = {
     kind: "text",
-    size: Math.min(11 * scale, Math.max(9, cell * 0.95)),
+    size: clamp(cell * 0.95, 9, 11 * scale),
     font: theme.mono,
   } as const;
-  const room = Math.max(3, Math.floor(layout.labelRoom / (text.size * 0.602)));
+  const room = Math.max(3, Math.floor(labelRoom / (text.size * 0.602)));
   const name = (token: number) => shortLabel(bare(labels[token] ?? String(token)), room);
-  const one = (index: number | null) => (index === null ? [] : [index]);
-  const tone = (strong: boolean) => ({ fill: strong ? theme.text : theme.muted, bold: strong });
-  for (const row of labelled(size, layout.every, one(hoverRow ?? focusRow))) {
-    const y = top + (row + 0.5) * cell;
-    const strong = tone(row === (hoverRow ?? focusRow));
-    items.push({ ...text, ...strong, x: left - 5, y, text: name(rowToken(pattern, row)), align: "end" });
-  }
-  for (const col of labelled(size, layout.every, one(hoverCol))) {
-    const x = left + (col + 0.5) * cell;
-    const strong = tone(col === hoverCol);
-    items.push({ ...text, ...strong, x, y: top + side + 5, text: name(colToken(pattern, col)), turn: 90 });
-  }
-  const axis = { kind: "text", fill: theme.muted, size: 10 * scale, font: theme.font } as const;
-  const y = top + side + layout.labelRoom + 14;
+  /** The labels that fit, each at the middle of its cell; the one at `strong` stands out. */
+  const axis = (strong: number | null, place: (index: number, middle: number) => Label) => {
+    for (const index of labelled(size, every, strong === null ? [] : [strong])) {
+      const bold = index === strong;
+      const fill = bold ? theme.text : theme.muted;
+      items.push({ ...text, fill, bold, ...place(index, (index + 0.5) * cell) });
+    }
+  };
+  axis(hoverRow ?? focusRow, (row, middle) => ({
+    x: left - 5,
+    y: top + middle,
+    text: name(rowToken(pattern, row)),
+    align: "end",
+  }));
+  axis(hoverCol, (col, middle) => ({
+    x: left + middle,
+    y: top + side + 5,
+    text: name(colToken(pattern, col)),
+    turn: 90,
+  }));
+  const title = { kind: "text", fill: theme.muted, size: 10 * scale, font: theme.font } as const;
+  const y = top + side + labelRoom + 14;
   const end = Math.max(left + side, layout.width - 6);
-  items.push({ ...axis, x: end, y, text: "attends to (src) →", align: "end" });
-  items.push({ ...axis, x: 2, y, text: "↑ from (dest)" });
+  items.push(
+    { ...title, x: end, y, text: "attends to (src) →", align: "end" },
+    { ...title, x: 2, y, text: "↑ from (dest)" },
+  );
+  const stroke = theme.accent;
+  const outline = (row: number | null, col: number | null, line: number) => {
+    if (row === null || col === null) return;
+    const width = Math.max(3, cell);
+    const [x, y] = [left + col * cell, top + row * cell];
+    items.push({ kind: "rect", x, y, width, height: width, stroke, line });
+  };
   if (hoverRow !== null && hoverCol !== null) {
-    const line = { kind: "path", stroke: theme.accent, line: 1, dash: [2, 2] } as const;
     const across = top + (hoverRow + 0.5) * cell;
     const down = left + (hoverCol + 0.5) * cell;
-    const path = (...points: [number, number][]): Item => ({ ...line, points });
-    items.push(path([left, across], [left + side, across]), path([down, top], [down, top + side]));
-    items.push(outline(layout, hoverRow, hoverCol, theme, 1.5));
+    const path = (x: number, y: number, toX: number, toY: number): Item => ({
+      kind: "path",
+      stroke,
+      line: 1,
+      dash: [2, 2],
+      points: [
+        [x, y],
+        [toX, toY],
+      ],
+    });
+    items.push(path(left, across, left + side, across), path(down, top, down, top + side));
+    outline(hoverRow, hoverCol, 1.5);
   } else if (focusRow !== null) {
     const from = top + focusRow * cell;
     const points = [
       [left - 2, from],
       [left - 2, from + Math.max(2, cell)],
     ] as const;
-    items.push({ kind: "path", stroke: theme.accent, line: 1.5, points });
+    items.push({ kind: "path", stroke, line: 1.5, points });
   }
-  const pickedRow = marks.picked && rowOf(pattern, marks.picked.dest);
-  const pickedCol = marks.picked && colOf(pattern, marks.picked.src);
-  if (pickedRow !== null && pickedCol !== null) items.push(outline(layout, pickedRow, pickedCol, theme, 2));
+  if (picked) outline(rowOf(pattern, picked.dest), colOf(pattern, picked.src), 2);
   return { width: layout.width, height: layout.height, background: theme.background, items };
-}
-
-function outline(layout: FocusLayout, row: number, col: number, theme: Theme, line: number): Item {
-  const size = Math.max(3, layout.cell);
-  return {
-    kind: "rect",
-    x: layout.left + col * layout.cell,
-    y: layout.top + row * layout.cell,
-    width: size,
-    height: size,
-    stroke: theme.accent,
-    line,
-  };
 }
 
 function numbers(pattern: Pattern, layout: FocusLayout, theme: Theme, marks: FocusMarks): Item[] {
@@ -140,7 +152,7 @@ function cellColours(pattern: Pattern, theme: Theme, hide: boolean): Uint8Clampe
   const table = pattern.signed ? theme.diverging : theme.sequential;
   const rgba = new Uint8ClampedArray(size * size * 4);
   const pixels = new Uint32Array(rgba.buffer);
-  const [future, blank] = [packed(theme.future), packed(theme.background)];
+  const [future, blank] = packed([theme.future, theme.background]) as unknown as [number, number];
   const first = hide && colToken(pattern, 0) === 0;
   for (let row = 0; row < size; row++) {
     for (let col = 0; col < size; col++) {

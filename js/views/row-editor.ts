@@ -1,6 +1,7 @@
 // One row of a pattern, to be overwritten: a bar for each source that is drawn up and down, and presets.
 import { actionButton } from "../lib/controls";
-import { attribute, h, setText, show } from "../lib/dom";
+import { h, onHeld, set, setText, shareOf, show } from "../lib/dom";
+import { clamp } from "../lib/geometry";
 import type { Preset } from "../lib/intervention";
 import { arrows, onKeys } from "../lib/keyboard";
 import { bare, shortLabel } from "../lib/labels";
@@ -13,123 +14,110 @@ const STEP = 0.05;
 export function createRowEditor(context: ViewContext): View {
   const { session } = context;
   const { intervention } = session;
-  const words = h("div", { class: "mi-note" });
-  const rail = h("div", { class: "mi-row-rail", role: "slider", tabindex: 0, "data-part": "row" });
-  attribute(rail, "aria-valuemin", 0);
-  attribute(rail, "aria-valuemax", 1);
-  const input = h("input", {
-    class: "mi-row-input",
+  const words = h("div.note");
+  const rail = h("div.row-rail", {
+    role: "slider",
+    tabindex: 0,
+    "data-part": "row",
+    "aria-valuemin": 0,
+    "aria-valuemax": 1,
+  });
+  const input = h("input.row-input", {
     type: "number",
     min: 0,
     max: 1,
     step: 0.01,
     "aria-label": "weight of the source",
-    onchange: () => set(cursor, Number(input.value)),
+    onchange: () => setWeight(cursor, Number(input.value)),
   });
-  const where = h("span", {});
-  const total = h("span", {});
-  const line = h("div", { class: "mi-note mi-row-line" }, where, input, total);
-  const presets: [Preset, string, string][] = [
-    ["here", "all on it", "All of the row's attention goes to the source that is chosen."],
-    ["uniform", "uniform", "Each source gets the same."],
-    ["first", "first token", "All of the row's attention goes to the first token."],
-    ["sum", "sum to 1", "The weights are divided by their sum."],
-    ["shown", "as it was", "The row as the head has it."],
-  ];
-  const buttons = presets.map(([name, label, card]) =>
+  const where = h("span");
+  const total = h("span");
+  const preset = (name: Preset, label: string, card: string) =>
     actionButton(label, context.tip, () => intervention.preset(name, cursor), {
       class: "mi-link",
       name: `row-${name}`,
-      card: () => ({ lines: [card] }),
-    }),
-  );
+      card,
+    });
   const element = h(
-    "div",
-    { class: "mi-row-editor" },
+    "div.row-editor",
     words,
     rail,
-    line,
-    h("div", { class: "mi-row-presets" }, ...buttons),
+    h("div.note.row-line", where, input, total),
+    h(
+      "div.row-presets",
+      preset("here", "all on it", "All of the row's attention goes to the source that is chosen."),
+      preset("uniform", "uniform", "Each source gets the same."),
+      preset("first", "first token", "All of the row's attention goes to the first token."),
+      preset("sum", "sum to 1", "The weights are divided by their sum."),
+      preset("shown", "as it was", "The row as the head has it."),
+    ),
   );
   let cursor = 0;
   let first = 0;
   let dest = -1;
   let bars: HTMLElement[] = [];
 
-  const row = () => intervention.row;
-  const count = () => Math.min(SHOWN, (row()?.dest ?? 0) + 1);
-  const name = (token: number) => {
-    const label = session.shownPrompt?.labels[token] ?? "";
-    return `${shortLabel(bare(label), 14)} (${token})`;
-  };
-  const spoken = () => `to ${name(cursor)}: ${(row()?.weights[cursor] ?? 0).toFixed(2)}`;
+  const last = () => intervention.row?.dest ?? 0;
+  const count = () => Math.min(SHOWN, last() + 1);
+  const name = (token: number) =>
+    `${shortLabel(bare(session.shownPrompt?.labels[token] ?? ""), 14)} (${token})`;
+  const value = () => intervention.row?.weights[cursor] ?? 0;
 
   function move(to: number): void {
-    const last = row()?.dest ?? 0;
-    cursor = Math.max(0, Math.min(last, to));
-    first = Math.max(
-      0,
-      Math.min(Math.max(cursor - count() + 1, Math.min(first, cursor)), last + 1 - count()),
-    );
+    cursor = clamp(to, 0, last());
+    first = clamp(clamp(first, cursor - count() + 1, cursor), 0, last() + 1 - count());
   }
-  function set(src: number, value: number): void {
+  function setWeight(src: number, weight: number): void {
     move(src);
-    intervention.setWeight(src, value);
+    intervention.setWeight(src, weight);
     update();
   }
-  function drag(event: PointerEvent): void {
-    const box = rail.getBoundingClientRect();
-    const place = Math.floor(((event.clientX - box.left) / box.width) * count());
-    const src = first + Math.max(0, Math.min(count() - 1, place));
-    set(src, 1 - (event.clientY - box.top) / box.height);
-  }
-  rail.addEventListener("pointerdown", (event) => {
-    rail.setPointerCapture(event.pointerId);
-    drag(event);
-  });
-  rail.addEventListener("pointermove", (event) => {
-    if (rail.hasPointerCapture(event.pointerId)) drag(event);
+  onHeld(rail, (event) => {
+    const [across, down] = shareOf(rail, event);
+    setWeight(first + clamp(Math.floor(across * count()), 0, count() - 1), 1 - down);
   });
   onKeys(rail, {
     ...arrows((rows, cols) => {
       if (cols) move(cursor + cols);
-      else intervention.setWeight(cursor, (row()?.weights[cursor] ?? 0) - rows * STEP);
+      else intervention.setWeight(cursor, value() - rows * STEP);
       update();
-      context.say(spoken());
+      context.say(rail.getAttribute("aria-valuetext") ?? "");
     }),
     Escape: () => intervention.choose(null),
   });
 
   function update(): void {
-    const now = row();
+    const now = intervention.row;
     show(element, now !== null);
     if (!now) return;
+    const { weights } = now;
     if (now.dest !== dest) {
       dest = now.dest;
       // The cursor begins where the row looks most.
-      move(now.weights.indexOf(Math.max(...now.weights)));
+      move(weights.indexOf(Math.max(...weights)));
     }
-    setText(words, `row from ${name(now.dest)}: draw its weights`);
+    const from = `row from ${name(dest)}`;
+    setText(words, `${from}: draw its weights`);
     if (bars.length !== count()) {
       bars = Array.from({ length: count() }, () => h("i"));
       rail.replaceChildren(...bars);
     }
     for (const [place, bar] of bars.entries()) {
       const src = first + place;
-      bar.style.setProperty("--share", String(now.weights[src] ?? 0));
-      attribute(bar, "title", name(src));
-      attribute(bar, "data-cursor", src === cursor);
+      bar.style.setProperty("--share", String(weights[src] ?? 0));
+      set(bar, { title: name(src), "data-cursor": src === cursor });
     }
-    const value = now.weights[cursor] ?? 0;
-    attribute(rail, "aria-label", `weights of the row from ${name(now.dest)}`);
-    attribute(rail, "aria-valuenow", value.toFixed(2));
-    attribute(rail, "aria-valuetext", spoken());
-    setText(where, `to ${name(cursor)}`);
-    if (document.activeElement !== input && (input.getRootNode() as ShadowRoot).activeElement !== input)
-      input.value = value.toFixed(2);
-    const sum = now.weights.reduce((a, b) => a + b, 0);
-    setText(total, `sum ${sum.toFixed(2)}`);
-    attribute(total, "class", Math.abs(sum - 1) > 0.005 ? "mi-warn" : "");
+    const text = value().toFixed(2);
+    const to = `to ${name(cursor)}`;
+    set(rail, {
+      "aria-label": `weights of the ${from}`,
+      "aria-valuenow": text,
+      "aria-valuetext": `${to}: ${text}`,
+    });
+    setText(where, to);
+    if (!input.matches(":focus")) input.value = text;
+    const sum = weights.reduce((a, b) => a + b, 0);
+    set(total, { text: `sum ${sum.toFixed(2)}`, class: Math.abs(sum - 1) > 0.005 && "mi-warn" });
   }
   return { element, update };
 }

@@ -1,6 +1,7 @@
 // A canvas as a table: real rows and cells, a window of them when there are many, moved with the arrow keys.
 import { numberTable } from "../lib/a11y";
 import { attribute, h, setText } from "../lib/dom";
+import { clamp } from "../lib/geometry";
 import { arrows, onKeys } from "../lib/keyboard";
 
 /** So many rows and columns at a time: a page of a screen reader, not of the browser's patience. */
@@ -21,45 +22,38 @@ export interface WindowedTable {
 }
 
 export function createTable(say: (text: string) => void): WindowedTable {
-  const words = h("div", { class: "mi-note" });
-  const body = h("div", { class: "mi-table-scroll", tabindex: 0 });
+  const words = h("div.note");
+  const body = h("div.table-scroll", { tabindex: 0 });
   const element = h("div", { "data-part": "table" }, body, words);
-  let source: TableSource | null = null;
+  let source: TableSource = { caption: "", size: 0, row: String, col: String, value: () => "" };
   let drawn: unknown = null;
-  let first: [number, number] = [0, 0];
+  let page = "";
+  let first: readonly number[] = [0, 0];
 
-  const bound = (start: number) => Math.max(0, Math.min((source?.size ?? 0) - PAGE, start));
-  const range = (start: number) => [start, Math.min(source?.size ?? 0, start + PAGE)] as const;
-  function page(): string {
-    if (!source || source.size <= PAGE) return "";
-    const [rows, cols] = first.map(range) as [readonly [number, number], readonly [number, number]];
-    return `rows ${rows[0] + 1}–${rows[1]}, columns ${cols[0] + 1}–${cols[1]} of ${source.size} · arrows move`;
-  }
-  function fill(): void {
-    if (!source) return;
-    const it = source;
+  /** Draws the page that begins at a row and a column, or the next one there is; tells whether it is another. */
+  function turn(...starts: readonly number[]): boolean {
+    const { caption, size } = source;
+    const before = first.join();
+    first = starts.map((start) => clamp(start, 0, Math.max(0, size - PAGE)));
     const [rows, cols] = first.map((start) =>
-      Array.from({ length: range(start)[1] - start }, (_, index) => start + index),
+      Array.from({ length: Math.min(size, PAGE) }, (_, index) => start + index),
     ) as [number[], number[]];
-    const table = numberTable(
-      it.caption,
-      rows.map((row) => it.row(row)),
-      cols.map((col) => it.col(col)),
-      (row, col) => it.value(rows[row] as number, cols[col] as number),
+    const range = (shown: number[]) => `${(shown[0] ?? 0) + 1}–${(shown.at(-1) ?? 0) + 1}`;
+    page = size > PAGE ? `rows ${range(rows)}, columns ${range(cols)} of ${size} · arrows move` : "";
+    const table = numberTable(caption, rows.map(source.row), cols.map(source.col), (row, col) =>
+      source.value(rows[row] as number, cols[col] as number),
     );
     body.replaceChildren(table);
-    setText(words, page());
-    attribute(body, "aria-label", `${it.caption} ${page()}`);
+    setText(words, page);
+    attribute(body, "aria-label", `${caption} ${page}`);
+    return first.join() !== before;
   }
   onKeys(
     body,
     arrows((rows, cols) => {
-      const before = first.join();
-      const step = (by: number) => Math.max(-1e6, Math.min(1e6, by * (PAGE / 2)));
-      first = [bound(first[0] + step(rows)), bound(first[1] + step(cols))];
-      if (first.join() === before) return body.scrollBy(cols * 60, rows * 40);
-      fill();
-      say(page());
+      const [row = 0, col = 0] = first;
+      if (turn(row + rows * (PAGE / 2), col + cols * (PAGE / 2))) say(page);
+      else body.scrollBy(cols * 60, rows * 40);
     }),
   );
   return {
@@ -68,8 +62,7 @@ export function createTable(say: (text: string) => void): WindowedTable {
       if (key === drawn) return;
       drawn = key;
       source = next;
-      first = [bound(row - PAGE / 2), bound(col - PAGE / 2)];
-      fill();
+      turn(row - PAGE / 2, col - PAGE / 2);
     },
   };
 }

@@ -1,6 +1,7 @@
 // The token strip: the text itself, one token in focus; orange is where it looks, grey is who looks at it.
 import { css, mix, textOn } from "../lib/colour";
-import { attribute, h, setText, show, uniqueId } from "../lib/dom";
+import { attribute, h, set, setText, show, uniqueId } from "../lib/dom";
+import { clamp } from "../lib/geometry";
 import { arrows, onKeys } from "../lib/keyboard";
 import { bare, shortLabel, visible } from "../lib/labels";
 import { type Pattern, weight } from "../lib/patterns";
@@ -12,17 +13,33 @@ const SHOWN = 400;
 
 export function createTokenStrip(context: ViewContext): View {
   const { session } = context;
-  const from = h("span", { class: "mi-token mi-token-focus", dir: "auto" });
-  const where = h("span", { class: "mi-note" });
-  const heading = h("div", { class: "mi-strip-head" }, h("b", {}, "From"), " ", from, " ", where);
-  const strip = h("div", {
-    class: "mi-strip-text",
+  const from = h("span.token.token-focus", { dir: "auto" });
+  const where = h("span.note");
+  const tokenAt = (event: Event) => {
+    const token = (event.target as HTMLElement).closest<HTMLElement>("[data-token]")?.dataset.token;
+    return token === undefined ? null : Number(token);
+  };
+  const leave = () => session.hoverPosition(null);
+  const strip = h("div.strip-text", {
     role: "listbox",
     tabindex: 0,
     "aria-label": "Tokens of the prompt",
+    onpointerover: (event: Event) => session.hoverPosition(tokenAt(event)),
+    onpointerleave: leave,
+    onblur: leave,
+    onclick(event: Event) {
+      const token = tokenAt(event);
+      if (token !== null) session.pickToken(token);
+    },
   });
-  const legend = h("div", { class: "mi-note" });
-  const element = h("section", { class: "mi-strip", "data-part": "strip" }, heading, strip, legend);
+  const legend = h("div.note");
+  const element = h(
+    "section.strip",
+    { "data-part": "strip" },
+    h("div.strip-head", h("b", "From"), " ", from, " ", where),
+    strip,
+    legend,
+  );
   const prefix = uniqueId("token");
   let tokens: HTMLElement[] = [];
   let tints: string[] = [];
@@ -30,17 +47,6 @@ export function createTokenStrip(context: ViewContext): View {
   let first = 0;
   let seen = -1;
 
-  const tokenAt = (event: Event) => {
-    const token = (event.target as HTMLElement).closest<HTMLElement>("[data-token]")?.dataset.token;
-    return token === undefined ? null : Number(token);
-  };
-  strip.addEventListener("pointerover", (event) => session.hoverPosition(tokenAt(event)));
-  strip.addEventListener("pointerleave", () => session.hoverPosition(null));
-  strip.addEventListener("click", (event) => {
-    const token = tokenAt(event);
-    if (token !== null) session.pickToken(token);
-  });
-  strip.addEventListener("blur", () => session.hoverPosition(null));
   const labels = () => session.shownPrompt?.labels ?? [];
   const pick = () => {
     session.pickToken(session.focusToken);
@@ -48,7 +54,7 @@ export function createTokenStrip(context: ViewContext): View {
   };
   onKeys(strip, {
     ...arrows((rows, cols) => {
-      const next = Math.min(labels().length - 1, Math.max(0, session.focusToken + (cols || rows)));
+      const next = clamp(session.focusToken + (cols || rows), 0, labels().length - 1);
       session.hoverPosition(next);
       build(next);
       tokens[next - first]?.scrollIntoView({ block: "nearest" });
@@ -57,7 +63,7 @@ export function createTokenStrip(context: ViewContext): View {
     Enter: pick,
     " ": pick,
     Escape: () => {
-      session.hoverPosition(null);
+      leave();
       session.clearSelection();
     },
     "?": () => context.toggleHelp(),
@@ -67,9 +73,8 @@ export function createTokenStrip(context: ViewContext): View {
 
   function tokenElement(label: string, token: number, special: boolean): HTMLElement {
     const element = h(
-      "span",
+      special ? "span.token.special" : "span.token",
       {
-        class: special ? "mi-token mi-special" : "mi-token",
         role: "option",
         id: `${prefix}-${token}`,
         dir: "auto",
@@ -91,7 +96,7 @@ export function createTokenStrip(context: ViewContext): View {
       fill();
       session.changed();
     };
-    return h("button", { type: "button", class: "mi-link mi-gap", onclick: open }, `… ${count} tokens`);
+    return h("button.link.gap", { onclick: open }, `… ${count} tokens`);
   }
 
   /** Makes the tokens when they are others, and moves the window when `wanted` is outside of it. */
@@ -101,7 +106,7 @@ export function createTokenStrip(context: ViewContext): View {
     if (all === labelsDrawn && !outside) return;
     labelsDrawn = all;
     if (outside || first >= all.length)
-      first = Math.max(0, Math.min((wanted ?? 0) - SHOWN / 2, all.length - SHOWN));
+      first = clamp((wanted ?? 0) - SHOWN / 2, 0, Math.max(0, all.length - SHOWN));
     fill();
   }
   function fill(): void {
@@ -122,29 +127,26 @@ export function createTokenStrip(context: ViewContext): View {
     for (const [place, element] of tokens.entries()) {
       const token = first + place;
       const out = token <= focus;
-      const here = pattern
-        ? out
-          ? weight(pattern, focus, token)
-          : weight(pattern, token, focus)
-        : Number.NaN;
+      const here = pattern ? weight(pattern, Math.max(focus, token), Math.min(focus, token)) : Number.NaN;
       const share = Number.isFinite(here) ? Math.min(1, Math.abs(here) / (pattern?.top || 1)) : 0;
       // A power below 1 lets weak weights be seen at all; the number is in the read-out.
       const depth = share ** 0.65;
       const ground = pattern?.signed
         ? theme.diverging.colour(Math.sign(here) * depth * (out ? 1 : 0.5))
         : mix(theme.background, out ? theme.attends : theme.attended, out ? depth : 0.7 * depth);
-      const colours = share > 0 ? css(ground) : "";
+      const background = share > 0 ? css(ground) : "";
       const role = out ? "attends to" : "attended by";
       const value = valueText(here, pattern?.signed ?? false, digits);
-      const tint = `${colours}${role}${value}${token === focus}`;
+      const tint = `${background}${role}${value}${token === focus}`;
       // Most tokens keep their tint while the pointer moves; writing it again would cost a layout each.
       if (tints[place] === tint) continue;
       tints[place] = tint;
-      element.style.background = colours;
-      element.style.color = share > 0.02 ? textOn(ground) : "";
-      attribute(element, "aria-selected", String(token === focus));
-      element.dataset.role = role;
-      attribute(element, "aria-label", `${spoken(token)}: ${role} ${value}`);
+      Object.assign(element.style, { background, color: share > 0.02 ? textOn(ground) : "" });
+      set(element, {
+        "aria-selected": token === focus,
+        "data-role": role,
+        "aria-label": `${spoken(token)}: ${role} ${value}`,
+      });
     }
   }
 
@@ -160,21 +162,17 @@ export function createTokenStrip(context: ViewContext): View {
   }
 
   function update(): void {
-    const all = labels();
     const pattern = session.focusing.whole;
     show(element, session.shown !== null);
     const focus = session.focusToken;
     build(session.hoverToken === null && focus !== seen ? focus : null);
-    const label = all[focus] ?? "";
-    setText(from, shortLabel(bare(label), 20));
-    attribute(from, "title", visible(label.slice(0, 400)));
+    const label = labels()[focus] ?? "";
+    set(from, { text: shortLabel(bare(label), 20), title: visible(label.slice(0, 400)) });
     setText(where, `position ${focus}`);
     colour(pattern, focus);
     const difference = "blue: more, red: less · strong: attends to, pale: attended by";
     setText(legend, pattern?.signed ? difference : "orange: attends to · grey: attended by");
-    const active = tokens[focus - first]?.id ?? null;
-    attribute(strip, "aria-activedescendant", active);
-    strip.dataset.focus = String(focus);
+    set(strip, { "aria-activedescendant": tokens[focus - first]?.id, "data-focus": focus });
     follow(focus);
   }
   return { element, update };

@@ -212,6 +212,8 @@ describe("a window of a pattern", () => {
   const fine: Pattern = {
     size: 8,
     positions: 8,
+    dest: 0,
+    src: 0,
     signed: true,
     top: 1,
     values: Float32Array.from({ length: 64 }, (_, at) => ((at * 37) % 64) / 64 - 0.5),

@@ -60,6 +60,8 @@ describe("pooled patterns", () => {
   const pattern = (size: number, values: number[], positions = size): Pattern => ({
     size,
     positions,
+    dest: 0,
+    src: 0,
     signed: false,
     top: 1,
     values: Float32Array.from(values),
