@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
@@ -11,12 +12,19 @@ from tests.benchmarks.heads import peers, report
 from tests.benchmarks.heads.first_paint import FirstPaint, Shown, first_shown
 from tests.benchmarks.heads.frames import MAIN_FRAME, frame_starts, frames_of
 from tests.benchmarks.heads.long import pattern_cells
-from tests.benchmarks.heads.wire import carries_atlas, data_bytes, message_of, shows_widget
+from tests.benchmarks.heads.wire import carries_atlas, data_bytes, message_of, messages_of, shows_widget
 
 
-def frame_of(kind: str, content: dict, buffers: tuple[bytes, ...] = ()) -> bytes:
+def frame_of(kind: str, content: dict, buffers: tuple[bytes, ...] = (), name: str = "") -> bytes:
     """A frame as the protocol describes it."""
-    said = (b"iopub", json.dumps({"msg_type": kind}).encode(), b"{}", b"{}", json.dumps(content).encode(), *buffers)
+    said = (
+        b"iopub",
+        json.dumps({"msg_type": kind, "msg_id": name}).encode(),
+        b"{}",
+        b"{}",
+        json.dumps(content).encode(),
+        *buffers,
+    )
     edges = [8 * (len(said) + 2)]
     for part in said:
         edges.append(edges[-1] + len(part))
@@ -29,6 +37,13 @@ def test_a_frame_is_read_back():
     assert (message.at, message.size, message.kind) == (12.5, len(frame), "comm_msg")
     assert message.content == {"data": {"method": "custom"}}
     assert message.buffers == (3, 0, 70_000)
+
+
+def test_a_message_that_two_connections_brought_counts_once():
+    frames = [frame_of("status", {}, name=name) for name in ("a", "b", "a", "", "")]
+    told = [{"at": at, "base64": base64.b64encode(frame).decode()} for at, frame in enumerate(frames)]
+    found = messages_of([*told, {"at": 9, "bytes": 3, "text": "not kept"}])
+    assert [message.at for message in found] == [0, 1, 3, 4]
 
 
 def test_program_text_is_not_data():

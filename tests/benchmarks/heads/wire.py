@@ -19,6 +19,7 @@ class Message:
     Attributes:
         at: when it reached the page, in milliseconds of the page's clock.
         size: bytes of the whole frame.
+        id: of the message.
         kind: of the Jupyter protocol, `comm_msg` and the like.
         content: what it says.
         buffers: sizes of the bytes beside it.
@@ -26,6 +27,7 @@ class Message:
 
     at: float
     size: int
+    id: str
     kind: str
     content: dict[str, Any]
     buffers: tuple[int, ...]
@@ -37,12 +39,19 @@ def message_of(at: float, frame: bytes) -> Message:
     edges = [int.from_bytes(frame[8 * i : 8 * i + 8], "little") for i in range(1, count + 1)]
     parts = [frame[a:b] for a, b in itertools.pairwise(edges)]
     header, content = json.loads(parts[1]), json.loads(parts[4])
-    return Message(at, len(frame), header["msg_type"], content, tuple(len(part) for part in parts[5:]))
+    return Message(
+        at, len(frame), header.get("msg_id", ""), header["msg_type"], content, tuple(len(part) for part in parts[5:])
+    )
 
 
 def messages_of(told: Iterable[dict[str, Any]]) -> list[Message]:
-    """The messages that a page noted and kept; see `probe.js`."""
-    return [message_of(each["at"], base64.b64decode(each["base64"])) for each in told if each.get("base64")]
+    """The messages that a page noted and kept; see `probe.js`. What came over two connections counts once."""
+    found: dict[str, Message] = {}
+    for each in told:
+        if each.get("base64"):
+            message = message_of(each["at"], base64.b64decode(each["base64"]))
+            found.setdefault(message.id or f"{len(found)}", message)
+    return list(found.values())
 
 
 def script_bytes(message: Message, scripts: Sequence[str] = ()) -> int:
