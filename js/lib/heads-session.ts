@@ -3,6 +3,7 @@ import { BuffersMissing } from "./arrays";
 import { type Atlas, growAtlas, readAtlas } from "./atlas";
 import type { Partial } from "./channel";
 import { Focus } from "./focus";
+import { clamp } from "./geometry";
 import { type Cell, type Head, sameHead } from "./heads";
 import { Intervention } from "./intervention";
 import type { AtlasEntry, Run } from "./protocol";
@@ -11,6 +12,7 @@ import { Session } from "./session";
 import { parsePatternSite, patternSite } from "./sites";
 
 const REST_MS = 120;
+const COMPARED = new Set<Run>(["other", "against"]);
 
 export class HeadsSession extends Session {
   atlas: Atlas | null = null;
@@ -66,20 +68,19 @@ export class HeadsSession extends Session {
 
   #readTrait(): void {
     this.hold("atlas");
-    const entry = this.model.get("atlas") as AtlasEntry | null;
-    if (entry && typeof entry.rev === "number") this.#takeAtlas(entry);
+    this.#takeAtlas(this.model.get("atlas"));
   }
 
   protected override readSnapshot(
     snapshot: Record<string, Record<string, unknown>>,
     buffers: readonly unknown[],
   ) {
-    const entry = snapshot.atlas as unknown as AtlasEntry | undefined;
-    if (entry && typeof entry.rev === "number") this.#takeAtlas(entry, buffers);
+    this.#takeAtlas(snapshot.atlas, buffers);
   }
 
-  #takeAtlas(entry: AtlasEntry, buffers: readonly unknown[] = []): void {
-    if (entry.rev < (this.atlas?.rev ?? 0)) return;
+  #takeAtlas(value: unknown, buffers: readonly unknown[] = []): void {
+    const entry = value as AtlasEntry | null | undefined;
+    if (typeof entry?.rev !== "number" || entry.rev < (this.atlas?.rev ?? 0)) return;
     try {
       const atlas = this.ranking.join(readAtlas(entry, buffers));
       const first = this.atlas === null;
@@ -156,17 +157,15 @@ export class HeadsSession extends Session {
 
   /** Why a run cannot be shown, or null when it can. */
   runReason(run: Run): string | null {
-    const question = this.question;
+    const { question } = this;
     if (question?.arrays) return "Made from arrays: there is no model to run.";
     if (!question?.model) return "Nothing was asked yet.";
-    if ((run === "other" || run === "against") && !question.compare)
+    if (COMPARED.has(run) && !question.compare)
       return "This needs another experiment: mi.AttentionHeads(exp, compare=other).";
-    if ((run === "corrupted" || run === "difference") && !question.prompts.corrupted) {
+    if ((run === "corrupted" || run === "difference") && !question.prompts.corrupted)
       return "This needs a corrupted prompt: mi.Experiment(model, clean, corrupted).";
-    }
     if (run === "edited" && !question.edits.some((edit) => edit.on)) return "No edit is switched on.";
-    if (run !== this.run && this.offReason) return this.offReason;
-    return null;
+    return run === this.run ? null : this.offReason;
   }
 
   setRun(run: Run): void {
@@ -174,10 +173,7 @@ export class HeadsSession extends Session {
     const before = this.atlas?.run ?? run;
     this.run = run;
     this.#runAsked = run;
-    this.trouble = null;
-    const options = { slot: "atlas", onPartial: (partial: Partial) => this.#grow(partial) };
-    const pending = this.ask("heads.atlas", () => ({ run }), `The ${run} run failed`, options);
-    void pending.reply.then((reply) => {
+    void this.#askAtlas((partial) => this.#grow(partial)).then((reply) => {
       if (reply.kind !== "done" && this.#runAsked === run) {
         this.#runAsked = null;
         this.run = before;
@@ -185,7 +181,20 @@ export class HeadsSession extends Session {
       }
       this.changed();
     });
+  }
+
+  /** Asks once more for the atlas of the run that is wanted, after work of the kernel's own failed. */
+  rerun(): void {
+    void this.#askAtlas();
+  }
+
+  #askAtlas(onPartial?: (partial: Partial) => void) {
+    const { run } = this;
+    this.trouble = null;
+    const options = { slot: "atlas", ...(onPartial && { onPartial }) };
+    const pending = this.ask("heads.atlas", () => ({ run }), `The ${run} run failed`, options);
     this.changed();
+    return pending.reply;
   }
 
   /** Shows the first of these runs that can be shown, or when one of them is shown the run without it.
@@ -202,20 +211,10 @@ export class HeadsSession extends Session {
     return null;
   }
 
-  /** Asks once more for the atlas of the run that is wanted, after work of the kernel's own failed. */
-  rerun(): void {
-    this.trouble = null;
-    this.ask("heads.atlas", () => ({ run: this.run }), `The ${this.run} run failed`, { slot: "atlas" });
-    this.changed();
-  }
-
   /** The prompt whose tokens label the picture. */
   get shownPrompt() {
     const prompts = this.question?.prompts;
-    if (!prompts) return null;
-    const run = this.shown?.run ?? this.run;
-    const which = this.promptOf(run);
-    return prompts[which] ?? prompts.clean;
+    return prompts ? (prompts[this.promptOf(this.shown?.run ?? this.run)] ?? prompts.clean) : null;
   }
 
   promptOf(run: Run): "clean" | "corrupted" {
@@ -227,13 +226,12 @@ export class HeadsSession extends Session {
 
   /** What the focus shows: the hovered head, else the locked ones, else the strongest head of the score. */
   get focus(): Head[] {
-    if (this.hovered) return [this.hovered];
-    const { layer, head } = this.linkedHover ?? {};
-    const atlas = this.shown;
+    const { hovered, linkedHover, locked, shown: atlas } = this;
+    if (hovered) return [hovered];
     if (!atlas) return [];
-    if (layer !== undefined && head !== undefined && layer < atlas.layers && head < atlas.heads)
-      return [[layer, head]];
-    if (this.locked.length) return this.locked;
+    const { layer = atlas.layers, head = atlas.heads } = linkedHover ?? {};
+    if (layer < atlas.layers && head < atlas.heads) return [[layer, head]];
+    if (locked.length) return locked;
     const there = (at: number) => atlas.arrived[at] && atlas.missing[at] === undefined;
     const strongest = this.ranking.strongest.find(([at]) => there(at));
     const first = atlas.arrived.findIndex((_, at) => there(at));
@@ -242,12 +240,19 @@ export class HeadsSession extends Session {
 
   /** The token in focus: the hovered, the clicked, or the answer position. */
   get focusToken(): number {
-    const length = this.shown?.positions ?? 0;
-    const linked = this.linkedHover?.position;
-    const fallback = Math.max(0, Math.min(this.question?.answer_position ?? length - 1, length - 1));
-    const wanted =
-      this.hoverToken ?? this.hoverCell?.dest ?? linked ?? this.cell?.dest ?? this.token ?? fallback;
-    return Math.max(0, Math.min(wanted, length - 1));
+    return this.within(
+      this.hoverToken ?? this.hoverCell?.dest ?? this.linkedHover?.position ?? this.pickedToken,
+    );
+  }
+
+  /** The token that was clicked, or the answer position. */
+  get pickedToken(): number {
+    return this.within(this.cell?.dest ?? this.token ?? this.question?.answer_position);
+  }
+
+  /** The position nearest to this one that the picture has; the last one when there is none. */
+  private within(position = Number.POSITIVE_INFINITY): number {
+    return clamp(position, 0, Math.max(0, (this.shown?.positions ?? 1) - 1));
   }
 
   hoverHead(head: Head | null): void {
@@ -267,10 +272,10 @@ export class HeadsSession extends Session {
 
   /** Locks a head; with `add` it joins or leaves the locked ones. Locking the only locked head frees it. */
   lock(head: Head, add = false): void {
-    const held = this.locked.some((it) => sameHead(it, head));
-    if (add) this.locked = held ? this.locked.filter((it) => !sameHead(it, head)) : [...this.locked, head];
-    else this.locked = held && this.locked.length === 1 ? [] : [head];
-    this.locked = this.locked.slice(-16);
+    const others = this.locked.filter((it) => !sameHead(it, head));
+    const held = others.length < this.locked.length;
+    if (add) this.locked = held ? others : [...others, head].slice(-16);
+    else this.locked = held && others.length === 0 ? [] : [head];
     this.hovered = null;
     this.#tellSelection();
   }
@@ -306,17 +311,13 @@ export class HeadsSession extends Session {
 
   protected override applySelection(selection: readonly string[]): void {
     const sites = selection.map(parsePatternSite).filter((site) => site !== null);
-    const atlas = this.atlas;
+    const { layers, heads, positions } = this.atlas ?? { layers: 1 / 0, heads: 1 / 0, positions: 1 / 0 };
     this.locked = sites
-      .filter((site) => !atlas || (site.layer < atlas.layers && site.head < atlas.heads))
-      .map((site) => [site.layer, site.head] as const);
-    const first = sites.find((site) => site.dest !== null);
-    const fits = (position: number) => !atlas || position < atlas.positions;
-    this.token = first?.dest != null && fits(first.dest) ? first.dest : null;
-    this.cell =
-      this.token !== null && first?.src != null && fits(first.src)
-        ? { dest: this.token, src: first.src }
-        : null;
+      .filter(({ layer, head }) => layer < layers && head < heads)
+      .map(({ layer, head }) => [layer, head] as const);
+    const { dest = null, src = null } = sites.find((site) => site.dest !== null) ?? {};
+    this.token = dest !== null && dest < positions ? dest : null;
+    this.cell = this.token !== null && src !== null && src < positions ? { dest: this.token, src } : null;
     super.applySelection(selection);
     this.focusing.want();
   }

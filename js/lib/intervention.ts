@@ -1,6 +1,7 @@
 // What an intervention on the chosen heads would do to the prompt displayed: previewed while it is chosen, added to the
 // experiment's edits when it is kept. Nothing runs before a person chooses.
 import { Asked } from "./asked";
+import { clamp } from "./geometry";
 import type { Head } from "./heads";
 import type { HeadsSession } from "./heads-session";
 import type { Edit, Params, Provenance } from "./protocol";
@@ -67,9 +68,7 @@ export class Intervention {
 
   /** The row that an overwrite replaces and that "writes" reads: the token picked, else the answer position. */
   get dest(): number {
-    const { cell, token, question, shown } = this.session;
-    const last = (shown?.positions ?? 1) - 1;
-    return Math.max(0, Math.min(cell?.dest ?? token ?? question?.answer_position ?? last, last));
+    return this.session.pickedToken;
   }
 
   /** Why nothing can be intervened on now, or null. */
@@ -85,10 +84,9 @@ export class Intervention {
   /** What is still to be chosen, in words; null when the intervention is complete. */
   get lacks(): string | null {
     const { cell } = this.session;
-    if (this.what !== "knockout") return null;
-    return cell && cell.src <= cell.dest
-      ? null
-      : "Pick a cell of the pattern: the edge it stands for is cut.";
+    const cuts = cell && cell.src <= cell.dest;
+    if (this.what !== "knockout" || cuts) return null;
+    return "Pick a cell of the pattern: the edge it stands for is cut.";
   }
 
   /** Chooses a kind of intervention; the one that is chosen already, or null, is put away. */
@@ -117,7 +115,10 @@ export class Intervention {
 
   #follow(): void {
     const { session } = this;
-    if (this.what === "pattern" && this.row?.dest !== this.dest) this.#startRow();
+    if (this.what === "pattern" && this.row?.dest !== this.dest) {
+      this.row = { dest: this.dest, weights: [] };
+      this.preset("shown");
+    }
     // While the picture is of another question, what is asked about it waits.
     if (session.stale || session.growing || !session.channel.usable) return;
     this.effect.ask(this.params, this.what === "pattern" ? REST_MS : 0);
@@ -130,22 +131,16 @@ export class Intervention {
 
   // --- the row that overwrites --------------------------------------------------------------------------------------
 
-  #startRow(): void {
-    this.row = { dest: this.dest, weights: [] };
-    this.preset("shown");
-  }
-
   /** All sources, those after dest with nothing. */
   #whole(): number[] {
-    const weights = this.row?.weights ?? [];
-    const all = this.session.shown?.positions ?? weights.length;
-    return [...weights, ...new Array(Math.max(0, all - weights.length)).fill(0)];
+    const { weights = [] } = this.row ?? {};
+    return Array.from({ length: this.session.shown?.positions ?? 0 }, (_, src) => weights[src] ?? 0);
   }
 
   setWeight(src: number, value: number): void {
     if (!this.row || src < 0 || src > this.row.dest || !Number.isFinite(value)) return;
     const weights = this.row.weights.slice();
-    weights[src] = Math.min(1, Math.max(0, value));
+    weights[src] = clamp(value, 0, 1);
     this.row = { ...this.row, weights };
     this.session.changed();
   }
@@ -154,15 +149,17 @@ export class Intervention {
   preset(name: Preset, at = 0): void {
     if (!this.row) return;
     const { dest, weights } = this.row;
-    const blank = () => new Array<number>(dest + 1).fill(0);
-    const even = blank().fill(1 / (dest + 1));
+    const row = (weight: (src: number) => number) =>
+      Array.from({ length: dest + 1 }, (_, src) => weight(src));
+    const only = (chosen: number) => row((src) => Number(src === chosen));
+    const even = row(() => 1 / (dest + 1));
     const head = this.heads[0];
     const shown = (head && this.session.focusing.rowOf(head, dest)) ?? even;
     const filled = {
       shown: () => scaled(shown, even),
-      here: () => blank().fill(1, at, at + 1),
+      here: () => only(at),
       uniform: () => even,
-      first: () => blank().fill(1, 0, 1),
+      first: () => only(0),
       sum: () => scaled(weights, even),
     }[name]();
     this.row = { dest, weights: filled };

@@ -65,9 +65,8 @@ export const isFuture = (frame: Frame, row: number, col: number) =>
 export function patternFromReply(grid: Grid, place: number, run: string, window: Window, top = 1): Pattern {
   const { dest, src, span } = window;
   const [size] = grid.plane;
-  const values = Float32Array.from({ length: size * size }, (_, at) =>
-    grid.value(place, Math.floor(at / size), at % size),
-  );
+  const values = new Float32Array(size * size);
+  for (let at = 0; at < values.length; at++) values[at] = grid.value(place, Math.floor(at / size), at % size);
   return { size, values, positions: span, dest, src, signed: isSigned(run), top };
 }
 
