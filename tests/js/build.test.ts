@@ -1,19 +1,22 @@
+// @vitest-environment happy-dom
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { golden } from "./contract";
+import { FakeModel, tick } from "./fakes";
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const LARGEST = 90_000;
 let out: string;
 
-// Built elsewhere, so that a page open on the real bundle is not disturbed.
+// Built elsewhere, so that a page open on the real bundle is not disturbed. The type checker takes its seconds.
 beforeAll(() => {
   out = mkdtempSync(join(tmpdir(), "mi-static-"));
   execFileSync(process.execPath, [join(ROOT, "js", "build.mjs"), "--out", out], { stdio: "pipe" });
-});
+}, 120_000);
 afterAll(() => rmSync(out, { recursive: true }));
 
 test("the bundle is at most 90 kB, the style sheet is there, the manifest names both", () => {
@@ -21,6 +24,33 @@ test("the bundle is at most 90 kB, the style sheet is there, the manifest names 
   const manifest = JSON.parse(readFileSync(join(out, "manifest.json"), "utf8"));
   expect(manifest.files).toEqual(["attention-heads.css", "attention-heads.js"]);
   expect(manifest.hash).toMatch(/^[0-9a-f]{64}$/);
+});
+
+test("the bundle speaks the words of the contract, whatever its own names became", async () => {
+  // Read as a function: vitest imports no file from outside the repository.
+  const script = readFileSync(join(out, "attention-heads.js"), "utf8");
+  const widget = new Function(script.replace(/export\s*\{\s*(\S+) as default\s*\};?\s*$/, "return $1"))();
+  const { message: question } = golden("question");
+  const { message: welcome, buffers } = golden("welcome");
+  const { epoch, revs } = welcome;
+  const model = new FakeModel({ epoch, protocol: 1, revs, question, experiment: "e", selection: [] });
+  const view = new AbortController();
+  const el = document.createElement("div");
+  document.body.append(el);
+  widget.initialize({ model, signal: view.signal });
+  const [hello] = model.of("hello");
+  expect(Object.keys(hello ?? {}).sort()).toEqual(Object.keys(golden("hello").message).sort());
+  expect(hello?.have).toEqual({ question: 1, atlas: 1 });
+  widget.render({ model, el, signal: view.signal });
+  model.receive({ ...welcome, client: hello?.client }, buffers);
+  await tick();
+  expect(el.textContent).toContain("toy");
+  expect(el.textContent).toContain("␣b");
+  const buttons = [...el.querySelectorAll("button")];
+  buttons.find((button) => button.textContent === "difference")?.click();
+  const asked = model.of("request").find((request) => request.op === "heads.atlas");
+  expect({ ...asked, id: "tab-2" }).toEqual(golden("request-atlas").message);
+  view.abort();
 });
 
 test("nothing is fetched: no address and no import in the bundle or the style sheet", () => {
