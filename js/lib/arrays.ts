@@ -61,41 +61,33 @@ export class Grid {
  * @throws BuffersMissing when the bytes are absent or their number is not what the shape asks for.
  */
 export function decode(entry: ArrayEntry, buffers: readonly unknown[] = []): Grid {
-  const bytes = asBytes(entry.data ?? (entry.buffer === undefined ? undefined : buffers[entry.buffer]));
+  const { dtype, shape, layout, scale, offset, buffer, data } = entry;
+  const bytes = asBytes(data ?? (buffer === undefined ? undefined : buffers[buffer]));
   if (!bytes)
     throw new BuffersMissing("The picture arrived without its binary data: this notebook host drops it.");
-  const side = entry.shape.at(-1) ?? 1;
-  const count =
-    entry.layout === "lower"
-      ? (product(entry.shape.slice(0, -2)) * side * (side + 1)) / 2
-      : product(entry.shape);
-  const expected = count * WIDTH[entry.dtype];
+  const side = shape.at(-1) ?? 1;
+  const count = layout === "lower" ? (product(shape.slice(0, -2)) * side * (side + 1)) / 2 : product(shape);
+  const expected = count * WIDTH[dtype];
   if (bytes.byteLength !== expected) {
     throw new BuffersMissing(
       `The picture's binary data is damaged: ${bytes.byteLength} bytes arrived where ${expected} were expected.`,
     );
   }
-  return new Grid(
-    entry.dtype,
-    entry.shape,
-    entry.layout,
-    numbers(entry.dtype, bytes, count),
-    entry.scale,
-    entry.offset,
-  );
+  return new Grid(dtype, shape, layout, numbers(dtype, bytes), scale, offset);
 }
 
 export function decodeAll(entries: ArrayEntries, buffers: readonly unknown[] = []): Record<string, Grid> {
   return Object.fromEntries(Object.entries(entries).map(([name, entry]) => [name, decode(entry, buffers)]));
 }
 
-function numbers(dtype: ArrayEntry["dtype"], bytes: Uint8Array, count: number) {
+function numbers(dtype: ArrayEntry["dtype"], bytes: Uint8Array) {
   if (dtype === "u8") return bytes;
   // A DataView reads little-endian on every machine and from any alignment; a typed array does neither.
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const out = dtype === "i32" ? new Int32Array(count) : new Float32Array(count);
-  for (let i = 0; i < count; i++) {
-    out[i] = dtype === "i32" ? view.getInt32(i * 4, true) : view.getFloat32(i * 4, true);
-  }
+  const [out, read]: [Int32Array | Float32Array, "getInt32" | "getFloat32"] =
+    dtype === "i32"
+      ? [new Int32Array(bytes.length / 4), "getInt32"]
+      : [new Float32Array(bytes.length / 4), "getFloat32"];
+  for (let at = 0; at < out.length; at++) out[at] = view[read](at * 4, true);
   return out;
 }

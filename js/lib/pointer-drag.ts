@@ -1,5 +1,6 @@
 // Carrying a site from one widget to another: by pointer with a ghost that follows it, or by keyboard. What is carried
 // is told on `window`, keyed by the experiment, so that a target in another cell or shadow root can take it.
+import { set } from "./dom";
 import { stop } from "./keyboard";
 
 const EVENT = "mi-widgets:drag";
@@ -68,8 +69,8 @@ export function createDragSource(element: HTMLElement, options: DragOptions): Dr
   let telling = false;
 
   function tell({ carried, x, y, pointer }: Carrying, phase: DragDetail["phase"], cancelled = false): void {
-    const place = { clientX: x, clientY: y, keyboard: pointer === null };
-    const detail: DragDetail = { phase, experiment, carried, ...place, cancelled };
+    const keyboard = pointer === null;
+    const detail: DragDetail = { phase, experiment, carried, clientX: x, clientY: y, keyboard, cancelled };
     telling = true;
     window.dispatchEvent(new CustomEvent(EVENT, { detail }));
     telling = false;
@@ -108,30 +109,31 @@ export function createDragSource(element: HTMLElement, options: DragOptions): Dr
     if (now?.on) event.preventDefault();
   };
 
-  element.addEventListener("pointerdown", (event) => {
-    swallow = false;
-    if (event.button !== 0 || now?.on) return;
-    const { clientX: x, clientY: y, pointerId: pointer } = event;
-    const carried = options.pick(x, y);
-    if (!carried) return;
-    now = { carried, x, y, pointer, ghost: null, on: false };
-    if (event.pointerType === "touch") hold = setTimeout(start, HOLD_MS);
+  set(element, {
+    onpointerdown({ clientX: x, clientY: y, pointerId: pointer, button, pointerType }: PointerEvent) {
+      swallow = false;
+      if (button !== 0 || now?.on) return;
+      const carried = options.pick(x, y);
+      if (!carried) return;
+      now = { carried, x, y, pointer, ghost: null, on: false };
+      if (pointerType === "touch") hold = setTimeout(start, HOLD_MS);
+    },
+    onpointermove({ clientX: x, clientY: y, pointerId, pointerType }: PointerEvent) {
+      if (now?.pointer !== pointerId) return;
+      if (!now.on) {
+        if (Math.hypot(x - now.x, y - now.y) < THRESHOLD) return;
+        if (pointerType === "touch") return end(true);
+        start();
+      }
+      now.x = x;
+      now.y = y;
+      place(now);
+      tell(now, "move");
+    },
+    onpointerup: (event: PointerEvent) => end(false, event),
+    onpointercancel: () => end(true),
+    oncontextmenu: still,
   });
-  element.addEventListener("pointermove", (event) => {
-    const { clientX: x, clientY: y } = event;
-    if (now?.pointer !== event.pointerId) return;
-    if (!now.on) {
-      if (Math.hypot(x - now.x, y - now.y) < THRESHOLD) return;
-      if (event.pointerType === "touch") return end(true);
-      start();
-    }
-    Object.assign(now, { x, y });
-    place(now);
-    tell(now, "move");
-  });
-  element.addEventListener("pointerup", (event) => end(false, event));
-  element.addEventListener("pointercancel", () => end(true));
-  element.addEventListener("contextmenu", still);
   element.addEventListener("touchmove", still, { passive: false });
   const swallowed = (event: MouseEvent) => {
     if (swallow) event.stopImmediatePropagation();

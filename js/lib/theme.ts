@@ -56,20 +56,18 @@ const systemTheme = () => globalThis.matchMedia?.("(prefers-color-scheme: dark)"
 
 export function themeFor(background: Rgb, fonts: { font: string; mono: string }, strong = false): Theme {
   const dark = luminance(background) < 0.18;
-  const base = dark ? DARK : LIGHT;
+  const { ink, text, muted, ...marks } = dark ? DARK : LIGHT;
   return {
+    ...marks,
+    ...fonts,
     dark,
     background,
-    future: mix(background, base.ink, dark ? 0.03 : 0.05),
-    text: strong ? base.ink : base.text,
-    muted: strong ? base.text : base.muted,
-    line: mix(background, base.ink, strong ? 0.4 : dark ? 0.16 : 0.14),
-    accent: base.accent,
-    attends: base.attends,
-    attended: base.attended,
+    future: mix(background, ink, dark ? 0.03 : 0.05),
+    text: strong ? ink : text,
+    muted: strong ? text : muted,
+    line: mix(background, ink, strong ? 0.4 : dark ? 0.16 : 0.14),
     sequential: new ColourTable("sequential", dark, background),
     diverging: new ColourTable("diverging", dark, background),
-    ...fonts,
   };
 }
 
