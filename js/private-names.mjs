@@ -63,7 +63,8 @@ export function privateNames(entries) {
       keepType(signature.getReturnType(), calls);
       for (const it of signature.parameters) keepType(checker.getTypeOfSymbol(it), calls);
     }
-    if (isExternal(type.symbol)) return;
+    // A record of known keys is declared by the language, its keys by us.
+    if (isExternal(type.symbol) && !(type.objectFlags & ts.ObjectFlags.Mapped)) return;
     for (const property of checker.getPropertiesOfType(type)) {
       kept.add(property.name);
       keepType(checker.getTypeOfSymbol(property), calls);

@@ -28,6 +28,8 @@ declare const host: { ownSend(content: unknown): void; ownHost(): Record<string,
 declare function ask(op: string, params: () => Record<string, unknown>): void;
 declare const anything: any;
 const guarded = (it: unknown): it is Guarded => typeof it === "object";
+const words: Record<"keptWord" | "keptPhrase", string> = { keptWord: "", keptPhrase: "" };
+export const said = (word: keyof typeof words) => words[word];
 
 export class Engine {
   ownState: Ours | null = null;
