@@ -65,8 +65,9 @@ export const isFuture = (frame: Frame, row: number, col: number) =>
 export function patternFromReply(grid: Grid, place: number, run: string, window: Window, top = 1): Pattern {
   const { dest, src, span } = window;
   const [size] = grid.plane;
-  const values = new Float32Array(size * size);
-  for (let at = 0; at < values.length; at++) values[at] = grid.value(place, Math.floor(at / size), at % size);
+  const values = new Float32Array(size * size).map((_, at) =>
+    grid.value(place, Math.floor(at / size), at % size),
+  );
   return { size, values, positions: span, dest, src, signed: isSigned(run), top };
 }
 
@@ -119,13 +120,12 @@ export function combine(patterns: readonly Pattern[], how: Combine): Pattern | n
   const size = Math.min(...patterns.map((it) => it.size));
   const window = { dest: first.dest, src: first.src, span: first.positions };
   const alike = patterns.map((it) => (it.size === size ? it : resample(it, window, size)));
-  const values = new Float32Array(size * size);
-  for (let i = 0; i < values.length; i++) {
-    const here = alike.map((it) => it.values[i] as number);
-    if (how === "difference") values[i] = (here[0] as number) - (here[1] as number);
-    else if (how === "mean") values[i] = here.reduce((a, b) => a + b, 0) / here.length;
-    else values[i] = here.reduce((a, b) => (Number.isNaN(a) || Math.abs(a) >= Math.abs(b) ? a : b));
-  }
+  const values = new Float32Array(size * size).map((_, at) => {
+    const here = alike.map((it) => it.values[at] as number);
+    if (how === "difference") return (here[0] as number) - (here[1] as number);
+    if (how === "mean") return here.reduce((a, b) => a + b) / here.length;
+    return here.reduce((a, b) => (Number.isNaN(a) || Math.abs(a) >= Math.abs(b) ? a : b));
+  });
   const top = Math.max(...patterns.map((it) => it.top));
   return { ...first, size, top, signed: first.signed || how === "difference", values };
 }

@@ -8,13 +8,8 @@ import type { Question } from "../lib/protocol";
 import type { View, ViewContext } from "./context";
 import { valueText } from "./pattern-figure";
 
-const AFTER: Record<What, string> = {
-  zero: "ablated",
-  mean: "ablated",
-  resample: "ablated",
-  knockout: "cut",
-  pattern: "new row",
-};
+/** What an answer is called after it; the others ablate. */
+const AFTER: Partial<Record<What, string>> = { knockout: "cut", pattern: "new row" };
 const LOGITS = new Set(["logit_diff", "logit", "logprob"]);
 
 /** A number for a label: two decimals where they say something, powers of ten beyond. */
@@ -107,7 +102,7 @@ export function createEffectPanel(context: ViewContext): View {
     return [
       ...metricRows(question, metric.name, `${metric.label} @ · total effect`, [
         [side, "base", metric.base],
-        ["edited", AFTER[what], metric.after],
+        ["edited", AFTER[what] ?? "ablated", metric.after],
       ]),
       ...(shares.length ? [h("div.note", shares.join(" · "))] : []),
       h("b.side-title", "Next token"),

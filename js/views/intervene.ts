@@ -11,30 +11,25 @@ import { createPatchChips } from "./patch-chips";
 import { createRowEditor } from "./row-editor";
 import { createWrites } from "./writes";
 
-const TOTAL = "Total effect: everything after it is computed again.";
+/** A kind of intervention: all of them are followed to the end of the network. */
+const kind = (title: string, what: string, source = ""): Card => ({
+  title,
+  lines: [what, "Total effect: everything after it is computed again.", source],
+});
 const KINDS: Record<What, Card> = {
-  zero: { title: "zero", lines: ["z ← 0 at every position: the head writes nothing.", TOTAL] },
-  mean: {
-    title: "mean",
-    lines: [
-      "z ← its mean over unedited runs: what the head says on average, not what it says here.",
-      TOTAL,
-      "Wang et al. 2022",
-    ],
-  },
-  resample: { title: "resample", lines: ["z ← the z of another prompt's run.", TOTAL] },
-  knockout: {
-    title: "knock out",
-    lines: [
-      "score[dest, src] ← −∞ before the softmax, for the cell that is picked: that edge is cut and the row's other weights share the rest.",
-      TOTAL,
-      "Geva et al. 2023",
-    ],
-  },
-  pattern: {
-    title: "pattern…",
-    lines: ["A[dest, :] ← the row you draw, used as given: it is not rescaled.", TOTAL],
-  },
+  zero: kind("zero", "z ← 0 at every position: the head writes nothing."),
+  mean: kind(
+    "mean",
+    "z ← its mean over unedited runs: what the head says on average, not what it says here.",
+    "Wang et al. 2022",
+  ),
+  resample: kind("resample", "z ← the z of another prompt's run."),
+  knockout: kind(
+    "knock out",
+    "score[dest, src] ← −∞ before the softmax, for the cell that is picked: that edge is cut and the row's other weights share the rest.",
+    "Geva et al. 2023",
+  ),
+  pattern: kind("pattern…", "A[dest, :] ← the row you draw, used as given: it is not rescaled."),
 };
 const TABS: Record<Tab, Card> = {
   intervene: {

@@ -134,12 +134,12 @@ export function createPattern(context: ViewContext): View & { figure(): Figure |
   onKeys(canvas, {
     ...arrows((rows, cols) => {
       if (!pattern) return;
+      const shown = pattern;
       const { focusToken } = session;
       const now = session.hoverCell ?? session.cell ?? { dest: focusToken, src: focusToken };
       // A step is a cell of the picture; at its edge the picture scrolls along.
       const moved = (token: number, by: number) =>
         clamp(Math.round(token + (by * shown.positions) / shown.size), 0, focusing.positions - 1);
-      const shown = pattern;
       const target = { dest: moved(now.dest, rows), src: moved(now.src, cols) };
       focusing.reveal(target);
       const { dest, src } = focusing.window;
