@@ -30,8 +30,11 @@ export class Switch {
 
   update(choices: Choice[]): void {
     const names = (list: Choice[]) => list.map((it) => it.name).join();
-    if (names(choices) !== names(this.#choices))
+    if (names(choices) !== names(this.#choices)) {
+      const held = this.#choices[[...this.element.children].findIndex((it) => it.matches(":focus"))]?.name;
       this.element.replaceChildren(...choices.map((_, at) => this.#make(at)));
+      (this.element.children[choices.findIndex((it) => it.name === held)] as HTMLElement)?.focus();
+    }
     this.#choices = choices;
     const stop = Math.max(
       0,

@@ -168,7 +168,9 @@ def test_of_a_long_prompt_only_what_is_in_view_is_fetched(plain: Plain) -> None:
     settled(plain)
     request = plain.sent("heads.pattern")[-1]["params"]
     dest, src, span = window(plain)
-    assert (request["dest"], request["src"]) == ([dest, dest + span], [src, src + span])
+    for (low, high), start in ((request["dest"], dest), (request["src"], src)):
+        # Where keys came slowly, a window on the way may have brought all that is in view, token by token.
+        assert (low, high) == (start, start + span) or low <= start < start + span <= high <= low + request["side"]
     plain.page.mouse.move(*cell_in_view(plain, dest + span - 1, src))
     value = plain.kernel(f"k.values()[1][1][{dest + span - 1}][{src}]")
     expect(plain.part("readout")).to_contain_text(f"({dest + span - 1}) to ")
