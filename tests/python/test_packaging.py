@@ -27,11 +27,16 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMPT = "When Mary and John went to the store, John gave a drink to"
-NOT_SOURCE = shutil.ignore_patterns(
+MADE = shutil.ignore_patterns(
     ".git", ".venv", "dist", "build", "out", "static", "__pycache__", ".*_cache", ".ipynb_checkpoints"
 )
 
 pytestmark = pytest.mark.packaging
+
+
+def not_source(folder: str, names: list[str]) -> set[str]:
+    """What a copy of the sources leaves out; packages of npm are copied whole, with their own `dist`."""
+    return set() if "node_modules" in Path(folder).parts else MADE(folder, names)
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> str:
@@ -72,7 +77,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The unpacked sdist of the current sources, built with Node from a tree that has no bundle yet."""
     folder = tmp_path_factory.mktemp("sdist")
     tree = folder / "tree"
-    shutil.copytree(ROOT, tree, symlinks=True, ignore=NOT_SOURCE)
+    shutil.copytree(ROOT, tree, symlinks=True, ignore=not_source)
     assert not (tree / "mi_widgets" / "static").exists()
     # The Node that `make` put into the environment counts, also when pytest was started without make.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
