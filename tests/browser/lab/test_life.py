@@ -120,7 +120,7 @@ def test_keyboard_alone_selects_a_head_and_leaves_the_notebook_alone(open_notebo
     widget = notebook.resting_widget()
     cells = notebook.page.evaluate("window.jupyterapp.shell.currentWidget.content.widgets.length")
     atlas_canvas(widget).focus()
-    for key in ("Home", "ArrowDown", "ArrowRight", "ArrowDown", "Enter"):
+    for key in ("Home", "ArrowDown", "ArrowRight", "ArrowDown", " "):
         notebook.page.keyboard.press(key)
     expect(widget).to_have_attribute("data-selection", re.compile(r"^L\dH\d\.pattern$"))
     chosen = widget.get_attribute("data-selection")
