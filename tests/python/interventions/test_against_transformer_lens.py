@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-import transformers
 from transformer_lens import patching
 from transformer_lens.ActivationCache import ActivationCache
 from transformer_lens.model_bridge import TransformerBridge
 
 import mi_widgets as mi
-from tests.python.families import build, ids_of, word_tokenizer
+from tests.python.bridges import model_and_bridge
+from tests.python.families import ids_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -64,14 +64,7 @@ class Sides:
 
 @pytest.fixture(scope="module", params=["gpt2", "llama"])
 def sides(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tokenizer")
-    # TransformerLens loads a tokenizer again by its path.
-    word_tokenizer().save_pretrained(folder)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    model = mi.wrap(build(request.param), word_tokenizer())
-    bridge = TransformerBridge.boot_transformers(
-        "tiny", hf_model=build(request.param), tokenizer=tokenizer, device="cpu"
-    )
+    model, bridge = model_and_bridge(request.param, tmp_path_factory.mktemp("tokenizer"))
     clean, corrupted = ids_of(model, CLEAN), ids_of(model, CORRUPTED)
     answer, distractor = (
         model.tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in (" Mary", " Anna")
