@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import comm
 import pytest
 
+import mi_widgets as mi
 from mi_widgets.widgets import AttentionHeads, assets, heads_ops, heads_source
 from tests.python.widgets.page import LIMIT, Page, RecordingComm, decoded
+from tests.python.widgets.questions import CLEAN, CORRUPTED
 from tests.python.widgets.toy import Analysis, FakeExperiment, canned_pattern
 
 
@@ -113,3 +115,18 @@ def heads(analysis, page_of):
 def canned():
     """The numbers behind the canned answers, and how to read them from a message."""
     return SimpleNamespace(pattern=canned_pattern, decoded=decoded, limit=LIMIT)
+
+
+@pytest.fixture
+def exp():
+    """A real question to the shipped model."""
+    return mi.Experiment(mi.load(), CLEAN, CORRUPTED, answer=" Mary", distractor=" John")
+
+
+@pytest.fixture
+def page(page_of, exp):
+    """A page of its heads, finished."""
+    page = page_of(AttentionHeads(exp))
+    page.widget.wait(120)
+    page.exp = exp
+    return page

@@ -10,21 +10,7 @@ import torch
 
 import mi_widgets as mi
 from mi_widgets.widgets import arrays
-
-CLEAN = "When Mary and John went to the store, John gave a drink to"
-CORRUPTED = "When Mary and John went to the store, Mary gave a drink to"
-
-
-@pytest.fixture
-def exp():
-    return mi.Experiment(mi.load(), CLEAN, CORRUPTED, answer=" Mary", distractor=" John")
-
-
-@pytest.fixture
-def page(page_of, exp):
-    page = page_of(mi.AttentionHeads(exp))
-    page.widget.wait(120)
-    return page
+from tests.python.widgets.questions import CLEAN, CORRUPTED
 
 
 def weighted(model, text):

@@ -8,23 +8,9 @@ import pytest
 import torch
 
 import mi_widgets as mi
+from tests.python.widgets.questions import CLEAN, CORRUPTED
 
-CLEAN = "When Mary and John went to the store, John gave a drink to"
-CORRUPTED = "When Mary and John went to the store, Mary gave a drink to"
 HEADS = [[1, 1], [3, 2]]
-
-
-@pytest.fixture
-def exp():
-    return mi.Experiment(mi.load(), CLEAN, CORRUPTED, answer=" Mary", distractor=" John")
-
-
-@pytest.fixture
-def page(page_of, exp):
-    page = page_of(mi.AttentionHeads(exp))
-    page.widget.wait(120)
-    page.exp = exp
-    return page
 
 
 def effect(page, **params):
