@@ -69,19 +69,13 @@ def measure(stage: Stage) -> dict[str, Frames]:
         focus = widget.locator("[data-part=focus] canvas")
         mouse = tab.page.mouse
 
-        def hover_atlas() -> None:
-            box = _box(atlas)
+        def hover(canvas: Any, left: float, right: float, step: float) -> None:
+            """To and fro over ten rows, all by shares of its box."""
+            box = _box(canvas)
             for row in range(10):
-                y = box["y"] + box["height"] * (0.1 + 0.08 * row)
-                mouse.move(box["x"] + box["width"] * 0.1, y)
-                mouse.move(box["x"] + box["width"] * 0.95, y, steps=24)
-
-        def hover_focus() -> None:
-            box = _box(focus)
-            for row in range(10):
-                y = box["y"] + box["height"] * (0.1 + 0.07 * row)
-                mouse.move(box["x"] + box["width"] * 0.25, y)
-                mouse.move(box["x"] + box["width"] * 0.9, y, steps=24)
+                y = box["y"] + box["height"] * (0.1 + step * row)
+                mouse.move(box["x"] + box["width"] * left, y)
+                mouse.move(box["x"] + box["width"] * right, y, steps=24)
 
         def zoom() -> None:
             box = _box(focus)
@@ -102,8 +96,11 @@ def measure(stage: Stage) -> dict[str, Frames]:
             mouse.up()
 
         gestures = {
-            "hover over the atlas": hover_atlas, "hover over the focus": hover_focus, "zoom": zoom, "drag to pan": pan
-        }  # fmt: skip
+            "hover over the atlas": lambda: hover(atlas, 0.1, 0.95, 0.08),
+            "hover over the focus": lambda: hover(focus, 0.25, 0.9, 0.07),
+            "zoom": zoom,
+            "drag to pan": pan,
+        }
         return {name: _watched(stage, tab, act) for name, act in gestures.items()}
 
 
