@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import io
 import math
-import struct
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-__all__ = ["LARGEST", "AtlasPicture", "atlas_png", "ramp", "size_of"]
+from mi_widgets.export.pen import BAR, INK, LINE, PAPER, QUIET, VOID, Pen, rgb, wrapped
+
+__all__ = ["LARGEST", "AtlasPicture", "atlas_png", "encoded", "ramp"]
 
 LARGEST = 150_000
 """Bytes of a picture; it goes into every saved notebook."""
 
-INK, QUIET, LINE, PAPER, VOID = "#1b1f24", "#6b7280", "#dfe3e8", "#ffffff", "#f2f4f6"
-BAR = "#2563eb"
 SEQUENTIAL = ("#fbfcff", "#c9dafb", "#6d9af0", "#2563eb", "#0f2f86")
 SIGNED = ("#a21772", "#df8fc2", "#f7f7f8", "#72c3b9", "#0f766e")
 SIGNED_RUNS = ("difference", "against")
@@ -61,12 +59,6 @@ class AtlasPicture:
     footer: tuple[str, ...]
 
 
-def size_of(png: bytes) -> tuple[int, int]:
-    """Width and height of a PNG in pixels, from its header."""
-    width, height = struct.unpack(">II", png[16:24])
-    return int(width), int(height)
-
-
 def ramp(values: npt.ArrayLike, *, signed: bool = False) -> npt.NDArray[np.uint8]:
     """Colours of values: [...] -> [..., 3] uint8. NaN is the colour of "nothing here", which is not the colour of 0.
 
@@ -75,13 +67,13 @@ def ramp(values: npt.ArrayLike, *, signed: bool = False) -> npt.NDArray[np.uint8
         signed: diverging around 0 instead of rising from 0.
     """
     given = np.asarray(values, dtype=np.float64)
-    stops = np.array([_rgb(colour) for colour in (SIGNED if signed else SEQUENTIAL)], dtype=np.float64)
+    stops = np.array([rgb(colour) for colour in (SIGNED if signed else SEQUENTIAL)], dtype=np.float64)
     at = np.clip((given + 1) / 2 if signed else given, 0, 1)
     # The square root lifts weak weights out of the paper, as in the widget.
     place = np.nan_to_num(at if signed else np.sqrt(at)) * (len(stops) - 1)
     channels = [np.interp(place, np.arange(len(stops)), stops[:, i]) for i in range(3)]
     colours = np.stack(channels, axis=-1)
-    colours[~np.isfinite(given)] = _rgb(VOID)
+    colours[~np.isfinite(given)] = rgb(VOID)
     return np.asarray(np.rint(colours), dtype=np.uint8)
 
 
@@ -92,7 +84,7 @@ def atlas_png(picture: AtlasPicture, largest: int = LARGEST) -> bytes:
     for levels in LEVELS:
         # A display waits for this picture: what will hardly fit is not tried.
         if _forecast(drawn, levels, signed) <= 1.2 * largest:
-            png = _encoded(drawn, levels, signed)
+            png = encoded(drawn, levels, signed)
             if len(png) <= largest:
                 return png
     share = 1.0
@@ -100,14 +92,14 @@ def atlas_png(picture: AtlasPicture, largest: int = LARGEST) -> bytes:
         share *= 0.92
         small = _strip(drawn)
         small = small.resize((max(1, int(small.width * share)), max(1, int(small.height * share))), _SHRINK)
-        size = len(_encoded(small, LEVELS[-1], signed)) * drawn.height * share / small.height
+        size = len(encoded(small, LEVELS[-1], signed)) * drawn.height * share / small.height
         if size > largest and share > 0.15:
             # Bytes grow with the area, once pixels are no finer than what they show.
             share *= max(0.6, math.sqrt(largest / size))
             continue
         # Even, so that half of it is a whole number of points.
         even = (2 * max(1, int(drawn.width * share / 2)), 2 * max(1, int(drawn.height * share / 2)))
-        png = _encoded(drawn.resize(even, _SHRINK), LEVELS[-1], signed)
+        png = encoded(drawn.resize(even, _SHRINK), LEVELS[-1], signed)
         if len(png) <= largest or share <= 0.1:
             return png
 
@@ -115,7 +107,7 @@ def atlas_png(picture: AtlasPicture, largest: int = LARGEST) -> bytes:
 def _forecast(image: Image.Image, levels: int, signed: bool) -> float:
     """Bytes of the PNG, judged by a strip of it."""
     strip = _strip(image)
-    return len(_encoded(strip, levels, signed)) * image.height / strip.height
+    return len(encoded(strip, levels, signed)) * image.height / strip.height
 
 
 def _strip(image: Image.Image) -> Image.Image:
@@ -124,7 +116,7 @@ def _strip(image: Image.Image) -> Image.Image:
     return image.crop((0, top, image.width, top + max(1, image.height // 10)))
 
 
-def _encoded(image: Image.Image, levels: int, signed: bool) -> bytes:
+def encoded(image: Image.Image, levels: int, signed: bool) -> bytes:
     """A PNG in the colours that such pictures have: choosing them anew for each takes ten times as long."""
     palette, nearest = _palette(levels, signed)
     pixels = np.asarray(image, dtype=np.uint32) >> 2
@@ -141,10 +133,10 @@ def _palette(levels: int, signed: bool) -> tuple[bytes, npt.NDArray[np.uint8]]:
     at = np.linspace(-1 if signed else 0, 1, levels)
     # As dense where weights are weak as the scale is.
     ramped = ramp(at if signed else at**2, signed=signed)
-    plain = np.array([_rgb(colour) for colour in (PAPER, VOID, LINE, BAR)])
-    paper = np.array(_rgb(PAPER))
+    plain = np.array([rgb(colour) for colour in (PAPER, VOID, LINE, BAR)])
+    paper = np.array(rgb(PAPER))
     shades = np.linspace(1, 0, 8, endpoint=False)[:, None]
-    edges = [np.rint(np.array(_rgb(colour)) * shades + paper * (1 - shades)) for colour in (INK, QUIET)]
+    edges = [np.rint(np.array(rgb(colour)) * shades + paper * (1 - shades)) for colour in (INK, QUIET)]
     colours = np.concatenate([ramped, plain, *edges]).astype(np.float32)
     levels6 = np.arange(64, dtype=np.float32) * 4 + 2
     cube = np.stack(np.meshgrid(levels6, levels6, levels6, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -158,14 +150,14 @@ def _draw(picture: AtlasPicture, scale: int) -> Image.Image:
     cell = pitch - (8 if pitch >= 24 else 2 if pitch >= 8 else 1)
     row = cell + 16
     width = max(420, 2 * MARGIN + NAME_COLUMN + heads * pitch)
-    lines = _wrapped(picture.tokens, width - 2 * MARGIN)
+    lines = wrapped(picture.tokens, width - 2 * MARGIN)
     legend = [LEGENDS.get(picture.run, f"{picture.run} run")]
     legend += [f"bars: {picture.score}"] if picture.score else []
-    footer = _wrapped((*legend, *picture.footer), width - 2 * MARGIN, between=" · ", size=11)
+    footer = wrapped((*legend, *picture.footer), width - 2 * MARGIN, between=" · ", size=11)
     top = MARGIN + 24 + 18 + 18 * len(lines) + 12 + 18
     height = top + layers * row + 8 + 16 * len(footer) + 8
     image = Image.new("RGB", (width * scale, height * scale), PAPER)
-    pen = _Pen(ImageDraw.Draw(image), scale)
+    pen = Pen(ImageDraw.Draw(image), scale)
     pen.text(MARGIN, MARGIN, picture.title, INK, 16)
     pen.text(MARGIN, MARGIN + 24, picture.model, QUIET, 12)
     for i, line in enumerate(lines):
@@ -177,7 +169,7 @@ def _draw(picture: AtlasPicture, scale: int) -> Image.Image:
     colours = ramp(picture.thumbs, signed=picture.run in SIGNED_RUNS)
     # What a causal model cannot attend to is no zero. Pooled patterns are lower triangular too.
     rows, columns = np.triu_indices(picture.thumbs.shape[-1], 1)
-    colours[:, :, rows, columns] = _rgb(VOID)
+    colours[:, :, rows, columns] = rgb(VOID)
     for layer in range(layers):
         y = top + layer * row
         pen.text(MARGIN, y + cell // 2 - 7, f"L{layer}", QUIET, 11)
@@ -197,71 +189,3 @@ def _thumbnail(image: Image.Image, colours: npt.NDArray[np.uint8], x: int, y: in
     small = Image.fromarray(colours, "RGB")
     way = Image.Resampling.NEAREST if len(colours) <= size else Image.Resampling.BOX
     image.paste(small.resize((size, size), way), (x * scale, y * scale))
-
-
-class _Pen:
-    """Draws in points on an image that has `scale` pixels per point."""
-
-    def __init__(self, draw: ImageDraw.ImageDraw, scale: int) -> None:
-        self._draw, self._scale = draw, scale
-
-    def text(self, x: float, y: float, text: str, colour: str, size: int) -> None:
-        font = _font(size * self._scale)
-        self._draw.text((x * self._scale, y * self._scale), _drawable(text, font), fill=colour, font=font)
-
-    def frame(self, x: int, y: int, size: int) -> None:
-        s = self._scale
-        self._draw.rectangle((x * s - 1, y * s - 1, (x + size) * s, (y + size) * s), outline=LINE)
-
-    def bar(self, x: int, y: int, width: int, share: float) -> None:
-        s = self._scale
-        self._draw.rectangle((x * s, y * s, (x + width) * s - 1, (y + 3) * s - 1), fill=LINE)
-        if np.isfinite(share) and share > 0:
-            end = x * s + max(1, round(width * s * min(share, 1.0)))
-            self._draw.rectangle((x * s, y * s, end - 1, (y + 3) * s - 1), fill=BAR)
-
-
-def _rgb(colour: str) -> tuple[int, int, int]:
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
-
-
-@lru_cache(maxsize=8)
-def _font(size: int) -> Any:
-    try:
-        # Knows far more scripts than the one inside Pillow, which is Latin only.
-        return ImageFont.truetype("DejaVuSans.ttf", size)
-    except OSError:
-        return ImageFont.load_default(size)
-
-
-def _drawable(text: str, font: Any) -> str:
-    """The text with what the font cannot draw as "·" (space signs) or "?", never as a box that looks like a token."""
-    return "".join(char if _known(char, font) else "·" if char in "␣␊␉↵⏎⇥" else "?" for char in text)
-
-
-@lru_cache(maxsize=4096)
-def _known(char: str, font: Any) -> bool:
-    if char.isascii() and char.isprintable():
-        return True
-    if not char.isprintable():
-        return False
-    unknown = font.getmask("\uffff")
-    mask = font.getmask(char)
-    return bool(mask.size != unknown.size or bytes(mask) != bytes(unknown))
-
-
-def _wrapped(parts: tuple[str, ...], width: int, most: int = 6, between: str = " ", size: int = 12) -> list[str]:
-    """Parts in lines of at most `width` points; says how many are left out."""
-    font = _font(2 * size)
-    lines = [""]
-    for i, part in enumerate(parts):
-        shown = part if len(part) <= 40 else f"{part[:28]}…{part[-10:]}"
-        longer = f"{lines[-1]}{between}{shown}" if lines[-1] else shown
-        if font.getlength(_drawable(longer, font)) <= 2 * width or not lines[-1]:
-            lines[-1] = longer
-        elif len(lines) == most:
-            lines[-1] = f"… and {len(parts) - i} more"
-            return lines
-        else:
-            lines.append(shown)
-    return lines

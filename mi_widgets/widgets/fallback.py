@@ -9,7 +9,7 @@ import base64
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mi_widgets.export.image import size_of
+from mi_widgets.export.pen import size_of
 
 if TYPE_CHECKING:
     from mi_widgets.widgets.base import MiWidget

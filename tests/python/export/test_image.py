@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mi_widgets.export.image import LARGEST, AtlasPicture, atlas_png, ramp, size_of
+from mi_widgets.export.image import LARGEST, AtlasPicture, atlas_png, ramp
+from mi_widgets.export.pen import size_of
 
 
 def picture(layers=2, heads=3, side=8, tokens=("a", "␣b"), run="clean", thumbs=None, bars=None, **options):
