@@ -1,12 +1,17 @@
 // A question that stands while its parameters stand: asked once, the newest wins, failures stay where they belong.
-import type { HeadsSession } from "./heads-session";
+import type { Reply } from "./channel";
 import type { Failure, Params } from "./protocol";
+import type { Session } from "./session";
 
 const CANCELLED: Failure = { error: "Cancelled", message: "Cancelled.", hint: "", retryable: true };
+
+type Done = Extract<Reply, { kind: "done" }>;
 
 export class Asked<T> {
   /** What arrived last; of older parameters while `running`. */
   answer: T | null = null;
+  /** What the answer is of. */
+  answered: Params | null = null;
   failure: Failure | null = null;
   running = false;
   #key = "";
@@ -14,8 +19,9 @@ export class Asked<T> {
   #timer: unknown = null;
 
   constructor(
-    private readonly session: HeadsSession,
+    private readonly session: Session,
     private readonly op: string,
+    private readonly read = (reply: Done): T => reply.data as T,
   ) {}
 
   close(): void {
@@ -47,13 +53,15 @@ export class Asked<T> {
 
   #send(): void {
     const key = this.#key;
-    if (!this.#params) return;
+    const params = this.#params;
+    if (!params) return;
     const slot = this.op.split(".")[1] as string;
-    void this.session.channel.request(this.op, this.#params, { slot }).reply.then((reply) => {
+    void this.session.channel.request(this.op, params, { slot }).reply.then((reply) => {
       if (key !== this.#key) return;
       this.running = false;
       const done = reply.kind === "done";
-      this.answer = done ? (reply.data as T) : null;
+      this.answer = done ? this.read(reply) : null;
+      this.answered = params;
       this.failure = done ? null : reply.kind === "failed" ? reply : CANCELLED;
       this.session.changed();
     });

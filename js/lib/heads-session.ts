@@ -1,5 +1,4 @@
 // What the attention-heads widget knows beyond the question: atlas, run, score, heads in view.
-import { BuffersMissing } from "./arrays";
 import { type Atlas, growAtlas, readAtlas } from "./atlas";
 import type { Partial } from "./channel";
 import { Focus } from "./focus";
@@ -8,18 +7,16 @@ import { type Cell, type Head, sameHead } from "./heads";
 import { Intervention } from "./intervention";
 import type { AtlasEntry, Run } from "./protocol";
 import { Ranking } from "./ranking";
-import { Session } from "./session";
+import { RunSession } from "./run-session";
 import { parsePatternSite, patternSite } from "./sites";
 
 const REST_MS = 120;
 const COMPARED = new Set<Run>(["other", "against"]);
 
-export class HeadsSession extends Session {
-  atlas: Atlas | null = null;
-  growing: Atlas | null = null;
-  /** The binary data of the atlas did not arrive: why, in words. */
-  atlasTrouble: string | null = null;
-  run: Run = "clean";
+export class HeadsSession extends RunSession<Atlas> {
+  protected readonly topic = "atlas";
+  protected readonly op = "heads.atlas";
+  protected override readonly quiet = new Set(["heads.pattern", "heads.value"]);
   score = "induction";
   locked: Head[] = [];
   hovered: Head | null = null;
@@ -36,17 +33,6 @@ export class HeadsSession extends Session {
   /** Their order, and the scores that are asked for on their own. */
   readonly ranking = new Ranking(this);
   #scoreChosen = false;
-  #runAsked: Run | null = null;
-
-  override start(): void {
-    this.listen("change:atlas", () => this.#readTrait());
-    this.listen("change:status", () => {
-      // Work that was cancelled or failed leaves half a picture: the last whole one is shown again.
-      if (!this.work) this.growing = null;
-    });
-    this.#readTrait();
-    super.start();
-  }
 
   override close(): void {
     super.close();
@@ -54,54 +40,16 @@ export class HeadsSession extends Session {
     this.intervention.close();
   }
 
-  /** The atlas to draw: the one that streams in once a part of it is there, else the last complete one. */
-  get shown(): Atlas | null {
-    return this.growing ?? this.atlas;
+  /** The last whole atlas. */
+  get atlas(): Atlas | null {
+    return this.picture;
   }
 
-  /** Is the picture of an older question or run than the one asked for? */
-  get stale(): boolean {
-    const atlas = this.shown;
-    if (!atlas) return false;
-    return atlas.rev < (this.question?.rev ?? 0) || atlas.run !== this.run || this.drafted || this.asking;
+  protected override read(value: unknown, buffers: readonly unknown[]): Atlas {
+    return this.ranking.join(readAtlas(value as AtlasEntry, buffers));
   }
 
-  #readTrait(): void {
-    this.hold("atlas");
-    this.#takeAtlas(this.model.get("atlas"));
-  }
-
-  protected override readSnapshot(
-    snapshot: Record<string, Record<string, unknown>>,
-    buffers: readonly unknown[],
-  ) {
-    this.#takeAtlas(snapshot.atlas, buffers);
-  }
-
-  #takeAtlas(value: unknown, buffers: readonly unknown[] = []): void {
-    const entry = value as AtlasEntry | null | undefined;
-    if (typeof entry?.rev !== "number" || entry.rev < (this.atlas?.rev ?? 0)) return;
-    try {
-      const atlas = this.ranking.join(readAtlas(entry, buffers));
-      const first = this.atlas === null;
-      this.atlas = atlas;
-      this.atlasTrouble = null;
-      if (this.growing && (this.growing.rev < atlas.rev || this.growing.run === atlas.run))
-        this.growing = null;
-      // Another view or Python may have chosen the run; only a run this page asks for is waited for.
-      if (first || this.#runAsked === null || this.#runAsked === atlas.run) {
-        this.run = atlas.run;
-        this.#runAsked = null;
-      }
-      this.#afterAtlas();
-    } catch (error) {
-      if (!(error instanceof BuffersMissing)) throw error;
-      this.atlasTrouble = error.message;
-    }
-    this.changed();
-  }
-
-  #afterAtlas(): void {
+  protected override renew(): void {
     const atlas = this.atlas;
     if (!atlas) return;
     const inside = ([layer, head]: Head) => layer < atlas.layers && head < atlas.heads;
@@ -116,18 +64,10 @@ export class HeadsSession extends Session {
     this.focusing.renew();
   }
 
-  protected override onKernelPartial(partial: Partial): void {
-    this.#grow(partial);
-    super.onKernelPartial(partial);
-  }
-
-  #grow(partial: Partial): void {
-    const rev = Number(partial.data.rev ?? -1);
-    if (rev < (this.atlas?.rev ?? 0) || rev < (this.question?.rev ?? 0)) return;
+  protected override grow(partial: Partial): void {
     const model = this.question?.model;
     const facts = { layers: model?.n_layers ?? this.atlas?.layers ?? 0, kvHeads: model?.n_kv_heads };
     this.growing = growAtlas(this.growing, partial, facts) ?? this.growing;
-    this.changed();
   }
 
   scoreDefined(name: string): boolean {
@@ -149,77 +89,16 @@ export class HeadsSession extends Session {
     this.changed();
   }
 
-  /** A run as people call it: what is compared has a name of its own. */
-  runLabel(run: Run): string {
+  /** What is compared has a name of its own. */
+  override runLabel(run: Run): string {
     const other = this.question?.compare?.label ?? "other";
     return run === "other" ? other : run === "against" ? `clean − ${other}` : run;
   }
 
-  /** Why a run cannot be shown, or null when it can. */
-  runReason(run: Run): string | null {
-    const { question } = this;
-    if (question?.arrays) return "Made from arrays: there is no model to run.";
-    if (!question?.model) return "Nothing was asked yet.";
-    if (COMPARED.has(run) && !question.compare)
+  override runReason(run: Run): string | null {
+    if (COMPARED.has(run) && !this.question?.compare)
       return "This needs another experiment: mi.AttentionHeads(exp, compare=other).";
-    if ((run === "corrupted" || run === "difference") && !question.prompts.corrupted)
-      return "This needs a corrupted prompt: mi.Experiment(model, clean, corrupted).";
-    if (run === "edited" && !question.edits.some((edit) => edit.on)) return "No edit is switched on.";
-    return run === this.run ? null : this.offReason;
-  }
-
-  setRun(run: Run): void {
-    if (this.runReason(run) !== null || (run === this.run && !this.#runAsked)) return;
-    const before = this.atlas?.run ?? run;
-    this.run = run;
-    this.#runAsked = run;
-    void this.#askAtlas((partial) => this.#grow(partial)).then((reply) => {
-      if (reply.kind !== "done" && this.#runAsked === run) {
-        this.#runAsked = null;
-        this.run = before;
-        this.growing = null;
-      }
-      this.changed();
-    });
-  }
-
-  /** Asks once more for the atlas of the run that is wanted, after work of the kernel's own failed. */
-  rerun(): void {
-    void this.#askAtlas();
-  }
-
-  #askAtlas(onPartial?: (partial: Partial) => void) {
-    const { run } = this;
-    this.trouble = null;
-    const options = { slot: "atlas", ...(onPartial && { onPartial }) };
-    const pending = this.ask("heads.atlas", () => ({ run }), `The ${run} run failed`, options);
-    this.changed();
-    return pending.reply;
-  }
-
-  /** Shows the first of these runs that can be shown, or when one of them is shown the run without it.
-   *
-   * Returns why none can be, or null.
-   */
-  flip(...runs: Run[]): string | null {
-    const back = this.run === "edited" ? (this.question?.base ?? "clean") : "clean";
-    const reasons = runs.map((run) => this.runReason(run));
-    const at = reasons.indexOf(null);
-    if (runs.includes(this.run)) this.setRun(back);
-    else if (at >= 0) this.setRun(runs[at] as Run);
-    else return reasons.at(-1) ?? null;
-    return null;
-  }
-
-  /** The prompt whose tokens label the picture. */
-  get shownPrompt() {
-    const prompts = this.question?.prompts;
-    return prompts ? (prompts[this.promptOf(this.shown?.run ?? this.run)] ?? prompts.clean) : null;
-  }
-
-  promptOf(run: Run): "clean" | "corrupted" {
-    if (run === "corrupted") return "corrupted";
-    return run === "edited" && this.question?.base === "corrupted" ? "corrupted" : "clean";
+    return super.runReason(run);
   }
 
   // --- heads in view ----------------------------------------------------------------------------------------------

@@ -2,10 +2,9 @@
 
 export const PROTOCOL = 1;
 
-/** `other` is the clean run of the experiment that this one is compared with, `against` clean minus that. */
-export type Run = "clean" | "corrupted" | "edited" | "difference" | "other" | "against";
-export const RUNS: readonly Run[] = ["clean", "corrupted", "edited", "difference"];
-export const COMPARED: readonly Run[] = ["other", "against"];
+/** `other` is the clean run of the experiment that this one is compared with, `against` clean minus that; `change` is
+ * the edited run minus the unedited base. */
+export type Run = "clean" | "corrupted" | "edited" | "difference" | "change" | "other" | "against";
 
 /** One array: where its bytes are (`buffer` in a message, `data` in a trait) and how to read them. */
 export interface ArrayEntry {
@@ -116,6 +115,8 @@ export interface Provenance {
   device?: string;
   kernel?: string;
   forward_ms?: number | null;
+  lens_ms?: number | null;
+  notes?: string[];
   patterns?: number;
   bytes?: number;
   recomputed?: string | null;

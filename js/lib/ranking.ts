@@ -142,7 +142,7 @@ export class Ranking {
   /** Makes a score that has just come the one in view, if it is one of the atlas in view. */
   #show(name: string): void {
     const { session } = this;
-    if (session.atlas) session.atlas = this.join(session.atlas);
+    if (session.picture) session.picture = this.join(session.picture);
     session.setScore(name);
     const { shown, score } = session;
     const best = this.strongest[0];

@@ -50,7 +50,9 @@ const OFF: { [line in Connection]?: string } = {
   reload: "Reload the page first.",
 };
 
-export class Session<Events extends SessionEvents = SessionEvents> extends Emitter<Events> {
+export class Session extends Emitter<SessionEvents> {
+  /** Ops that answer a glance: no progress line, no waiting card of their own. */
+  protected readonly quiet: ReadonlySet<string> = new Set();
   readonly channel: Channel;
   readonly model: HostModel;
   readonly timers: Timers;
@@ -157,7 +159,7 @@ export class Session<Events extends SessionEvents = SessionEvents> extends Emitt
   }
 
   changed(): void {
-    (this as unknown as Emitter<SessionEvents>).emit("change");
+    this.emit("change");
   }
 
   #readQuestionTrait(): void {
@@ -194,7 +196,7 @@ export class Session<Events extends SessionEvents = SessionEvents> extends Emitt
   get work(): { progress: Progress | null; cancel: () => void } | null {
     const { channel, status, kernelJob } = this;
     if (!channel.usable) return null;
-    const mine = channel.open.find((it) => !QUIET.has(it.op));
+    const mine = channel.open.find((it) => !this.quiet.has(it.op));
     if (mine) return { progress: mine.progress, cancel: () => channel.cancel(mine.id) };
     if (status?.state !== "running") return null;
     const { done, total, seconds_left, job } = status;
@@ -305,6 +307,3 @@ export class Session<Events extends SessionEvents = SessionEvents> extends Emitt
     this.#link.hover(hover);
   }
 }
-
-/** Requests that answer a glance: no progress line, no waiting card of their own. */
-const QUIET = new Set(["heads.pattern", "heads.value"]);

@@ -1,16 +1,16 @@
 // Which of the designed states the widget is in: one word, the most serious first.
-import type { HeadsSession } from "./heads-session";
 import type { Progress } from "./protocol";
+import type { RunSession } from "./run-session";
 import type { SessionState } from "./session";
 
-export function stateOf(session: HeadsSession): SessionState {
+export function stateOf(session: RunSession): SessionState {
   const { channel, status } = session;
   if (!channel.usable) return channel.connection as SessionState;
   const picture = session.shown !== null;
   const asked = session.work !== null;
   if (channel.waiting && (asked || !picture)) return "waiting";
   const failed = status?.state === "failed" && status.error?.error !== "Cancelled";
-  if (session.trouble || failed || session.atlasTrouble) return "failed";
+  if (session.trouble || failed || session.pictureTrouble) return "failed";
   if (!session.question?.model && !session.question?.arrays && !asked) return "empty";
   if (!picture) return "loading";
   if (asked) return "running";

@@ -1,13 +1,15 @@
 // The atlas as a table: every head with all its scores, sorted by any of them.
+
 import { type Atlas, scoreText } from "../lib/atlas";
 import { attribute, h, memo, show } from "../lib/dom";
 import { allHeads, type Head, headKey, headName } from "../lib/heads";
+import type { HeadsSession } from "../lib/heads-session";
 import type { View, ViewContext } from "./context";
 
 /** Rows built at once; a button brings the others. */
 const ROWS = 200;
 
-export function createAtlasTable(context: ViewContext): View & { show(shown: boolean): void } {
+export function createAtlasTable(context: ViewContext<HeadsSession>): View & { show(shown: boolean): void } {
   const { session } = context;
   const element = h("div.table-scroll", {
     "data-part": "atlas-table",

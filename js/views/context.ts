@@ -1,10 +1,10 @@
 // What a view is given: the session it draws, the theme and size it draws in, and the widget's voice and card.
-import type { HeadsSession } from "../lib/heads-session";
+import type { RunSession } from "../lib/run-session";
 import type { Theme } from "../lib/theme";
 import type { Tooltip } from "../lib/tooltip";
 
-export interface ViewContext {
-  session: HeadsSession;
+export interface ViewContext<S extends RunSession = RunSession> {
+  session: S;
   root: HTMLElement;
   signal: AbortSignal;
   tip: Tooltip;

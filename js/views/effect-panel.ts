@@ -1,7 +1,9 @@
 // What an intervention does to the answer: the metric before and after, and the next tokens.
+
 import { attribute, h, set, watchFacts } from "../lib/dom";
 import { barEnds, barSpan } from "../lib/geometry";
 import { headKey } from "../lib/heads";
+import type { HeadsSession } from "../lib/heads-session";
 import type { Effect, What } from "../lib/intervention";
 import { bare, shortLabel } from "../lib/labels";
 import type { Question } from "../lib/protocol";
@@ -45,7 +47,7 @@ function direction(question: Question): string {
     .join(" − ");
 }
 
-export function createEffectPanel(context: ViewContext): View {
+export function createEffectPanel(context: ViewContext<HeadsSession>): View {
   const { session } = context;
   const { intervention } = session;
   const element = h("div.effect", { "data-part": "effect" });

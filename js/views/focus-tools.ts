@@ -1,7 +1,9 @@
 // The tools of the focus: attention or value-weighted, the sink hidden, and how close one looks.
+
 import { actionButton, Switch } from "../lib/controls";
 import { disable, h, onHeld, set, shareOf, show } from "../lib/dom";
 import { CLOSEST, type Weighting } from "../lib/focus";
+import type { HeadsSession } from "../lib/heads-session";
 import { arrows, onKeys } from "../lib/keyboard";
 import { bare, shortLabel } from "../lib/labels";
 import { type Pattern, pooled, rowToken, weight } from "../lib/patterns";
@@ -24,7 +26,7 @@ const CARDS = {
 export const STEP = 1.6;
 
 /** "hides 0.62 of the attention …": what is lost from sight with column 0; null while it is shown. */
-export function sinkText({ session }: ViewContext, pattern: Pattern): string | null {
+export function sinkText({ session }: ViewContext<HeadsSession>, pattern: Pattern): string | null {
   const { hideSink, weighting } = session.focusing;
   if (!hideSink) return null;
   const [head, more] = session.focus;
@@ -44,9 +46,9 @@ export function sinkText({ session }: ViewContext, pattern: Pattern): string | n
   return `${name}hidden: hides ${share(mean)} of the ${what} (mean of the rows${row}); nothing is rescaled`;
 }
 
-const firstToken = (session: ViewContext["session"]) => bare(session.shownPrompt?.labels[0] ?? "first");
+const firstToken = (session: HeadsSession) => bare(session.shownPrompt?.labels[0] ?? "first");
 
-export function createFocusTools(context: ViewContext): View & { overview: HTMLElement } {
+export function createFocusTools(context: ViewContext<HeadsSession>): View & { overview: HTMLElement } {
   const { session, tip } = context;
   const { focusing } = session;
   const weighting = new Switch("weighting", tip, (name) => focusing.setWeighting(name as Weighting));

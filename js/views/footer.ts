@@ -1,41 +1,33 @@
 // The footer: how what is shown came to be, and what is selected and can be done next.
 import { h, setText } from "../lib/dom";
-import { headName } from "../lib/heads";
 import type { View, ViewContext } from "./context";
+import type { Composition } from "./widget";
 
 export function bytesText(bytes: number): string {
   if (bytes < 1000) return `${bytes} B`;
   return bytes < 1e6 ? `${(bytes / 1000).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
-export function createFooter(context: ViewContext): View {
+const msText = (ms: number) => `${ms < 100 ? ms.toFixed(1) : Math.round(ms)} ms`;
+
+export function createFooter(context: ViewContext, widget: Composition): View {
   const { session } = context;
   const left = h("span", { "data-part": "provenance" });
   const right = h("span.hint");
   const element = h("footer.footer", { "data-part": "footer" }, left, right);
 
-  function provenance(): string {
-    const atlas = session.atlas;
-    if (!atlas) return "";
-    const facts = atlas.provenance;
+  function provenance() {
+    const { picture, question, run } = session;
+    if (!picture) return [];
+    const { forward_ms, lens_ms, kernel, notes = [] } = picture.provenance;
     return [
-      facts.forward_ms != null &&
-        `forward ${facts.forward_ms < 100 ? facts.forward_ms.toFixed(1) : Math.round(facts.forward_ms)} ms`,
-      facts.patterns !== undefined && `${facts.patterns} patterns`,
-      facts.bytes !== undefined && bytesText(facts.bytes),
-      facts.kernel,
-      session.question?.base && session.run === "edited" && `base ${session.question.base}`,
-      preview(),
-    ]
-      .filter(Boolean)
-      .join(" · ");
-  }
-  /** How the effect beside it was computed. */
-  function preview(): string {
-    const { what, effect } = session.intervention;
-    const facts = what && effect.answer?.provenance;
-    if (!facts || typeof facts.forward_ms !== "number") return "";
-    return ["effect", `${facts.forward_ms.toFixed(1)} ms`, facts.recomputed].filter(Boolean).join(" ");
+      forward_ms != null && `forward ${msText(forward_ms)}`,
+      lens_ms != null && `lens ${msText(lens_ms)}`,
+      kernel,
+      question?.base && session.ofEdits(run) && `base ${question.base}`,
+      ...notes,
+      ...(widget.provenance?.() ?? []),
+    ];
   }
   /** What the model lacks is told on the "?" card; here only that there is something. */
   function lacking(): string {
@@ -44,13 +36,8 @@ export function createFooter(context: ViewContext): View {
     return sites.size > 0 ? `${sites.size} ${sites.size > 1 ? "sites" : "site"} not offered: see ?` : "";
   }
   function update(): void {
-    setText(left, [provenance(), lacking()].filter(Boolean).join(" · "));
-    const names = session.locked.map(headName);
-    const what =
-      names.length === 0
-        ? "click locks a head"
-        : `${names.length > 3 ? `${names.length} heads` : names.join(" ")} selected`;
-    setText(right, session.shown ? `${what} · shift-click adds · A ablates · C compares · ? lists keys` : "");
+    setText(left, [...provenance(), lacking()].filter(Boolean).join(" · "));
+    setText(right, session.shown ? widget.hint() : "");
   }
   return { element, update };
 }

@@ -1,38 +1,35 @@
-// The whole widget on the page: frame, theme, sizes, one redraw per animation frame, and the marks tests wait for.
+// What every widget on the page shares: frame, theme, sizes, keys, one redraw per animation frame, and the marks tests
+// wait for. The widget itself is composed in a file of its own.
 import { LiveRegion } from "../lib/a11y";
 import { css, mix } from "../lib/colour";
-import type { Entry } from "../lib/controls";
-import { type Figure, toPng, toSvg } from "../lib/display-list";
 import { attribute, h, set, show } from "../lib/dom";
-import { headKey } from "../lib/heads";
-import type { HeadsSession } from "../lib/heads-session";
 import { keepHostShortcutsOut, stop } from "../lib/keyboard";
-import type { Run } from "../lib/protocol";
+import type { RunSession } from "../lib/run-session";
 import { stateOf } from "../lib/state-name";
 import { readTheme, type Theme, watchTheme } from "../lib/theme";
 import { Tooltip } from "../lib/tooltip";
 import type { ViewContext } from "./context";
+import { createExport } from "./export-menu";
 import { createFooter } from "./footer";
-import { createHeadAtlas } from "./head-atlas";
 import { createHeader } from "./header";
 import { createHelp } from "./help";
-import { createIntervene } from "./intervene";
 import { stepBack } from "./patch-chips";
-import { createPattern } from "./pattern";
 import { createStates } from "./states";
-import { createTokenStrip } from "./token-strip";
+import type { Composition, Kind } from "./widget";
 
 const PROJECTOR_SCALE = 1.3;
 
-export function renderHeads(session: HeadsSession, el: HTMLElement, signal: AbortSignal): void {
-  const root = h("div.widget.attention-heads", {
-    role: "group",
-    "aria-label": "Attention heads",
-  });
+export function renderWidget<S extends RunSession>(
+  { name, title, compose }: Kind<S>,
+  session: S,
+  el: HTMLElement,
+  signal: AbortSignal,
+): void {
+  const root = h(`div.widget.${name}`, { role: "group", "aria-label": title });
   el.append(root);
   let projector = false;
   const live = new LiveRegion();
-  const context: ViewContext = {
+  const context: ViewContext<S> = {
     session,
     root,
     signal,
@@ -42,35 +39,32 @@ export function renderHeads(session: HeadsSession, el: HTMLElement, signal: Abor
     say: (text) => live.say(text),
     toggleHelp: () => help.toggle(),
   };
-  const header = createHeader(context, {
-    exports: () => exportEntries(),
+  const widget = compose(context);
+  const header = createHeader(context, widget, {
+    title,
+    exports: createExport(context, name, title, widget.figures),
     projector: () => projector,
-    toggleProjector: () => {
+    toggleProjector() {
       projector = !projector;
       context.scale = projector ? PROJECTOR_SCALE : 1;
       retheme();
     },
   });
-  const states = createStates(context);
-  const atlas = createHeadAtlas(context);
-  const focus = createPattern(context);
-  const strip = createTokenStrip(context);
-  const intervene = createIntervene(context);
-  const footer = createFooter(context);
-  const help = createHelp(context);
+  const states = createStates(context, widget);
+  const footer = createFooter(context, widget);
+  const help = createHelp(context, widget.help);
   const progress = h("div.progress", { "data-part": "progress", hidden: true });
   const stale = h("div.stale", { hidden: true }, "prompt changed");
-  const side = h("div.side", strip.element, intervene.element);
-  const picture = h("div.picture", atlas.element, focus.element, side);
+  const picture = h("div.picture", ...widget.parts);
   const body = h("div.body", states.empty, picture, stale, states.floating);
   root.append(progress, header.element, states.element, body, footer.element, help.element, live.element);
   keepHostShortcutsOut(root);
-  watchKeys(root, context);
+  watchKeys(context, widget);
 
   // --- drawing: at most once per animation frame ------------------------------------------------------------------
   let frame = 0;
   let drawnOnce = false;
-  const views = [header, states, atlas, focus, strip, intervene, footer, help];
+  const views = [header, states, ...widget.views, footer, help];
   function draw(): void {
     frame = 0;
     if (signal.aborted) return;
@@ -85,26 +79,16 @@ export function renderHeads(session: HeadsSession, el: HTMLElement, signal: Abor
     const { done, total } = work?.progress ?? { done: 0, total: 0 };
     set(progress, { hidden: !work || !session.busyLong, "data-open": !total });
     progress.style.width = total ? `${Math.max(2, (done / total) * 100)}%` : "";
-    checkWidths();
     set(root, {
       "data-replies": session.replies,
-      "data-atlas-rev": session.atlas?.rev ?? 0,
       "data-question-rev": question?.rev ?? 0,
       "data-run": shown?.run ?? "",
-      "data-focus": session.focus.map(headKey).join(" "),
       "data-selection": session.selection.join(" "),
+      ...widget.marks(),
     });
     if (drawnOnce || !(shown || state === "empty")) return;
     drawnOnce = true;
     requestAnimationFrame(() => requestAnimationFrame(() => attribute(root, "data-ready", "true")));
-  }
-  const widths = () => [atlas, focus].map((view) => view.element.clientWidth).join();
-  /** A host that is changing its style sheets may have shown us sizes that it never settled on. */
-  function checkWidths(): void {
-    const drawn = widths();
-    requestAnimationFrame(() => {
-      if (widths() !== drawn) schedule();
-    });
   }
   const schedule = () => {
     // A hidden tab gets no animation frames, but the state's marks should still be right when it shows again.
@@ -124,57 +108,22 @@ export function renderHeads(session: HeadsSession, el: HTMLElement, signal: Abor
     schedule();
   }
   watchTheme(root, signal, retheme);
-  let width = 0;
-  const sizes = new ResizeObserver(() => {
-    const now = root.clientWidth;
-    if (now === width || now === 0) return;
-    // Coming from hidden the element had no theme to read either.
-    if (width === 0) retheme();
-    width = now;
-    attribute(root, "data-size", now < 640 ? "narrow" : now < 900 ? "medium" : "wide");
-    schedule();
-  });
-  sizes.observe(root);
-
-  // --- export -----------------------------------------------------------------------------------------------------
-  function figure(): Figure | null {
-    const parts = [atlas.figure(), focus.figure()].filter((it) => it !== null);
-    return parts.length ? sideBySide(parts, context.theme) : null;
-  }
-  function save(content: Blob | string, kind: "svg" | "png"): void {
-    const name = `attention-heads-${session.question?.model?.name ?? "figure"}`;
-    const blob = new Blob([content], { type: kind === "svg" ? "image/svg+xml" : "image/png" });
-    const url = URL.createObjectURL(blob);
-    h("a", { href: url, download: `${name.replace(/[^\w.-]+/g, "-").slice(0, 80)}.${kind}` }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 10000);
-  }
-  async function copy(text: string): Promise<void> {
-    try {
-      await navigator.clipboard.writeText(text);
-      live.say("figure copied as SVG");
-    } catch {
-      save(text, "svg");
-      live.say("the clipboard is closed to this page: the figure was downloaded instead");
+  // A host that changes its style sheets may give the parts other widths in a frame of the same width.
+  const widths = new Map<Element, number>();
+  const sizes = new ResizeObserver((entries) => {
+    for (const { target, contentRect } of entries) {
+      const { width } = contentRect;
+      const before = widths.get(target) ?? 0;
+      if (width === before || width === 0) continue;
+      widths.set(target, width);
+      schedule();
+      if (target !== root) continue;
+      // Coming from hidden the element had no theme to read either.
+      if (before === 0) retheme();
+      attribute(root, "data-size", width < 640 ? "narrow" : width < 900 ? "medium" : "wide");
     }
-  }
-  function exportEntries(): Entry[] {
-    if (!figure()) return [{ label: "Nothing is drawn yet", name: "none", run: () => undefined }];
-    const entry = (label: string, name: string, make: (made: Figure) => void) => ({
-      label,
-      name,
-      run() {
-        const made = figure();
-        if (made) make(made);
-      },
-    });
-    const svg = (made: Figure) =>
-      toSvg(made, `Attention heads: ${session.shownPrompt?.text.slice(0, 400) ?? ""}`);
-    return [
-      entry("Copy figure as SVG", "copy-svg", (made) => void copy(svg(made))),
-      entry("Download SVG", "save-svg", (made) => save(svg(made), "svg")),
-      entry("Download PNG", "save-png", (made) => void toPng(made, 3).then((blob) => save(blob, "png"))),
-    ];
-  }
+  });
+  for (const it of [root, ...widget.observed]) sizes.observe(it);
 
   // --- life -------------------------------------------------------------------------------------------------------
   const off = session.on("change", schedule);
@@ -182,7 +131,7 @@ export function renderHeads(session: HeadsSession, el: HTMLElement, signal: Abor
     off();
     sizes.disconnect();
     cancelAnimationFrame(frame);
-    session.hoverHead(null);
+    widget.leave();
     root.remove();
   });
   retheme();
@@ -190,26 +139,20 @@ export function renderHeads(session: HeadsSession, el: HTMLElement, signal: Abor
 }
 
 /** Keys that mean the same in every grid of the widget. */
-function watchKeys(root: HTMLElement, context: ViewContext): void {
-  const { session } = context;
-  const { intervention } = session;
-  const flip = (...runs: Run[]) => context.say(session.flip(...runs) ?? "");
-  const layer = (by: number) => {
-    const [at, head] = session.focus[0] ?? [0, 0];
-    const next = at + by;
-    if (next >= 0 && next < (session.shown?.layers ?? 0)) session.lock([next, head]);
-  };
-  const keys: Record<string, () => void> = {
-    a: () => intervention.off ?? intervention.choose("zero"),
-    c: () => flip("against", "difference"),
-    e: () => flip("edited"),
-    "[": () => layer(-1),
-    "]": () => layer(1),
+function watchKeys(context: ViewContext, { compared, step, keys }: Composition): void {
+  const { session, root, say } = context;
+  const acts: Record<string, () => void> = {
+    c: () => say(session.flip(...compared) ?? ""),
+    e: () => say(session.flip("edited") ?? ""),
+    "[": () => step(-1),
+    "]": () => step(1),
+    ...keys,
   };
   root.addEventListener("keydown", (event) => {
-    if (event.altKey || !(event.target as Element).closest("canvas, [role=listbox], .mi-edits")) return;
+    if (event.altKey || !(event.target as Element).closest("canvas, [role=grid], [role=listbox], .mi-edits"))
+      return;
     const key = event.key.toLowerCase();
-    const act = keys[key];
+    const act = acts[key];
     if (event.ctrlKey || event.metaKey) {
       if (key === "z" && stepBack(context, event.shiftKey ? "redo" : "undo")) stop(event);
     } else if (act) {
@@ -227,20 +170,4 @@ function applyTheme(root: HTMLElement, theme: Theme, projector: boolean): void {
   const [up, down] = [diverging.colour(0.8), diverging.colour(-0.8)];
   const colours = { background, text, muted, line, future, accent, up, down, raised };
   for (const [name, colour] of Object.entries(colours)) root.style.setProperty(`--mi-${name}`, css(colour));
-}
-
-function sideBySide(parts: readonly Figure[], theme: Theme): Figure {
-  const gap = 20;
-  const items: Figure["items"] = [];
-  let left = gap;
-  for (const part of parts) {
-    for (const item of part.items) {
-      if (item.kind === "path")
-        items.push({ ...item, points: item.points.map(([x, y]) => [x + left, y + gap] as const) });
-      else items.push({ ...item, x: item.x + left, y: item.y + gap });
-    }
-    left += part.width + gap;
-  }
-  const height = Math.max(...parts.map((part) => part.height)) + 2 * gap;
-  return { width: left, height, background: theme.background, items };
 }

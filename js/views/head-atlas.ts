@@ -1,4 +1,5 @@
 // The atlas: every head of every layer as a thumbnail, with a bar for the chosen score under each; gestures and their keys.
+
 import { groupSize, scoreText } from "../lib/atlas";
 import {
   type AtlasLayout,
@@ -13,6 +14,7 @@ import { Switch } from "../lib/controls";
 import type { Figure } from "../lib/display-list";
 import { attribute, h, memo, set, setText, show, uniqueId } from "../lib/dom";
 import { type Head, headKey, sameHead } from "../lib/heads";
+import type { HeadsSession } from "../lib/heads-session";
 import { arrows, onKeys } from "../lib/keyboard";
 import { type Carried, createDragSource } from "../lib/pointer-drag";
 import { LISTED, type Order, TOPS } from "../lib/ranking";
@@ -22,7 +24,7 @@ import { createAtlasTable } from "./atlas-table";
 import type { View, ViewContext } from "./context";
 import { createGhost } from "./drag-ghost";
 
-export function createHeadAtlas(context: ViewContext): View & { figure(): Figure | null } {
+export function createHeadAtlas(context: ViewContext<HeadsSession>): View & { figure(): Figure | null } {
   const { session, tip, say } = context;
   const { ranking } = session;
   const active = h("div", { role: "gridcell", id: uniqueId("head") });

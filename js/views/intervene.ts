@@ -1,7 +1,9 @@
 // Intervene on the chosen heads: choose how, see the effect, keep it; or read what the head writes.
+
 import { actionButton, Switch } from "../lib/controls";
 import { disable, h, setText, show } from "../lib/dom";
 import { headName } from "../lib/heads";
+import type { HeadsSession } from "../lib/heads-session";
 import type { Tab, What } from "../lib/intervention";
 import { shortLabel } from "../lib/labels";
 import type { Card } from "../lib/tooltip";
@@ -52,7 +54,7 @@ const choices = (cards: Record<string, Card>, chosen: string | null, off: string
     card,
   }));
 
-export function createIntervene(context: ViewContext): View {
+export function createIntervene(context: ViewContext<HeadsSession>): View {
   const { session, tip } = context;
   const { intervention } = session;
   const title = h("b");

@@ -6,6 +6,7 @@ import { drawCanvas, type Figure } from "../lib/display-list";
 import { attribute, disable, h, set, setText, show, uniqueId } from "../lib/dom";
 import { cellAt, clamp, type FocusLayout, focusLayout } from "../lib/geometry";
 import { type Cell, headName } from "../lib/heads";
+import type { HeadsSession } from "../lib/heads-session";
 import { arrows, onKeys } from "../lib/keyboard";
 import { bare, shortLabel, visible } from "../lib/labels";
 import {
@@ -26,7 +27,7 @@ import { createFocusTools, STEP, sinkText } from "./focus-tools";
 import { digitsOf, patternFigure, valueText } from "./pattern-figure";
 import { createTable } from "./table";
 
-export function createPattern(context: ViewContext): View & { figure(): Figure | null } {
+export function createPattern(context: ViewContext<HeadsSession>): View & { figure(): Figure | null } {
   const { session } = context;
   const { focusing, intervention } = session;
   const title = h("h3.focus-title");

@@ -1,7 +1,9 @@
 // One row of a pattern, to be overwritten: a bar for each source that is drawn up and down, and presets.
+
 import { actionButton } from "../lib/controls";
 import { h, onHeld, set, setText, shareOf, show } from "../lib/dom";
 import { clamp } from "../lib/geometry";
+import type { HeadsSession } from "../lib/heads-session";
 import type { Preset } from "../lib/intervention";
 import { arrows, onKeys } from "../lib/keyboard";
 import { bare, shortLabel } from "../lib/labels";
@@ -11,7 +13,7 @@ import type { View, ViewContext } from "./context";
 const SHOWN = 40;
 const STEP = 0.05;
 
-export function createRowEditor(context: ViewContext): View {
+export function createRowEditor(context: ViewContext<HeadsSession>): View {
   const { session } = context;
   const { intervention } = session;
   const words = h("div.note");

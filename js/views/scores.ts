@@ -1,14 +1,16 @@
 // The score under the thumbnails: those of the prompt as a switch, further ones beside them as far as there is room, the
 // rest in a menu; and the way to scores on random tokens.
+
 import { type Choice, type Entry, menuButton, Switch } from "../lib/controls";
 import { attribute, h, show } from "../lib/dom";
+import type { HeadsSession } from "../lib/heads-session";
 import { shortLabel } from "../lib/labels";
 import type { View, ViewContext } from "./context";
 
 /** The scores every prompt has, with the words of one that has not arrived yet. */
 const USUAL = ["previous", "induction", "duplicate", "first", "entropy", "logit_effect"];
 
-export function createScores(context: ViewContext): View {
+export function createScores(context: ViewContext<HeadsSession>): View {
   const { session, tip, root } = context;
   const { ranking } = session;
   const choice = new Switch("score", tip, (name) => session.setScore(name));

@@ -3,6 +3,7 @@
 import { h, setText, show } from "../lib/dom";
 import { progressText, stateOf } from "../lib/state-name";
 import type { View, ViewContext } from "./context";
+import type { Composition } from "./widget";
 
 interface Action {
   label: string;
@@ -35,17 +36,14 @@ const LINES: Record<string, [mark: "⚠" | "", title: string, pictured: string, 
     "",
     "Opened without a kernel",
     "Everything drawn can still be explored. Rerunning needs a kernel.",
-    "Nothing was saved to draw. Run the cell to see the heads.",
+    "Nothing was saved to draw. Run the cell to see it.",
   ],
 };
 
-const EMPTY: Notice = {
-  name: "empty",
-  title: "Nothing to show yet",
-  text: 'Give the widget a model and a prompt: mi.AttentionHeads(model, "When Mary and John went").',
-};
-
-export function createStates(context: ViewContext): View & { floating: HTMLElement; empty: HTMLElement } {
+export function createStates(
+  context: ViewContext,
+  { example }: Composition,
+): View & { floating: HTMLElement; empty: HTMLElement } {
   const { session } = context;
   const element = h("div.notices", { "data-part": "notice" });
   const floating = h("div.floating", { "data-part": "work" });
@@ -62,11 +60,11 @@ export function createStates(context: ViewContext): View & { floating: HTMLEleme
 
   function lasting(): Notice[] {
     const notices: Notice[] = [];
-    const { channel, shown, status, trouble: asked, atlasTrouble } = session;
+    const { channel, shown, status, trouble: asked, pictureTrouble } = session;
     const line = LINES[channel.connection];
     if (line) {
-      const [mark, title, pictured, blank] = line;
-      notices.push({ name: channel.connection, mark, title, text: shown ? pictured : (blank ?? pictured) });
+      const [mark, title, pictured, lost] = line;
+      notices.push({ name: channel.connection, mark, title, text: shown ? pictured : (lost ?? pictured) });
     }
     const failed = status?.state === "failed" ? status.error : null;
     const again = failed?.retryable || failed?.error === "Cancelled" ? () => session.rerun() : null;
@@ -91,8 +89,8 @@ export function createStates(context: ViewContext): View & { floating: HTMLEleme
         notices.push({ name: "failed", mark: "✕", title, text, details, actions });
       }
     }
-    if (atlasTrouble)
-      notices.push({ name: "failed", mark: "✕", title: "The picture did not arrive", text: atlasTrouble });
+    if (pictureTrouble)
+      notices.push({ name: "failed", mark: "✕", title: "The picture did not arrive", text: pictureTrouble });
     for (const text of session.question?.warnings ?? []) {
       if (hiddenWarnings.has(text)) continue;
       const hide = changing("Hide", () => hiddenWarnings.add(text));
@@ -134,7 +132,15 @@ export function createStates(context: ViewContext): View & { floating: HTMLEleme
     );
   }
   const tell = ({ title, text }: Notice) => context.say(`${title}. ${text}`);
-  const empty = h("div.empty", { "data-part": "empty", hidden: true }, card(EMPTY));
+  const empty = h(
+    "div.empty",
+    { "data-part": "empty", hidden: true },
+    card({
+      name: "empty",
+      title: "Nothing to show yet",
+      text: `Give the widget a model and a prompt: ${example}.`,
+    }),
+  );
 
   function update(): void {
     const notices = lasting();

@@ -1,7 +1,9 @@
 // The token strip: the text itself, one token in focus; orange is where it looks, grey is who looks at it.
+
 import { css, mix, textOn } from "../lib/colour";
 import { attribute, h, set, setText, show, uniqueId } from "../lib/dom";
 import { clamp } from "../lib/geometry";
+import type { HeadsSession } from "../lib/heads-session";
 import { arrows, onKeys } from "../lib/keyboard";
 import { bare, shortLabel, visible } from "../lib/labels";
 import { type Pattern, weight } from "../lib/patterns";
@@ -11,7 +13,7 @@ import { digitsOf, valueText } from "./pattern-figure";
 /** Longer prompts are folded to a window of so many tokens round the one that was picked. */
 const SHOWN = 400;
 
-export function createTokenStrip(context: ViewContext): View {
+export function createTokenStrip(context: ViewContext<HeadsSession>): View {
   const { session } = context;
   const from = h("span.token.token-focus", { dir: "auto" });
   const where = h("span.note");

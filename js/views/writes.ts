@@ -1,12 +1,14 @@
 // What a head writes at a position, read through the unembedding: the tokens it promotes and suppresses, in logits.
+
 import { attribute, h, watchFacts } from "../lib/dom";
 import { headKey, headName } from "../lib/heads";
+import type { HeadsSession } from "../lib/heads-session";
 import type { Writes } from "../lib/intervention";
 import { bare, shortLabel } from "../lib/labels";
 import type { View, ViewContext } from "./context";
 import { bar, barRow, numberText, tokenName } from "./effect-panel";
 
-export function createWrites(context: ViewContext): View {
+export function createWrites(context: ViewContext<HeadsSession>): View {
   const { session } = context;
   const { writes } = session.intervention;
   const element = h("div.writes", { "data-part": "writes" });

@@ -340,7 +340,7 @@ describe("states", () => {
 
   test("dropped buffers are said, and the last picture stays", () => {
     model.update({ atlas: golden("atlas").message });
-    expect(session.atlasTrouble).toMatch(/without its binary data/);
+    expect(session.pictureTrouble).toMatch(/without its binary data/);
     expect(session.atlas).not.toBeNull();
   });
 });

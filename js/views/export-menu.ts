@@ -1,0 +1,72 @@
+// The menu of the figure: as SVG or PNG, to the clipboard or as a file.
+import { type Entry, menuButton } from "../lib/controls";
+import { type Figure, toPng, toSvg } from "../lib/display-list";
+import { h } from "../lib/dom";
+import type { Theme } from "../lib/theme";
+import type { ViewContext } from "./context";
+
+const GAP = 20;
+
+/** A button that exports the figures that are drawn, side by side; `name` begins the name of a file. */
+export function createExport(
+  context: ViewContext,
+  name: string,
+  title: string,
+  figures: () => readonly (Figure | null)[],
+): HTMLElement {
+  const { session, say } = context;
+
+  function figure(): Figure | null {
+    const parts = figures().filter((it) => it !== null);
+    return parts.length ? sideBySide(parts, context.theme) : null;
+  }
+  function save(content: Blob | string, kind: "svg" | "png"): void {
+    const file = `${name}-${session.question?.model?.name ?? "figure"}`;
+    const blob = new Blob([content], { type: kind === "svg" ? "image/svg+xml" : "image/png" });
+    const url = URL.createObjectURL(blob);
+    h("a", { href: url, download: `${file.replace(/[^\w.-]+/g, "-").slice(0, 80)}.${kind}` }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 10000);
+  }
+  async function copy(text: string): Promise<void> {
+    try {
+      await navigator.clipboard.writeText(text);
+      say("figure copied as SVG");
+    } catch {
+      save(text, "svg");
+      say("the clipboard is closed to this page: the figure was downloaded instead");
+    }
+  }
+  function entries(): Entry[] {
+    if (!figure()) return [{ label: "Nothing is drawn yet", name: "none", run: () => undefined }];
+    const entry = (label: string, name: string, make: (made: Figure) => void) => ({
+      label,
+      name,
+      run() {
+        const made = figure();
+        if (made) make(made);
+      },
+    });
+    const svg = (made: Figure) => toSvg(made, `${title}: ${session.shownPrompt?.text.slice(0, 400) ?? ""}`);
+    return [
+      entry("Copy figure as SVG", "copy-svg", (made) => void copy(svg(made))),
+      entry("Download SVG", "save-svg", (made) => save(svg(made), "svg")),
+      entry("Download PNG", "save-png", (made) => void toPng(made, 3).then((blob) => save(blob, "png"))),
+    ];
+  }
+  return menuButton("Export ▾", context.signal, entries);
+}
+
+function sideBySide(parts: readonly Figure[], theme: Theme): Figure {
+  const items: Figure["items"] = [];
+  let left = GAP;
+  for (const part of parts) {
+    for (const item of part.items) {
+      if (item.kind === "path")
+        items.push({ ...item, points: item.points.map(([x, y]) => [x + left, y + GAP] as const) });
+      else items.push({ ...item, x: item.x + left, y: item.y + GAP });
+    }
+    left += part.width + GAP;
+  }
+  const height = Math.max(...parts.map((part) => part.height)) + 2 * GAP;
+  return { width: left, height, background: theme.background, items };
+}
