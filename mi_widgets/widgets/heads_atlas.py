@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import replace
@@ -11,55 +10,42 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import traitlets as t
 
-from mi_widgets.errors import MiWidgetsError
 from mi_widgets.jobs import Priority
 from mi_widgets.widgets.arrays import Array, differences, embedded, weights
-from mi_widgets.widgets.editing import Editing
+from mi_widgets.widgets.drawing import Drawing
 from mi_widgets.widgets.heads_source import SIGNED, HeadsSource
 from mi_widgets.widgets.ops import Params, Part, Reply, Task, op
+from mi_widgets.widgets.plain import number, provenance_on_wire
 
 if TYPE_CHECKING:
     from mi_widgets.analysis.attention import Atlas, AtlasPart
     from mi_widgets.analysis.scores import HeadScore
 
-__all__ = ["HeadsAtlas", "encoded", "number", "score_on_wire"]
-
-logger = logging.getLogger("mi_widgets")
+__all__ = ["HeadsAtlas", "encoded", "score_on_wire"]
 
 THUMBS_BYTES = 600_000
 LARGEST_THUMB = 48
 
 
-class HeadsAtlas(Editing):
+class HeadsAtlas(Drawing):
     """A widget that shows all heads of one run at a glance."""
 
     topics: ClassVar[tuple[str, ...]] = ("question", "atlas")
+    picture: ClassVar[str] = "atlas"
     runs: ClassVar[tuple[str, ...]] = ("clean", "corrupted", "edited", "difference", "other", "against")
 
     atlas = t.Dict(read_only=True).tag(sync=True)
 
-    _run: str
     _result: Atlas | None
 
     def heads(self) -> HeadsSource:
         """What is shown, as it is now: where numbers come from."""
         raise NotImplementedError
 
-    def question_changed(self, topic: str) -> None:
-        """Draws anew what the change has made old."""
-        if self._run in ("corrupted", "difference") and self.question["prompts"]["corrupted"] is None:
-            self._run = "clean"
-        with self.exclusive():
-            shown = self._result
-            settled = shown is not None and shown.run == self._run and self.status["state"] == "idle"
-            if topic == "edits" and shown is not None and settled and shown.run != "edited":
-                # Edits leave the unedited runs as they are: the same picture answers the new question too.
-                self._result = replace(shown, rev=self.question["rev"])
-                self.publish(atlas={**self.atlas, "rev": self._result.rev})
-                if self.question["edits"]:
-                    self.begin("question.measure", self._measure_task(), priority=Priority.REFRESH, slot="measure")
-                return
-        self.draw()
+    def still_true(self, rev: int) -> None:
+        """The atlas answers the new question too."""
+        if self._result is not None:
+            self._result = replace(self._result, rev=rev)
 
     def draw(self) -> None:
         """Draws the run that is shown."""
@@ -89,7 +75,7 @@ class HeadsAtlas(Editing):
             atlas = yield from source.atlas_steps(run, side)
             self._show(atlas)
             if run not in ("other", "against"):
-                yield from self._measure()
+                yield from self.measured()
             return atlas
 
         def done(atlas: Atlas) -> Reply:
@@ -107,23 +93,6 @@ class HeadsAtlas(Editing):
             self.publish(atlas=self._on_wire(atlas))
             self.recover()
 
-    def _measure(self) -> Generator[Any, None, None]:
-        """Tells what the unedited runs and the live list give, once the picture is there."""
-        known, edits = self.question["baselines"], self.question["edits"]
-        if self.question["model"] is None:
-            return
-        if known is not None and (known["edited"] is not None or not any(edit["on"] for edit in edits)):
-            return
-        try:
-            yield from self._exp.measure_steps()
-        except MiWidgetsError as error:
-            logger.warning("%s: the runs could not be measured: %s", type(self).__name__, error)
-        self.refresh_question()
-
-    def _measure_task(self) -> Task:
-        rev = self.question["rev"]
-        return Task(self._measure(), lambda _: Reply(rev, {}))
-
     def _on_wire(self, atlas: Atlas) -> dict[str, Any]:
         thumbs = encoded(atlas.thumbs.numpy(), atlas.run)
         where = atlas.provenance
@@ -138,15 +107,9 @@ class HeadsAtlas(Editing):
             "positions": atlas.positions,
             "side": atlas.side,
             "provenance": {
-                "model": where.model,
-                "dtype": where.dtype,
-                "device": where.device,
-                "kernel": where.kernel,
-                "forward_ms": number(round(atlas.forward_ms, 2)),
+                **provenance_on_wire(where, atlas.forward_ms),
                 "patterns": (layers - len(atlas.missing)) * heads,
                 "bytes": len(thumbs.data),
-                "recomputed": where.recomputed,
-                "noise_floor": where.noise_floor,
             },
             "missing": {str(layer): reason for layer, reason in atlas.missing.items()},
             "scores": {name: score_on_wire(score) for name, score in atlas.scores.items()},
@@ -171,11 +134,6 @@ def score_on_wire(score: HeadScore) -> dict[str, Any]:
 def encoded(values: Any, run: str, *, lower: bool = False) -> Array:
     """Attention weights as bytes; those of a signed run around 0."""
     return differences(values) if run in SIGNED else weights(values, lower=lower)
-
-
-def number(value: float, digits: int = 6) -> float | None:
-    """A number for JSON, which has no NaN; the page draws null as "undefined"."""
-    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
 
 def _numbers(values: Any, digits: int = 6) -> list[list[float | None]]:

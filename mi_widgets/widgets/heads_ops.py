@@ -8,9 +8,10 @@ from mi_widgets.analysis.random_tokens import random_scores_steps
 from mi_widgets.analysis.writes import HeadWrites
 from mi_widgets.jobs import Priority
 from mi_widgets.widgets.arrays import STEPS, Array, u8
-from mi_widgets.widgets.heads_atlas import HeadsAtlas, encoded, number, score_on_wire
+from mi_widgets.widgets.heads_atlas import HeadsAtlas, encoded, score_on_wire
 from mi_widgets.widgets.heads_source import SIGNED, LiveHeads
 from mi_widgets.widgets.ops import Params, Reply, Task, op
+from mi_widgets.widgets.plain import number
 
 __all__ = ["HeadsOps"]
 

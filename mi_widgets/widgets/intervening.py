@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from mi_widgets.errors import BadInput, PromptMismatch
 from mi_widgets.jobs import Priority
-from mi_widgets.widgets.heads_atlas import HeadsAtlas, number
+from mi_widgets.widgets.heads_atlas import HeadsAtlas
 from mi_widgets.widgets.ops import Params, Reply, Task, op
+from mi_widgets.widgets.plain import number, provenance_on_wire
 
 if TYPE_CHECKING:
     from mi_widgets.experiment.effect import Effect
@@ -80,15 +81,7 @@ class Intervening(HeadsAtlas):
                     ],
                     "edits": chips,
                     "note": " ".join(dict.fromkeys((*found.notes, *effect.notes))),
-                    "provenance": {
-                        "model": where.model,
-                        "dtype": where.dtype,
-                        "device": where.device,
-                        "kernel": where.kernel,
-                        "forward_ms": round(where.milliseconds, 2),
-                        "recomputed": where.recomputed,
-                        "noise_floor": where.noise_floor,
-                    },
+                    "provenance": provenance_on_wire(where, where.milliseconds),
                 },
             )
 
