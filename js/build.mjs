@@ -2,7 +2,7 @@
 // which sources they were built from. The folder is deleted first, so that nothing stale can ship.
 // With `--watch` the names stay as they are in the sources; otherwise those that are only ours are shortened.
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, context } from "esbuild";
@@ -12,7 +12,12 @@ import { privateNames } from "./private-names.mjs";
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const place = process.argv.indexOf("--out");
 const STATIC = place > 0 ? resolve(process.argv[place + 1]) : join(ROOT, "mi_widgets", "static");
-const ENTRIES = ["attention-heads"];
+/** Those there are, or of them those named on the command line. */
+const WIDGETS = ["attention-heads", "logit-lens", "patch-board", "patch-sweep", "workbench"].filter((name) =>
+  existsSync(join(ROOT, "js", `${name}.ts`)),
+);
+const named = WIDGETS.filter((name) => process.argv.includes(name));
+const ENTRIES = named.length ? named : WIDGETS;
 
 /** Every file below a folder, as paths relative to the repository with forward slashes, sorted. */
 function filesBelow(folder) {
