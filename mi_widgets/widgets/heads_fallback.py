@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from mi_widgets.export.image import AtlasPicture, atlas_png
+from mi_widgets.widgets.plain import asked_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,16 +44,8 @@ def words(atlas: Atlas | None, question: Mapping[str, Any]) -> str:
         f"Attention heads of {model['name']} ({model['n_layers']} layers x {model['n_heads']} heads)"
         if model is not None
         else question["title"] or "Attention heads, from arrays",
-        f"prompt: {question['prompts']['clean']['text']}",
+        *asked_in_words(question),
     ]
-    if question["prompts"]["corrupted"] is not None:
-        lines.append(f"corrupted: {question['prompts']['corrupted']['text']}")
-    if question["compare"] is not None:
-        lines.append(f"compared with: {question['compare']['label']}")
-    if question["answer"] is not None:
-        other = question["distractor"]
-        against = f" not {', '.join(other['texts'])!r}" if other is not None else ""
-        lines.append(f"answer: {', '.join(question['answer']['texts'])!r}{against}")
     if atlas is None:
         return "\n".join(lines)
     lines.append(f"run: {atlas.run}; the heads that stand out:")
