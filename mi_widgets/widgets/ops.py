@@ -133,6 +133,15 @@ class Params:
         self._unread.discard(name)
         return False
 
+    def flag(self, name: str) -> bool:
+        """True or false; false when it is left out."""
+        if name not in self._given:
+            return False
+        value = self._take(name)
+        if not isinstance(value, bool):
+            raise self._bad(name, f"must be true or false, not {_short(value)}")
+        return value
+
     def ignore(self, *names: str) -> None:
         """Passes over parameters that mean nothing here, whatever they hold."""
         self._unread.difference_update(names)
@@ -204,6 +213,15 @@ class Params:
         low, high = self._items(name, self._take(name), 2, 2)
         start = self._integer(f"{name}[0]", low, 0, length - 1)
         return start, self._integer(f"{name}[1]", high, start + 1, length)
+
+    def integers(self, name: str, most: int, high: int) -> tuple[int, ...]:
+        """Up to `most` whole numbers from 0 to `high`; at least one, none twice."""
+        given = self._items(name, self._take(name), 1, most)
+        found = tuple(self._integer(f"{name}[{i}]", value, 0, high) for i, value in enumerate(given))
+        twice = next((value for i, value in enumerate(found) if value in found[:i]), None)
+        if twice is not None:
+            raise self._bad(name, f"names {twice} twice")
+        return found
 
     def pairs(self, name: str, most: int, highs: tuple[int, int]) -> tuple[tuple[int, int], ...]:
         """Up to `most` pairs of whole numbers, each from 0 to `highs`; at least one, none twice."""
