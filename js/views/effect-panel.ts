@@ -40,7 +40,7 @@ export function bar(role: string, value: number | null, low: number, high: numbe
 }
 
 /** "Mary − John", the tokens that the metric is about. */
-function direction(question: Question): string {
+export function direction(question: Question): string {
   return [question.answer, question.distractor]
     .filter((it) => it !== null)
     .map((it) => it.labels.map((label) => shortLabel(bare(label), 16)).join("/"))
