@@ -35,7 +35,13 @@ def prompts_of(model: Model, prompts: Any, bos: bool | None) -> Batch:
     return Batch.of([model.tokens(p, bos) for p in several], model.text.pad_id)
 
 
-def _token(model: Model, value: Any) -> int:
+def token_of(model: Model, value: Any) -> int:
+    """The one token that a text or an id names.
+
+    Raises:
+        AnswerNotSingleToken: the tokenizer splits it, or does not know it.
+        BadInput: neither text nor id, or outside the vocabulary.
+    """
     vocabulary = model.architecture.d_vocab
     number = whole(value)
     if number is not None:
@@ -136,7 +142,7 @@ def answers_of(model: Model, given: Any, prompts: int, name: str) -> Answer | No
         )
         if not several:
             raise BadInput(f"{name} is empty.", hint="Give at least one token, or leave it out.")
-        found = tuple(dict.fromkeys(_token(model, value) for value in several))
+        found = tuple(dict.fromkeys(token_of(model, value) for value in several))
         ids.append(found)
         texts.append(tuple(model.text.piece(i) for i in found))
     return Answer(tuple(ids), tuple(texts))
@@ -160,7 +166,7 @@ def _sequences(model: Model, rows: Sequence[Any], name: str) -> Answer:
                 )
         else:
             ids = list(row.text)
-        found.append(tuple(_token(model, i) for i in ids))
+        found.append(tuple(token_of(model, i) for i in ids))
     return Answer(
         ids=tuple((ids[0],) for ids in found),
         texts=tuple(("".join(model.text.piece(i) for i in ids),) for ids in found),

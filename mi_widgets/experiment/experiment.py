@@ -22,6 +22,7 @@ from .cut import cut
 from .generating import Generation, checked, generation_steps
 from .heads import Heads
 from .history import Run
+from .lens import Lens
 from .runs import baseline_frame, run_steps
 from .stored import Stored
 from .sweeps import Sweeps
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Experiment(Heads, Sweeps, Stored):
+class Experiment(Heads, Lens, Sweeps, Stored):
     """Prompts, an answer direction, a metric, and a live list of edits; every widget is a view of one.
 
     Args:
