@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Any, ClassVar
 
 from mi_widgets.errors import MiWidgetsError
@@ -39,6 +39,10 @@ class Drawing(Editing):
         alone = self.question["prompts"]["corrupted"] is None
         return "clean" if alone and self._run in ("corrupted", "difference") else self._run
 
+    def is_wanted(self, shown: Mapping[str, Any]) -> bool:
+        """Whether a picture is of what is to be shown, whatever revision it is of."""
+        return bool(shown["run"] == self._run)
+
     def still_true(self, rev: int) -> None:
         """Called when a change has left the picture as it was; from now on it is of revision `rev`."""
 
@@ -47,7 +51,7 @@ class Drawing(Editing):
         with self.exclusive():
             self._run = self.run_now()
             shown = getattr(self, self.picture)
-            settled = bool(shown) and shown["run"] == self._run and self.status["state"] == "idle"
+            settled = bool(shown) and self.is_wanted(shown) and self.status["state"] == "idle"
             if topic == "edits" and settled and self._run not in OF_EDITS:
                 # Edits leave the unedited runs as they are: the same picture answers the new question too.
                 rev = self.question["rev"]
