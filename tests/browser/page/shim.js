@@ -597,8 +597,8 @@ function pool(rows, side) {
 }
 
 /** Puts a widget on the page: one model, `views` views of it; `options` as of ScriptedKernel. */
-export async function mount(widget, options = {}, views = 1) {
-  const kernel = new ScriptedKernel(options);
+export async function mount(widget, options = {}, views = 1, Kernel = ScriptedKernel) {
+  const kernel = new Kernel(options);
   const model = kernel.connect();
   if (options.deafSend) delete Object.getPrototypeOf(model).send;
   const life = new AbortController();

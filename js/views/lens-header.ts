@@ -1,0 +1,88 @@
+// The lens' own switches in the header, and its edits as chips beside the model: which run they are in is said there.
+import { Switch } from "../lib/controls";
+import { attribute, h, setText, show } from "../lib/dom";
+import type { LensSession } from "../lib/lens-session";
+import type { View, ViewContext } from "./context";
+import { createPatchChips } from "./patch-chips";
+
+const SUBLAYERS =
+  "Adds the stream between attention and MLP, and what each of them adds to it: contributions, in logits on a diverging scale, never probabilities.";
+const RESIDUAL = "The residual stream after each layer; input is the stream before the first.";
+const TUNED =
+  "A trained translator comes before the final norm in each row but the last: what the layer's stream would become by the end.";
+const PLAIN = "The model's own final norm and unembedding, at every layer.";
+
+/** "colour [prob | rank | …] [residual | sublayers] [plain | tuned]" */
+export function createLensSwitches(context: ViewContext<LensSession>): View {
+  const { session, tip } = context;
+  const measure = new Switch("colour", tip, (name) => session.setMeasure(name));
+  const rows = new Switch("rows", tip, (name) => session.setSublayers(name === "sublayers"));
+  const lens = new Switch("lens", tip, (name) => session.setTuned(name === "tuned"));
+  const element = h(
+    "div.group.scores",
+    h("span.word", "colour"),
+    measure.element,
+    rows.element,
+    lens.element,
+  );
+  const two = (
+    control: Switch,
+    on: boolean,
+    names: readonly [off: string, on: string],
+    cards: readonly [string, string],
+    why: string | null,
+  ) =>
+    control.update(
+      names.map((name, at) => {
+        const chosen = on === (at === 1);
+        const card = { title: name, lines: [cards[at] as string] };
+        return { name, label: name, chosen, off: chosen ? null : why, card };
+      }),
+    );
+  function update(): void {
+    const { lens: picture } = session;
+    show(element, picture !== null);
+    if (!picture) return;
+    measure.update(
+      picture.measures.map(({ name, label, card }) => ({
+        name,
+        label,
+        chosen: session.measure === name,
+        off: session.measureReason(name),
+        card: { title: label, lines: [card] },
+      })),
+    );
+    two(rows, session.sublayers, ["residual", "sublayers"], [RESIDUAL, SUBLAYERS], session.offReason);
+    two(lens, session.tuned, ["plain", "tuned"], [PLAIN, TUNED], session.tunedReason);
+    show(lens.element, session.translated);
+  }
+  return { element, update };
+}
+
+/** "edited run: [zero L9.H6 ×]": the experiment's edits, switched, removed and undone where they stand. */
+export function createEditedChips(context: ViewContext<LensSession>): View {
+  const { session } = context;
+  const chips = createPatchChips(context);
+  const word = h("span.edited-word");
+  const element = h("span.group.edited", { "data-part": "edited" }, word, chips.element);
+  function update(): void {
+    chips.update();
+    const run = session.shown?.run;
+    const on = session.question?.edits.some((edit) => edit.on) ?? false;
+    const edited = on && (run === "edited" || run === "change");
+    show(element, !chips.element.hidden);
+    setText(
+      word,
+      edited
+        ? run === "edited"
+          ? "edited run:"
+          : "edited − unedited:"
+        : on
+          ? "not in this run:"
+          : "edits off:",
+    );
+    show(word, (session.question?.edits.length ?? 0) > 0);
+    attribute(element, "data-edited", edited);
+  }
+  return { element, update };
+}

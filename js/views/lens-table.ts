@@ -1,0 +1,400 @@
+// The lens table: rows down, positions across, the top token in each cell; gestures, their keys, and what is spoken.
+import { css } from "../lib/colour";
+import { actionButton } from "../lib/controls";
+import { drawItem, type Figure, sizeCanvas } from "../lib/display-list";
+import { attribute, h, memo, set, setText, show, uniqueId } from "../lib/dom";
+import { arrows, onKeys } from "../lib/keyboard";
+import { shortLabel } from "../lib/labels";
+import { type LensCell, type LensRow, sameCell } from "../lib/lens-cells";
+import { amber, rampColour, scaleEnds, spokenMeasure } from "../lib/lens-colours";
+import { ADVANCE } from "../lib/lens-labels";
+import {
+  type LensLayout,
+  type Line,
+  lensLayout,
+  lineOf,
+  linesBetween,
+  linesHeight,
+  linesOf,
+  type Spot,
+  spotAt,
+  turned,
+  windowWith,
+} from "../lib/lens-layout";
+import type { LensSession } from "../lib/lens-session";
+import type { View, ViewContext } from "./context";
+import { foldName, headings, type LensLook, lensFigure, lineItems, strips } from "./lens-figure";
+import { createLensGrid } from "./lens-grid";
+import { drawRings } from "./lens-rings";
+
+/** The most that the table is high before it scrolls inside itself. */
+const MOST = 640;
+
+export function createLensTable(
+  context: ViewContext<LensSession>,
+): View & { figure(): Figure | null; reveal(cell: LensCell): void } {
+  const { session, say } = context;
+  const active = h("div", { role: "gridcell", id: uniqueId("cell") });
+  const activeRow = h("div", { role: "row" }, active);
+  const canvas = h("canvas", { tabindex: 0, role: "grid" }, activeRow);
+  const rings = h("div.lens-rings", { "aria-hidden": "true" });
+  const holder = h("div.lens-holder", canvas, rings);
+  const stage = h("div.lens-stage", holder);
+  const scroller = h("div.lens-scroll", { onscroll: () => redraw() }, stage);
+  const grid = createLensGrid(context);
+  const readout = h("div.readout", { "data-part": "readout" });
+  const changed = h("span.lens-key", h("i.lens-dot"), "changed by the edit");
+  const [low, high, ramp] = [h("span"), h("span"), h("i")];
+  const legend = h("span.lens-scale", low, ramp, high);
+  context.tip.attach(legend, () => {
+    const { title, formula, source } = session.lens?.card ?? {};
+    return { title: "colour", lines: [title ?? "", formula ?? "", source ?? ""] };
+  });
+  const folded = h("span");
+  const fold = actionButton("fold again", context.tip, () => session.foldRows(), {
+    class: "mi-link",
+    name: "fold",
+    card: "Folds the rows that were opened.",
+  });
+  const tableButton = actionButton(
+    "table",
+    context.tip,
+    () => {
+      tabled = !tabled;
+      update();
+    },
+    { class: "mi-link", name: "lens-table", card: "The same cells as a table of text." },
+  );
+  const foot = h("div.lens-foot", legend, changed, folded, fold, tableButton);
+  const element = h("section.lens-table", { "data-part": "lens" }, scroller, grid.element, readout, foot);
+  let layout: LensLayout | null = null;
+  let tabled = false;
+  let frame = 0;
+  /** The first position in view; the last ones until something else is asked for. */
+  let first = Number.POSITIVE_INFINITY;
+  /** Where the keyboard is: a row, or the first of those that are folded. */
+  let cursor: LensCell | null = null;
+  /** The cell that was brought into view last. */
+  let seen = "";
+  const laidLines = memo<Line[]>();
+  const laid = memo<LensLayout>();
+  const painted = memo<void>();
+  context.signal.addEventListener("abort", () => cancelAnimationFrame(frame));
+
+  const labels = () => session.shownPrompt?.labels ?? [];
+  const tokenAt = (position: number) => `${shortLabel(labels()[position] ?? "?", 24)} (${position})`;
+  const range = (line: Line) => (session.lens ? foldName(session.lens, line) : "");
+
+  // --- pointer ------------------------------------------------------------------------------------------------------
+  function spot(event: MouseEvent): Spot | null {
+    if (!layout) return null;
+    const box = canvas.getBoundingClientRect();
+    const y = event.clientY - box.top;
+    // The headings stand over what scrolls below them.
+    const down = y < layout.top ? y - layout.top : y - layout.top + scroller.scrollTop;
+    return spotAt(layout, event.clientX - box.left, down);
+  }
+  const rowAt = (line: number) => layout?.lines[line]?.first ?? 0;
+
+  function act(at: Spot): void {
+    if (at.kind === "before") page(-1);
+    else if (at.kind === "after") page(1);
+    else if (at.kind === "fold") open(at.line);
+    else {
+      const picked = session.pickedCell;
+      if (at.kind === "cell") session.pickCell({ row: rowAt(at.line), position: at.position });
+      else if (picked && at.kind === "row") session.goTo({ ...picked, row: rowAt(at.line) });
+      else if (picked && at.kind === "position") session.goTo({ ...picked, position: at.position });
+    }
+  }
+  set(canvas, {
+    onpointermove(event: PointerEvent) {
+      const at = spot(event);
+      canvas.style.cursor = at ? "pointer" : "default";
+      attribute(canvas, "title", at && hint(at));
+      if (at?.kind === "cell") session.hoverAt({ row: rowAt(at.line), position: at.position });
+      else if (at?.kind === "position") session.hoverPosition(at.position);
+      else session.hoverAt(null);
+    },
+    onpointerleave: () => session.hoverAt(null),
+    onclick(event: MouseEvent) {
+      const at = spot(event);
+      cursor = null; // The ring of the keyboard's cursor is for the keyboard.
+      if (at) act(at);
+    },
+    onblur() {
+      cursor = null;
+      session.hoverAt(null);
+      update();
+    },
+  });
+
+  /** What a click does where it is not plain to see, and tokens that are shortened there, in full. */
+  function hint(at: Spot): string | null {
+    if (!layout) return null;
+    if (at.kind === "fold") return `${range(layout.lines[at.line] as Line)} folded: click to open`;
+    if (at.kind === "position") return tokenWhole(at.position);
+    const { first, end, positions } = layout;
+    if (at.kind === "before") return `${first} more tokens: click to see them`;
+    return at.kind === "after" ? `${positions - end} more tokens: click to see them` : null;
+  }
+  const tokenWhole = (position: number) =>
+    `${shortLabel(labels()[position] ?? "?", 300)} · position ${position}`;
+
+  /** Opens folded rows; says why where their cells cannot be had. */
+  function open(line: number): void {
+    if (!layout) return;
+    const { first: from, last } = layout.lines[line] as Line;
+    const rows = Array.from({ length: last - from + 1 }, (_, at) => from + at);
+    const off = session.lacking(rows, layout.first, layout.end);
+    if (off) return say(off);
+    const name = range({ first: from, last, folded: true });
+    session.openRowsOf(from, last);
+    say(`${name} opened`);
+  }
+  function page(by: -1 | 1): void {
+    if (!layout) return;
+    moveTo(turned(layout, by));
+    say(`positions ${layout.first} to ${layout.end - 1} of ${layout.positions}`);
+  }
+  function moveTo(next: number): void {
+    if (!layout) return;
+    const count = layout.end - layout.first;
+    const off = session.lacking(session.openRows, next, next + count);
+    if (off) return say(off);
+    first = next;
+    update();
+  }
+
+  // --- keys ---------------------------------------------------------------------------------------------------------
+  const current = () => cursor ?? session.hoverCell ?? session.pickedCell;
+  const foldedAt = (row: number) => {
+    const line = layout ? lineOf(layout, row) : -1;
+    return layout?.lines[line]?.folded ? line : -1;
+  };
+  function step(rows: number, columns: number): void {
+    const from = current();
+    if (!layout || !from) return;
+    const { lines, positions } = layout;
+    const clamped = (value: number, most: number) => Math.max(0, Math.min(most, value));
+    const line = clamped(lineOf(layout, from.row) + rows, lines.length - 1);
+    const position = clamped(from.position + columns, positions - 1);
+    cursor = { row: (lines[line] as Line).first, position };
+    reveal(cursor);
+    session.hoverAt(foldedAt(cursor.row) < 0 ? cursor : null);
+    say(spoken(cursor));
+    update();
+  }
+  const pick = (cell: LensCell) => {
+    session.pickCell(cell);
+    say(session.cell ? `selected ${spoken(cell)}` : "selection cleared");
+  };
+  const pin = () => {
+    const cell = current();
+    const [top] = (cell && session.lens?.cells.top(cell)) || [];
+    if (!top) return;
+    const pinned = session.card.togglePin(top.id);
+    say(`${shortLabel(session.tokenLabel(top.id), 24)} ${pinned ? "pinned" : "unpinned"}`);
+  };
+  const openOr = (other: (cell: LensCell) => void) => () => {
+    const cell = current();
+    const line = cell ? foldedAt(cell.row) : -1;
+    if (line >= 0) open(line);
+    else if (cell) other(cell);
+  };
+  onKeys(canvas, {
+    ...arrows(step),
+    " ": openOr(pick),
+    Enter: openOr(pin),
+    p: pin,
+    P: pin,
+    Escape() {
+      cursor = null;
+      session.clearSelection();
+      say("selection cleared");
+    },
+    "?": context.toggleHelp,
+  });
+
+  function spoken(cell: LensCell): string {
+    const { lens } = session;
+    if (!lens) return "";
+    const line = foldedAt(cell.row);
+    if (line >= 0) return `${range(layout?.lines[line] as Line)} folded: Enter opens`;
+    const row = lens.rows[cell.row] as LensRow;
+    const [top] = lens.cells.top(cell);
+    const words = [
+      `${row.label} · ${tokenAt(cell.position)}`,
+      top && `${row.kind === "contribution" ? "promotes " : ""}${shortLabel(session.tokenLabel(top.id), 40)}`,
+      spokenMeasure(lens, cell),
+      lens.cells.changed(cell) && "changed by the edit",
+    ];
+    return words.filter(Boolean).join(", ");
+  }
+
+  /** Brings a cell into view: the window of positions, and the table's own scrolling, never the page's. */
+  function reveal({ row, position }: LensCell): void {
+    if (!layout) return;
+    const next = windowWith(layout, position);
+    if (next !== layout.first) moveTo(next);
+    const line = lineOf(layout, row);
+    const [top, bottom] = [layout.tops[line] ?? 0, layout.tops[line + 1] ?? 0];
+    const room = scroller.clientHeight - layout.top;
+    if (top < scroller.scrollTop) scroller.scrollTop = top;
+    else if (bottom > scroller.scrollTop + room) scroller.scrollTop = bottom - room;
+  }
+
+  // --- drawing ------------------------------------------------------------------------------------------------------
+  function look(): LensLook | null {
+    const { lens, question } = session;
+    if (!lens) return null;
+    const { theme, scale } = context;
+    const open = session.openRows;
+    const lines = laidLines([lens.rows, open.join()], () => linesOf(lens.rows.length, open));
+    const longest = Math.max(...lines.map((line) => foldName(lens, line).length));
+    const width = element.clientWidth || 640;
+    layout = laid([lines, width, first, lens.positions, scale], () =>
+      lensLayout(lines, {
+        width,
+        names: longest * 11 * ADVANCE * scale,
+        positions: lens.positions,
+        first,
+        scale,
+      }),
+    );
+    const answer = question?.answer_position ?? -1;
+    const pinned = (id: number) => session.card.pinColour(id, theme);
+    return { lens, layout, labels: labels(), answer, theme, scale, pinned };
+  }
+
+  function paint(now: LensLook): void {
+    const { lens, layout, theme } = now;
+    const high = linesHeight(layout);
+    const height = Math.min(layout.top + high, MOST * now.scale);
+    const top = Math.max(0, Math.min(scroller.scrollTop, layout.top + high - height));
+    const bottom = top + height - layout.top;
+    const ratio = globalThis.devicePixelRatio || 1;
+    const [from, end] = linesBetween(layout, top, bottom);
+    const rows = layout.lines.slice(from, end).flatMap((line) => (line.folded ? [] : [line.first]));
+    session.want(rows, layout.first, layout.end);
+    const facts = [
+      layout,
+      top,
+      theme,
+      lens,
+      lens.cells.version,
+      now.labels,
+      now.answer,
+      ratio,
+      session.card.pinsVersion,
+    ];
+    painted(facts, () => {
+      stage.style.height = `${layout.top + high}px`;
+      scroller.style.maxHeight = `${height}px`;
+      holder.style.height = `${height}px`;
+      const drawing = canvas.getContext("2d", { alpha: false });
+      if (!drawing) return;
+      const width = Math.max(layout.width, 1);
+      sizeCanvas(canvas, width, height, ratio);
+      drawing.setTransform(ratio, 0, 0, ratio, 0, 0);
+      drawing.fillStyle = css(theme.background);
+      drawing.fillRect(0, 0, width, height);
+      const draw = (items: ReturnType<typeof headings>) => {
+        for (const item of items) drawItem(drawing, item, ratio);
+      };
+      for (let at = from; at < end; at++)
+        draw(lineItems(now, layout.lines[at] as Line, layout.top + (layout.tops[at] as number) - top));
+      draw(strips(now, layout.top, height));
+      drawing.fillStyle = css(theme.background);
+      drawing.fillRect(0, 0, width, layout.top);
+      draw(headings(now));
+      for (const name of ["left", "top", "cell", "row", "fold", "first", "end"] as const)
+        attribute(canvas, `data-${name}`, layout[name]);
+      set(canvas, {
+        "data-tops": layout.tops.join(" "),
+        "data-rows": layout.lines.map((line) => (line.folded ? "-" : line.first)).join(" "),
+        "aria-rowcount": lens.rows.length,
+        "aria-colcount": lens.positions,
+        "aria-label": "Logit lens: layers down, positions across, the top token in each cell",
+      });
+    });
+  }
+
+  /** The accessible twin of the cell under the cursor. */
+  function describe(): void {
+    attribute(canvas, "aria-activedescendant", cursor && active.id);
+    if (!cursor) return;
+    attribute(activeRow, "aria-rowindex", cursor.row + 1);
+    set(active, {
+      "aria-colindex": cursor.position + 1,
+      "aria-label": spoken(cursor),
+      "aria-selected": sameCell(cursor, session.cell),
+    });
+  }
+
+  function words(now: LensLook): void {
+    const { lens, theme } = now;
+    const cell = session.focusCell;
+    setText(readout, cell ? spoken(cell) : "");
+    show(changed, lens.cells.compared);
+    const lines = now.layout.lines.filter((line) => line.folded);
+    const count = lines.reduce((sum, { first, last }) => sum + last - first + 1, 0);
+    setText(folded, count ? `amber row: ${count} ${count > 1 ? "rows" : "row"} folded, click to open` : "");
+    folded.style.color = count ? css(amber(theme).mark) : "";
+    show(folded, count > 0);
+    show(
+      fold,
+      lens.rows.some(({ label }, at) => session.opened.has(label) && !lens.shown.rows.includes(at)),
+    );
+    attribute(tableButton, "aria-pressed", tabled);
+    const [from, to] = scaleEnds(lens);
+    setText(low, from);
+    setText(high, to);
+    const stops = Array.from({ length: 9 }, (_, at) => css(rampColour(lens, theme, at / 8)));
+    ramp.style.background = `linear-gradient(to right, ${stops})`;
+  }
+
+  /** A cell that was picked anywhere comes into view once. */
+  function follow(): void {
+    const { lens, pickedCell } = session;
+    if (!lens || !pickedCell) return;
+    const now = [lens.rev, lens.rows.length, pickedCell.row, pickedCell.position].join();
+    if (now === seen) return;
+    seen = now;
+    reveal(pickedCell);
+    look();
+  }
+
+  function redraw(): void {
+    frame ||= requestAnimationFrame(() => {
+      frame = 0;
+      if (!context.signal.aborted) update();
+    });
+  }
+
+  function update(): void {
+    const { lens } = session;
+    show(scroller, lens !== null && !tabled);
+    show(foot, lens !== null);
+    show(readout, lens !== null);
+    grid.show(lens !== null && tabled);
+    if (!look()) return;
+    follow();
+    const now = look();
+    if (!now) return;
+    words(now);
+    if (tabled) {
+      session.want(session.openRows, now.layout.first, now.layout.end);
+      return grid.draw(now, open, page);
+    }
+    paint(now);
+    drawRings(rings, session, now.layout, scroller.scrollTop, cursor);
+    describe();
+  }
+
+  const figure = () => {
+    const now = look();
+    return now && lensFigure(now, session.pickedCell);
+  };
+  return { element, update, figure, reveal };
+}

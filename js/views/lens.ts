@@ -1,0 +1,76 @@
+// The logit-lens widget: its parts, in the frame that all widgets share.
+import { h } from "../lib/dom";
+import { cellSite } from "../lib/lens-cells";
+import type { LensSession } from "../lib/lens-session";
+import { createAttribution } from "./attribution";
+import type { ViewContext } from "./context";
+import { RUNS } from "./header";
+import { createLensCard } from "./lens-card";
+import { createEditedChips, createLensSwitches } from "./lens-header";
+import { createLensTable } from "./lens-table";
+import { createTrajectories } from "./trajectories";
+import type { Composition, Kind, Term } from "./widget";
+
+const CHANGE = [
+  "change",
+  "Edited minus unedited, cell by cell: blue is more with the edits, red is less; the tokens are those of the edited run.",
+] as const;
+
+const KEYS: Term[] = [
+  ["arrows", "move over the cells; Home, End and page keys go to the ends"],
+  ["Space", "select the cell; on an amber row: open it"],
+  ["Enter", "open an amber row; on a cell: pin its top token"],
+  ["P", "pin the top token, or unpin it"],
+  ["Escape", "clear the selection; in a text: restore it"],
+  ["[ ]", "the layer above, the layer below"],
+  ["C E", "compare with the unedited run, or clean with corrupted; edited or unedited"],
+];
+const READING =
+  "Each cell is what the model would say if it stopped there: the stream of that layer through the model's own final norm and unembedding. The last row is its output. Rows of attention and MLP are what they add, in logits. Hatched cells have no number; an amber row or strip stands for rows or positions that are folded.";
+
+export const lens: Kind<LensSession> = {
+  name: "lens",
+  title: "Logit lens",
+  compose(context: ViewContext<LensSession>): Composition {
+    const { session } = context;
+    const table = createLensTable(context);
+    const card = createLensCard(context);
+    const trajectories = createTrajectories(context);
+    const attribution = createAttribution(context);
+    const side = h("div.lens-side", card.element, trajectories.element);
+    return {
+      main: createLensSwitches(context),
+      lead: createEditedChips(context),
+      runs: () => [...RUNS, CHANGE],
+      parts: [table.element, side, attribution.element],
+      observed: [table.element, side, attribution.element],
+      views: [table, card, trajectories, attribution],
+      figures: () => [table.figure(), trajectories.figure()],
+      compared: ["change", "difference"],
+      step(layers) {
+        const { lens } = session;
+        if (session.stepLayer(layers) && lens && session.cell) context.say(cellSite(lens, session.cell));
+      },
+      leave: () => session.hoverAt(null),
+      marks() {
+        const { lens, focusCell } = session;
+        return {
+          "data-lens-rev": lens?.rev ?? 0,
+          "data-measure": lens?.measure ?? "",
+          "data-cells": lens?.cells.version ?? 0,
+          "data-focus": lens && focusCell ? cellSite(lens, focusCell) : "",
+        };
+      },
+      provenance: () => [session.tuned && "tuned lens", "exact"],
+      hint: () =>
+        "Enter pins a token · [ ] steps through layers · E edited or unedited · C compares · ? lists keys",
+      help: {
+        title: "Keys, colours, measures",
+        keys: KEYS,
+        reading: READING,
+        terms: () => (session.lens?.measures ?? []).map(({ label, card }) => [label, card]),
+      },
+      example: 'mi.LogitLens(model, "When Mary and John went")',
+    };
+  },
+};

@@ -1,0 +1,68 @@
+"""The plain page with the logit lens on it, over its own scripted kernel, and what tests do there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import Locator
+
+from tests.browser.page.plain_page import FILES, HERE, STATIC, Plain
+
+FILES |= {
+    "/lens": (HERE / "lens.html", "text/html; charset=utf-8"),
+    "/shim-lens.js": (HERE / "shim-lens.js", "text/javascript; charset=utf-8"),
+    "/logit-lens.js": (STATIC / "logit-lens.js", "text/javascript; charset=utf-8"),
+    "/logit-lens.css": (STATIC / "logit-lens.css", "text/css; charset=utf-8"),
+}
+
+
+class LensPage(Plain):
+    """A lens on a plain page.
+
+    Args:
+        page: the tab.
+        url: of the plain page; the lens has a page beside it.
+    """
+
+    def __init__(self, page: Any, url: str) -> None:
+        super().__init__(page, f"{url}lens")
+
+    @property
+    def canvas(self) -> Locator:
+        """The table's canvas."""
+        return self.part("lens").locator("canvas")
+
+    def _number(self, name: str) -> float:
+        return float(self.canvas.get_attribute(f"data-{name}") or 0)
+
+    def line(self, row: int | None, fold: int = 0) -> int:
+        """Which line of the table shows a row, or is the fold of this number (None, 0 is the first)."""
+        rows = (self.canvas.get_attribute("data-rows") or "").split()
+        if row is not None:
+            return rows.index(str(row))
+        return [at for at, name in enumerate(rows) if name == "-"][fold]
+
+    def place(self, row: int | None, position: int, fold: int = 0) -> tuple[float, float]:
+        """The middle of a cell (or of a fold, `row` None) on the canvas, in its CSS pixels, as it is scrolled."""
+        line = self.line(row, fold)
+        tops = [float(top) for top in (self.canvas.get_attribute("data-tops") or "").split()]
+        x = self._number("left") + (position - self._number("first") + 0.5) * self._number("cell")
+        scrolled = float(self.root.locator(".mi-lens-scroll").evaluate("it => it.scrollTop"))
+        return x, self._number("top") + (tops[line] + tops[line + 1]) / 2 - scrolled
+
+    def point(self, row: int | None, position: int, fold: int = 0) -> tuple[float, float]:
+        """The same in page coordinates."""
+        self.canvas.scroll_into_view_if_needed()
+        box = self.canvas.bounding_box()
+        assert box is not None
+        x, y = self.place(row, position, fold)
+        return box["x"] + x, box["y"] + y
+
+    def corner(self, row: int, position: int) -> tuple[int, int, int]:
+        """The colour of a cell, beside its text."""
+        x, y = self.place(row, position)
+        return self.pixel("lens", x - self._number("cell") / 2 + 4, y - self._number("row") / 2 + 3)
+
+    def cell(self, row: int, position: int) -> Any:
+        """What the scripted kernel has for a cell of the picture: top, value, changed."""
+        return self.kernel(f"k.cell({row}, {position})")

@@ -1,0 +1,142 @@
+"""Pictures of the logit lens in every state and size, to look at: `python -m tests.browser.page.lens_screens`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.browser.chromium import FLAGS, executable, guarded
+from tests.browser.page.lens_page import LensPage
+from tests.browser.page.plain_page import serving
+from tests.browser.page.screens import HOSTILE, LONG, OUT, TWO
+
+EDIT = "{ label: 'zero L2H1.z', on: true, site: 'L2H1.z', note: '' }"
+EDITED = f"{{ run: 'edited', edits: [{EDIT}] }}"
+DEEP = (
+    "{ layers: 40, heads: 8, name: 'deep', text: 'w', labels: ['‹bos›', "
+    "...Array.from({length: 511}, (_, i) => '␣word' + (i * 7) % 31)] }"
+)
+
+Step = Callable[[LensPage], None]
+
+
+def _rest(lens: LensPage) -> None:
+    lens.page.mouse.move(0, 0)
+
+
+def _pick(lens: LensPage) -> None:
+    lens.page.mouse.click(*lens.point(3, 10))
+    lens.page.mouse.move(*lens.point(2, 6))
+
+
+def _choose(name: str) -> Step:
+    def step(lens: LensPage) -> None:
+        lens.root.get_by_role("radio", name=name, exact=True).click()
+        lens.wait(state="ready")
+        lens.page.mouse.move(0, 0)
+
+    return step
+
+
+def _projector(lens: LensPage) -> None:
+    lens.root.locator("[data-action=projector]").click()
+    lens.page.mouse.move(0, 0)
+
+
+def _open_fold(lens: LensPage) -> None:
+    lens.page.mouse.click(*lens.point(None, 500))
+    lens.page.mouse.move(0, 0)
+    lens.wait(state="ready")
+
+
+def _table(lens: LensPage) -> None:
+    lens.root.locator("[data-action=lens-table]").click()
+
+
+def _prompt(lens: LensPage) -> None:
+    lens.root.locator("[data-action=prompt]").click()
+    lens.root.locator("[data-input=prompt]").fill("When Mary and Tom went to the park, Tom gave a book to")
+    lens.wait(state="changed")
+
+
+def _help(lens: LensPage) -> None:
+    lens.root.locator("[data-action=help]").click()
+
+
+def _tip(lens: LensPage) -> None:
+    lens.root.get_by_role("radio", name="cross-entropy").hover()
+
+
+SCENES: dict[str, tuple[str, int, Step]] = {
+    "lens-ready": (TWO, 1180, _rest),
+    "lens-picked": ("{}", 1180, _pick),
+    "lens-edited": (EDITED, 1180, _rest),
+    "lens-change": (f"{{ choice: {{ run: 'change' }}, run: 'change', edits: [{EDIT}] }}", 1180, _rest),
+    "lens-480": (EDITED, 480, _rest),
+    "lens-760": (EDITED, 760, _pick),
+    "lens-1600": (EDITED, 1600, _rest),
+    "lens-deep": (DEEP, 1180, _rest),
+    "lens-deep-open": (DEEP, 1180, _open_fold),
+    "lens-deep-480": (DEEP, 480, _rest),
+    "lens-tokens": (LONG, 1180, _rest),
+    "lens-sublayers": ("{}", 1180, _choose("sublayers")),
+    "lens-sublayers-deep": (DEEP, 1180, _choose("sublayers")),
+    "lens-diff": (TWO, 1180, _choose("logit diff")),
+    "lens-difference": (TWO, 1180, _choose("difference")),
+    "lens-rank": ("{}", 1180, _choose("rank")),
+    "lens-cross-entropy": ("{ translators: null }", 1180, _choose("cross-entropy")),
+    "lens-projector": (EDITED, 1400, _projector),
+    "lens-hostile": (HOSTILE, 1180, _rest),
+    "lens-one-token": ("{ text: '', labels: ['‹bos›'] }", 1180, _rest),
+    "lens-table": (EDITED, 1180, _table),
+    "lens-changed": ("{}", 1180, _prompt),
+    "lens-help": ("{}", 1180, _help),
+    "lens-tip": ("{}", 1180, _tip),
+}
+STATELESS = {
+    "lens-empty": ("{ empty: true }", "empty"),
+    "lens-loading": ("{ noLens: true, status: {...shim.status('running'), op: 'lens.run', job: 'k-1'} }", "loading"),
+    "lens-offline": ("{ deafSend: true }", "offline"),
+    "lens-buffers": ("{ dropBuffers: true }", "failed"),
+}
+
+
+def draw(browser: Browser, url: str, only: str = "") -> None:
+    """Write all pictures, light and dark, as `<scene>-<theme>.png`."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    blind = {name: (options, 1180, _state(state)) for name, (options, state) in STATELESS.items()}
+    for theme in ("light", "dark"):
+        for name, (options, width, step) in {**SCENES, **blind}.items():
+            if only not in f"{name}-{theme}":
+                continue
+            settings = {"viewport": {"width": width, "height": 900}, "reduced_motion": "reduce"}
+            with guarded(browser, **settings) as (context, _guard):
+                page = context.new_page()
+                page.set_default_timeout(10_000)
+                lens = LensPage(page, url)
+                lens.open(dark=theme == "dark")
+                lens.mount(options, ready=False)
+                page.wait_for_selector(".mi-widget[data-state]")
+                step(lens)
+                page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+                page.locator("body").screenshot(
+                    path=str(OUT / f"{name}-{theme}.png"), animations="disabled", caret="hide"
+                )
+
+
+def _state(state: str) -> Step:
+    return lambda lens: lens.wait(state=state)
+
+
+def main() -> None:
+    with sync_playwright() as playwright, serving() as url:
+        browser = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
+        draw(browser, url, only=sys.argv[1] if len(sys.argv) > 1 else "")
+        browser.close()
+    print(f"pictures are in {OUT}")
+
+
+if __name__ == "__main__":
+    main()
