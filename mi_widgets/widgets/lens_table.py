@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import traitlets as t
 
 from mi_widgets.analysis.lens import LensPart, lens_steps
-from mi_widgets.analysis.lens_measures import MEASURES, reason_against
+from mi_widgets.analysis.lens_measures import MEASURES
 from mi_widgets.analysis.lens_rows import LensRow, rows_of, sublayers_of
 from mi_widgets.analysis.lens_spec import LensSpec, runs_of
 from mi_widgets.errors import BadInput
@@ -104,9 +104,7 @@ class LensTable(Drawing):
         """Draws the lens that is shown."""
         with self.exclusive():
             self._run = self.run_now()
-            possible = reason_against(self.asked_now(), self._wished.measure) is None
-            measure = self._wished.measure if possible else "prob"
-            self._choice = replace(self._wished, run=self._run, measure=measure)
+            self._choice = replace(self._wished, run=self._run)
             self.begin("lens.run", self._window_task(self._choice), priority=Priority.SWEEP, slot="lens")
 
     @op("lens.run", slot="lens", priority=Priority.SWEEP)

@@ -56,8 +56,9 @@ def recording(monkeypatch):
 @pytest.fixture(autouse=True)
 def bundle(monkeypatch, tmp_path):
     """A front end to load: these tests are about the kernel's side, with or without a built bundle."""
-    (tmp_path / "attention-heads.js").write_text("export default {};\n")
-    (tmp_path / "attention-heads.css").write_text(".mi { color: inherit }\n")
+    for name in ("attention-heads", "logit-lens"):
+        (tmp_path / f"{name}.js").write_text("export default {};\n")
+        (tmp_path / f"{name}.css").write_text(".mi { color: inherit }\n")
     monkeypatch.setattr(assets, "STATIC", tmp_path)
     return tmp_path
 
@@ -130,3 +131,16 @@ def page(page_of, exp):
     page.widget.wait(120)
     page.exp = exp
     return page
+
+
+@pytest.fixture
+def lens_of(page_of):
+    """Makes a LogitLens of an experiment, finished, with a page."""
+
+    def make(exp, **options):
+        page = page_of(mi.LogitLens(exp, **options))
+        page.exp = exp
+        page.widget.wait(LIMIT)
+        return page
+
+    return make
