@@ -16,9 +16,9 @@ export interface CardToken {
   /** Probability; on a contribution the centred logit. */
   value: number | null;
   logit?: number | null;
-  /** The value without the edits; null where nothing is edited. */
+  /** The value in the run that this one is compared with: without the edits, or of the corrupted prompt. */
   before?: number | null;
-  /** Its place among all tokens without the edits, 0 is the first. */
+  /** Its place among all tokens there, 0 is the first. */
   before_rank?: number | null;
 }
 
@@ -33,7 +33,7 @@ interface TrackReply {
   tokens: { id: number; label: string }[];
   rows: number[];
 }
-type Lines = { [quantity in Quantity]: ArrayLike<number> & Iterable<number> };
+type Lines = Record<Quantity, readonly number[]>;
 export interface Tracks extends TrackReply {
   /** [token, row], end to end; NaN where a quantity is not defined. */
   lines: Lines;
@@ -98,6 +98,10 @@ const PINS: { [mode in "light" | "dark"]: readonly Rgb[] } = {
 export const trackedRun = (run: Run): Run =>
   run === "change" ? "edited" : run === "difference" ? "clean" : run;
 
+/** The run that a picture of two is compared with, as its marks are called; null where there is none. */
+export const otherRun = (run: Run): string | null =>
+  run === "difference" ? "corrupted" : run === "edited" || run === "change" ? "unedited" : null;
+
 export class LensCard {
   /** So many tokens are listed. */
   count = FEW;
@@ -112,7 +116,7 @@ export class LensCard {
   readonly asked: Asked<CardReply>;
   readonly tracking: Asked<Tracks>;
   readonly attribution: Asked<Attribution>;
-  readonly sources: Asked<ArrayLike<number>>;
+  readonly sources: Asked<readonly number[]>;
   /** Tokens that the reader pinned, and those of the question that they unpinned. */
   #own: number[] = [];
   #unpinned = new Set<number>();
@@ -126,15 +130,20 @@ export class LensCard {
   constructor(private readonly session: LensSession) {
     this.asked = new Asked(session, "lens.card");
     this.tracking = new Asked(session, "lens.track", ({ data, arrays }) => {
+      const { rows: all, ...facts } = data as unknown as TrackReply;
+      // What attention or an MLP adds is no stop on a token's way.
+      const kept = [...all.keys()].filter((at) => session.lens?.rows[all[at] as number]?.kind === "stream");
+      const line = (raw: ArrayLike<number>) =>
+        facts.tokens.flatMap((_, token) => kept.map((at) => raw[token * all.length + at] ?? Number.NaN));
       const lines = (prefix: string) =>
         Object.fromEntries(
-          QUANTITIES.map((name) => [name, arrays[`${prefix}${name}s`]?.raw ?? []]),
+          QUANTITIES.map((name) => [name, line(arrays[`${prefix}${name}s`]?.raw ?? [])]),
         ) as unknown as Lines;
       const before = arrays.unedited_probs ? lines("unedited_") : null;
-      return { ...(data as unknown as TrackReply), lines: lines(""), before };
+      return { ...facts, rows: kept.map((at) => all[at] as number), lines: lines(""), before };
     });
     this.attribution = new Asked(session, "lens.attribution");
-    this.sources = new Asked(session, "lens.attribution", ({ arrays }) => arrays.values?.raw ?? []);
+    this.sources = new Asked(session, "lens.attribution", ({ arrays }) => [...(arrays.values?.raw ?? [])]);
     this.#off = session.on("change", () => this.#follow());
   }
 
@@ -143,11 +152,15 @@ export class LensCard {
     for (const asked of [this.asked, this.tracking, this.attribution, this.sources]) asked.close();
   }
 
-  /** A new picture is there: pins of another model's vocabulary mean nothing in this one. */
-  renew(): void {
-    const model = this.session.question?.model?.name ?? "";
-    if (model === this.#model) return;
+  // --- asking -------------------------------------------------------------------------------------------------------
+
+  /** Pins of another model's vocabulary mean nothing in this one. */
+  #followModel(): void {
+    const model = this.session.question?.model?.name;
+    if (!model || model === this.#model) return;
+    const before = this.#model;
     this.#model = model;
+    if (!before) return;
     this.#own = [];
     this.#unpinned.clear();
     this.#labels.clear();
@@ -155,9 +168,8 @@ export class LensCard {
     this.#version++;
   }
 
-  // --- asking -------------------------------------------------------------------------------------------------------
-
   #follow(): void {
+    this.#followModel();
     const { session } = this;
     const { lens, question } = session;
     // What is shown of a picture that is being replaced stands, dimmed with it.
@@ -185,7 +197,9 @@ export class LensCard {
   #needsExact(row: LensRow | undefined): boolean {
     const { lens } = this.session;
     if (!lens || !row) return false;
-    return this.count > lens.k || this.measuring || row.kind === "contribution" || lens.cells.compared;
+    return (
+      this.count > lens.k || this.measuring || row.kind === "contribution" || otherRun(lens.run) !== null
+    );
   }
 
   setCount(count: number): void {

@@ -78,7 +78,6 @@ export class LensSession extends RunSession<Lens> {
     this.hoverCell = null;
     // Numbers of rows change with the rows; the selection names sites.
     this.#readCell();
-    this.card.renew();
   }
 
   override close(): void {

@@ -31,9 +31,13 @@ export function axisOf(quantity: Quantity, values: readonly number[]): Axis {
     };
   if (quantity === "rank") {
     const depth = (rank: number) => Math.log10(rank + 1);
-    const powers = Math.max(1, Math.ceil(depth(Math.max(0, ...finite))));
-    const ranks = Array.from({ length: powers + 1 }, (_, power) => (power ? 10 ** power : 0));
-    const share = (rank: number) => 1 - depth(rank) / depth(ranks[powers] as number);
+    const deepest = Math.max(9, ...finite);
+    const power = 10 ** Math.floor(Math.log10(deepest));
+    const bottom = power * ([1, 2, 5].find((it) => it * power >= deepest) ?? 10);
+    // A power close to the bottom gives way to it.
+    const powers = Array.from({ length: 12 }, (_, at) => 10 ** (at + 1));
+    const ranks = [0, ...powers.filter((it) => depth(it) < 0.87 * depth(bottom)), bottom];
+    const share = (rank: number) => 1 - depth(rank) / depth(bottom);
     const label = (rank: number) => (rank >= 1000 ? `${rank / 1000}k` : String(rank));
     return { share, ticks: ranks.map((rank) => ({ share: share(rank), label: label(rank) })) };
   }

@@ -151,7 +151,7 @@ export function createAttribution(context: ViewContext<LensSession>): View {
     { tabindex: 0, role: "grid", "aria-label": "Attribution of every head: layers down, heads across" },
     h("div", { role: "row" }, cellName),
   );
-  const readout = h("div.readout");
+  const readout = h("div.note");
   const sources = h("div.shares", { "data-part": "sources" });
   const note = h("div.note", { dir: "auto" });
   const why = h("div.note", { "data-part": "attribution-off" });
@@ -162,7 +162,8 @@ export function createAttribution(context: ViewContext<LensSession>): View {
     name: "retry-attribution",
   });
   const failed = h("div.trouble", trouble, " ", retry);
-  const picture = h("div", about, bars, sum, canvas, readout, sources, note);
+  const map = h("div.head-map", canvas, readout, sources);
+  const picture = h("div", about, h("div.attribution-picture", h("div", bars, sum), map), note);
   body.append(why, picture, failed);
   const element = h("section.attribution", { "data-part": "attribution" }, fold, body);
   const isNew = watchFacts();
@@ -241,7 +242,7 @@ export function createAttribution(context: ViewContext<LensSession>): View {
   /** Bars on one scale round 0, the largest first, and a line for the others. */
   function barsOf(shares: readonly Share[], others: string): HTMLElement[] {
     const { shown, rest, sum } = largest(shares);
-    const [low, high] = barEnds([...shown.map((it) => it.value), rest ? sum : 0]);
+    const [low, high] = barEnds(shown.map((it) => it.value));
     const zero = `${barSpan(low, low, high)?.width ?? 0}%`;
     const line = (name: HTMLElement, value: number, role: string) => {
       const row = barRow(name, numberText(value, true), bar(role, value, low, high));
@@ -262,7 +263,7 @@ export function createAttribution(context: ViewContext<LensSession>): View {
           : h("span", { dir: "auto", title }, text, h("sub", String(position)));
       return line(h("span", made), value, role(value));
     });
-    return rest ? [...lines, line(h("span", `${rest} ${others}`), sum, "rest")] : lines;
+    return rest ? [...lines, h("div.note", `${rest} ${others} together ${numberText(sum, true)}`)] : lines;
   }
 
   function drawComponents(answer: Attribution): void {
@@ -282,7 +283,7 @@ export function createAttribution(context: ViewContext<LensSession>): View {
     show(canvas, !!found && !!layers && !!heads);
     if (!found || !layers || !heads) return;
     const { theme, scale } = context;
-    const width = element.clientWidth || 280;
+    const width = map.clientWidth || 280;
     layout = mapLayout(layers, heads, width, scale);
     const { linkedHover: linked } = session;
     const other = linked?.layer !== undefined && linked.head !== undefined && linked.head < heads;
@@ -304,7 +305,9 @@ export function createAttribution(context: ViewContext<LensSession>): View {
     });
     if (cursor) setText(cellName, spoken(cursor));
     const named = outlined ?? card.head;
-    setText(readout, named ? spoken(named) : "blue: towards the answer, red: away from it · click a head");
+    const end = numberText(Math.max(...found.filter(Number.isFinite).map(Math.abs)));
+    const legend = `blue: towards the answer, red: away from it, up to ${end} logits · click a head`;
+    setText(readout, named ? spoken(named) : legend);
   }
 
   function drawSources(): void {
@@ -314,7 +317,7 @@ export function createAttribution(context: ViewContext<LensSession>): View {
     attribute(sources, "data-pending", running);
     if (!head) return;
     drawnSources([answer, head], () => {
-      const shares = Array.from(answer ?? [], (value, position) => ({
+      const shares = (answer ?? []).map((value, position) => ({
         name: labels()[position] ?? "?",
         value,
         position,

@@ -4,7 +4,7 @@ import { attribute, h, set, setText, show, uniqueId, watchFacts } from "../lib/d
 import { barSpan, clamp } from "../lib/geometry";
 import { onKeys } from "../lib/keyboard";
 import { bare, shortLabel } from "../lib/labels";
-import { type CardToken, FEW, MANY, slotCss } from "../lib/lens-card";
+import { type CardToken, FEW, MANY, otherRun, slotCss, trackedRun } from "../lib/lens-card";
 import type { LensCell } from "../lib/lens-cells";
 import type { LensSession } from "../lib/lens-session";
 import type { View, ViewContext } from "./context";
@@ -96,14 +96,15 @@ function createTokenList(context: Context, role: "edited" | "up" | "down"): Toke
       Object.assign(dot.style, { background: colour, borderColor: colour });
       setText(name, shortLabel(bare(label), 14));
       bar.style.width = `${share(value)}%`;
-      show(was, before !== null);
+      // A mark that lies on the bar's end would be read as an end.
+      show(was, before !== null && Math.abs(share(before) - share(value)) > 1.5);
       was.style.left = `${share(before)}%`;
       setText(number, text);
       setText(move, risen ? `${risen > 0 ? "▲" : "▼"}${Math.abs(risen)}` : "");
       attribute(move, "data-up", risen > 0);
       const words = [
         text,
-        before !== null && `unedited ${numberText(before, !prob)}`,
+        before !== null && `${otherRun(session.lens?.run ?? "clean")} ${numberText(before, !prob)}`,
         risen && `from place ${at + risen + 1} to ${at + 1}`,
         pinned && "pinned",
       ]
@@ -185,9 +186,9 @@ export function createLensCard(context: Context): View {
 
   /** What the numbers of the bars are of. */
   function aboutRun(contributes: boolean): string {
-    const run = session.lens?.run;
-    const of =
-      run === "change" ? "edited run" : run === "difference" ? "clean run" : run === "edited" ? "edited" : "";
+    const run = session.lens?.run ?? "clean";
+    const other = otherRun(run);
+    const of = other && `${trackedRun(run)}, marks: ${other}`;
     return [contributes && "direct effect, in logits", of].filter(Boolean).join(" · ");
   }
 
@@ -197,10 +198,14 @@ export function createLensCard(context: Context): View {
     if (!isMeasured(card.measuring, card.measuring && (found ?? null), session.lens?.rev)) return;
     const terms = (session.lens?.measures ?? []).map(({ name, label, card: words, reason }) => {
       const value = found?.[name] ?? null;
-      const text = !found ? "…" : value === null ? "–" : numberText(value, name === "logit_diff");
+      const number = () => (name === "rank" ? String(value) : numberText(value, name === "logit_diff"));
+      const text = !found ? "…" : value === null ? "–" : number();
       return h(
         "div",
-        { title: reason && value === null ? reason : words, "data-measure": name },
+        {
+          title: found && value === null ? (reason ?? "not defined in this cell") : words,
+          "data-measure": name,
+        },
         h("dt", label),
         h("dd", text),
       );

@@ -39,11 +39,12 @@ describe("axes", () => {
   test("rank 0 lies on top and ranks fall by powers of ten; the deepest one is on the axis", () => {
     const axis = axisOf("rank", [0, 41_234, Number.NaN]);
     expect(axis.share(0)).toBe(1);
-    expect(axis.ticks.map((it) => it.label)).toEqual(["0", "10", "100", "1k", "10k", "100k"]);
+    expect(axis.ticks.map((it) => it.label)).toEqual(["0", "10", "100", "1k", "10k", "50k"]);
     expect(axis.ticks.at(-1)?.share).toBeCloseTo(0);
     const shares = [0, 1, 10, 500, 41_234].map(axis.share);
     expect([...shares].sort((a, b) => b - a)).toEqual(shares);
     expect(Math.min(...shares)).toBeGreaterThan(0);
+    expect(axisOf("rank", [3, 18]).ticks.map((it) => it.label)).toEqual(["0", "10", "20"]);
     // One rank below the best is told from the best even where the worst is far down.
     expect((shares[0] as number) - (shares[1] as number)).toBeGreaterThan(0.05);
   });
