@@ -319,10 +319,10 @@ export class LensCard {
     if (reply.kind === "failed") return `${reply.message} ${reply.hint}`.trim();
     if (reply.kind !== "done") return "";
     const { tokens } = reply.data as unknown as { tokens: { id: number; label: string }[] };
-    const [found] = tokens;
+    const [found, other] = tokens;
     if (!found) return `no single token is “${text}”`;
     if (!this.isPinned(found.id)) this.togglePin(found.id, found.label);
-    return `${found.label} pinned`;
+    return `${found.label} pinned${other ? `; there is ${other.label} too` : ""}`;
   }
 
   /** The colour of a pinned token; null of any other. */

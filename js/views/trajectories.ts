@@ -40,6 +40,7 @@ export function createTrajectories(context: ViewContext<LensSession>): View & { 
     spellcheck: "false",
     autocomplete: "off",
     maxlength: 60,
+    oninput: () => setText(typed, ""),
     onkeydown(event: KeyboardEvent) {
       event.stopPropagation();
       if (event.key === "Escape") input.value = "";
@@ -50,6 +51,7 @@ export function createTrajectories(context: ViewContext<LensSession>): View & { 
     title: "pin a token",
     lines: [session.offReason ?? `Its text, Enter; a leading space counts. At most ${MOST_PINS} tokens.`],
   }));
+  const typed = h("span.note", { dir: "auto", "data-part": "typed" });
   const tableButton = actionButton(
     "table",
     tip,
@@ -74,7 +76,7 @@ export function createTrajectories(context: ViewContext<LensSession>): View & { 
     table,
     note,
     failed,
-    h("div.pins-line", pins, input),
+    h("div.pins-line", pins, input, typed),
     h("div.cell-actions", quantity.element, tableButton),
   );
   const isPlace = watchFacts();
@@ -85,14 +87,11 @@ export function createTrajectories(context: ViewContext<LensSession>): View & { 
   let look: TrajectoryLook | null = null;
 
   async function pinTyped(): Promise<void> {
-    const text = input.value.replaceAll("␣", " ");
-    const { pinsVersion } = card;
-    const words = await card.pinText(text);
-    if (card.pinsVersion !== pinsVersion) input.value = "";
-    setText(trouble, words);
+    const { pins: before } = card;
+    const words = session.offReason ?? (await card.pinText(input.value.replaceAll("␣", " ")));
+    if (card.pins !== before) input.value = "";
+    setText(typed, words);
     say(words);
-    show(failed, false);
-    session.changed();
   }
 
   // --- gestures -----------------------------------------------------------------------------------------------------

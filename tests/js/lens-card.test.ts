@@ -380,3 +380,56 @@ describe("attribution", () => {
     expect(session.card.attribution.answer?.total).toBe(-1.5);
   });
 });
+
+test("requests and replies are those of the contract", async () => {
+  const keys = (name: string) => Object.keys(golden(name).message.params as object).sort();
+  const sent = (op: string) => Object.keys(last(op).params).sort();
+  async function replay(op: string, name: string): Promise<Record<string, unknown>> {
+    const { message, buffers } = golden(name);
+    model.receive({ ...message, id: last(op).id, rev: 1 }, buffers);
+    await tick();
+    return message.data as Record<string, unknown>;
+  }
+  session.close();
+  const rows = ["input", "L0", "L1", "L2", "L3"].map((label, at) => ({
+    site: at ? "resid_post" : "resid_pre",
+    layer: Math.max(0, at - 1),
+    label,
+    kind: "stream",
+  }));
+  open({ run: "edited", sublayers: false }, { edits: [{ label: "", on: true, site: "", note: "" }] }, rows);
+  const { card } = session;
+  expect(sent("lens.track")).toEqual(keys("request-lens-track"));
+  const tracked = await replay("lens.track", "done-lens-track");
+  expect(card.tracking.answer?.rows).toEqual(tracked.rows);
+  expect(card.tracking.answer?.tokens).toEqual(tracked.tokens);
+  const { lines, before } = card.tracking.answer ?? {};
+  expect(lines?.prob).toHaveLength(10);
+  expect(Math.max(...(before?.prob ?? []))).toBeLessThanOrEqual(1);
+  expect(lines?.rank.every(Number.isInteger)).toBe(true);
+  session.hoverAt({ row: 4, position: 3 });
+  timers.pass(1000);
+  expect(sent("lens.card")).toEqual(keys("request-lens-card"));
+  const found = await replay("lens.card", "done-lens-card");
+  expect(card.tokens({ row: 4, position: 3 })).toEqual(found.tokens);
+  const text = card.pinText("Mary");
+  expect(sent("lens.find")).toEqual(keys("request-lens-find"));
+  await replay("lens.find", "done-lens-find");
+  expect(await text).toContain("Mary pinned");
+  card.setAttributing(true);
+  timers.pass(1);
+  expect(sent("lens.attribution")).toEqual(keys("request-lens-attribution"));
+  const direct = await replay("lens.attribution", "done-lens-attribution");
+  const { components, total } = card.attribution.answer ?? { components: [], total: 0 };
+  const sum = components.reduce((all, it) => all + (it.value ?? 0), 0);
+  expect(sum).toBeCloseTo(total as number, 3);
+  expect(components).toEqual(direct.components);
+  card.pickHead([1, 2]);
+  timers.pass(1);
+  expect(sent("lens.attribution")).toEqual(keys("request-lens-attribution-source"));
+  await replay("lens.attribution", "done-lens-attribution-source");
+  const { layer, head } = golden("done-lens-attribution-source").message.data as Record<string, number>;
+  const whole = components.find((it) => it.layer === layer && it.head === head)?.value ?? Number.NaN;
+  const sources = card.sources.answer ?? [];
+  expect(sources.reduce((all, it) => all + it, 0)).toBeCloseTo(whole, 3);
+});
