@@ -115,6 +115,7 @@ def _result(
         changed=None if parts[0].changed is None else joined("changed"),
         labels=tuple((i, question.model.text.piece(i)) for i in sorted(used | set(spec.track))),
         forward_ms=sum(each.streams.milliseconds for each in reading.sides),
+        forward_ms=sum(one.streams.milliseconds for one in reading.sides),
         **every,
     )
 

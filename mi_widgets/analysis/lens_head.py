@@ -15,6 +15,7 @@ from ..model.batches import Batch
 from ..model.handle import Model
 from ..model.kernels import FASTER, fast_linear
 from .attribution import require_direct
+from .lens_rows import CONTRIBUTIONS
 
 CELLS = 2**21
 """Logits of a block: 8 MB, which what is then worked out of them still finds in the cache."""
@@ -123,5 +124,5 @@ def require_contributions(model: Model, sites: Sequence[str]) -> None:
     Raises:
         SiteUnavailable: no final norm, or logits that are no linear map of the norm's output.
     """
-    if any(site in ("attn_out", "mlp_out") for site in sites):
+    if set(sites) & set(CONTRIBUTIONS):
         require_direct(model)

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from ..errors import BadInput
 from ..model.handle import Model
 
-STREAMS = ("resid_mid", "resid_post")
 CONTRIBUTIONS = ("attn_out", "mlp_out")
 SUBLAYERS = ("resid_mid", "attn_out", "mlp_out")
 """What is shown beside resid_post on request, where a model has it."""
 
-_IN_LAYER = ("attn_out", "resid_mid", "mlp_out", "resid_post")
+IN_LAYER = ("attn_out", "resid_mid", "mlp_out", "resid_post")
 """In the order of the computation."""
 
 _LABELS = {"attn_out": " attn", "resid_mid": " mid", "mlp_out": " mlp", "resid_post": ""}
@@ -84,10 +83,10 @@ def rows_of(model: Model, at: Sequence[str] | str = ("resid_post",)) -> tuple[Le
         ['input', 'L0 mlp', 'L0']
     """
     sites = (at,) if isinstance(at, str) else tuple(at)
-    if not sites or any(site not in _IN_LAYER for site in sites):
-        raise BadInput(f"The rows of a lens are at {', '.join(_IN_LAYER)}, not {at!r}.", hint="Use at=('resid_post',).")
+    if not sites or any(site not in IN_LAYER for site in sites):
+        raise BadInput(f"The rows of a lens are at {', '.join(IN_LAYER)}, not {at!r}.", hint="Use at=('resid_post',).")
     having = {site: model.layers_with(site) for site in sites}
     rows = [LensRow("resid_pre", 0)] if "resid_post" in sites else []
     for layer in range(model.n_layers):
-        rows += [LensRow(site, layer) for site in _IN_LAYER if layer in having.get(site, ())]
+        rows += [LensRow(site, layer) for site in IN_LAYER if layer in having.get(site, ())]
     return tuple(rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,22 +16,12 @@ from ..interventions.edits import Edit
 from ..interventions.question import Question
 from ..interventions.rerun import rerun
 from ..model.access import Key
+from ..model.batches import Batch
 from ..model.finite import require_finite_values
 from ..model.handle import Model
-from .lens_rows import CONTRIBUTIONS, LensRow
+from .lens_rows import IN_LAYER, LensRow
 
 Values = dict[Key, torch.Tensor]
-
-
-@dataclass(frozen=True, eq=False)
-class _Kept:
-    """Sites of one edited run."""
-
-    values: Values
-
-    @property
-    def nbytes(self) -> int:
-        return sum(value.nbytes for value in self.values.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,69 +59,80 @@ def streams_of(question: Question, run: str, rows: Sequence[LensRow]) -> Streams
     if len(batch) != 1:
         raise BadInput(f"A lens is of one prompt, and there are {len(batch)}.", hint="Take question.one(0).")
     edits = question.edits if run == "edited" else ()
-    wanted = [row.key for row in rows]
-    sites = {site for site, _ in wanted}
-    every = [
-        (site, layer) for site in sites - {"resid_pre"} for layer in model.layers_with(site)
-    ]  # fmt: skip
-    one = batch.width * model.d_model * model.dtype.itemsize
-    keys: list[Key] = [*wanted, ("resid_post", model.n_layers - 1)]
-    if len(every) * one <= question.captures.budget // 2:
-        keys += [("resid_pre", 0), *every]
-    keys = list(dict.fromkeys(keys))
+    wanted: list[Key] = [*(row.key for row in rows), ("resid_post", model.n_layers - 1)]
+    kinds = [site for site in IN_LAYER if any(site == kind for kind, _ in wanted)]
+    every: list[Key] = [("resid_pre", 0), *((site, layer) for site in kinds for layer in model.layers_with(site))]
+    if len(every) * batch.width * model.d_model * model.dtype.itemsize <= question.captures.budget // 2:
+        wanted = [*every, *wanted]
+    keys = list(dict.fromkeys(wanted))
     keys += [(site, None) for site in ("final_norm", "logits") if any(edit.site == site for edit in edits)]
     started = time.perf_counter()
-    ran = [False]
-    if edits:
-        draws = [
-            _edited(question, one_draw, i, keys, ran) for i, one_draw in enumerate(draws_of(edits, len(batch)))
-        ]  # fmt: skip
-    else:
-        draws = [_unedited(question, run, keys, ran)]
-    spent = 1000 * (time.perf_counter() - started) if ran[0] else 0.0
-    return Streams(tuple({key: value[0] for key, value in draw.items()} for draw in draws), spent)
+    reading = [_Run(question, run, one, draw) for draw, one in enumerate(draws_of(edits, len(batch)))]
+    draws = [{key: value[0] for key, value in one.values(keys).items()} for one in reading]
+    spent = 1000 * (time.perf_counter() - started) if any(one.ran for one in reading) else 0.0
+    return Streams(tuple(draws), spent)
 
 
-def _unedited(question: Question, run: str, keys: Sequence[Key], ran: list[bool]) -> Values:
-    model, batch = question.model, question.batch(run)
-    found = {key: question.captures.peek(model, batch, key) for key in keys}
-    lacking = [key for key, value in found.items() if value is None]
-    if lacking:
-        ran[0] = True
-        fresh = capture(model, batch, lacking, at=question.columns(batch))
-        fresh.pop(("logits", None))
-        require_finite_values(batch, fresh)
-        for key, value in fresh.items():
-            question.captures.put(model, batch, key, value)
-        found |= fresh
-    return {key: value for key, value in found.items() if value is not None}
+@dataclass(eq=False)
+class _Run:
+    """One draw of a run, of which sites are kept with the question.
+
+    Attributes:
+        ran: the model had to be run for them.
+    """
+
+    question: Question
+    run: str
+    edits: tuple[Edit, ...]
+    draw: int
+    ran: bool = False
+
+    def values(self, keys: Sequence[Key]) -> Values:
+        """Sites, [1, position, ...]; run for those that are not there."""
+        question, batch = self.question, self.question.batch(self.run)
+        found = {key: self._known(batch, key) for key in keys}
+        lacking = [key for key, value in found.items() if value is None]
+        if lacking:
+            self.ran = True
+            fresh = self._fresh(batch, lacking)
+            require_finite_values(batch, {key: value for key, value in fresh.items() if key[0] != "logits"})
+            for key, value in fresh.items():
+                if self.edits:
+                    question.captures.held(self._name(batch, key), partial(_given, value))
+                else:
+                    question.captures.put(question.model, batch, key, value)
+            found |= fresh
+        elif not self.edits:
+            question.captures.get(question.model, batch, keys)  # used: they are not the next to be dropped
+        return {key: value for key, value in found.items() if value is not None}
+
+    def _known(self, batch: Batch, key: Key) -> torch.Tensor | None:
+        captures = self.question.captures
+        if not self.edits:
+            return captures.peek(self.question.model, batch, key)
+        found: torch.Tensor | None = captures.look(self._name(batch, key))
+        return found
+
+    def _name(self, batch: Batch, key: Key) -> tuple[Hashable, ...]:
+        question = self.question
+        return "edited", question.model.generation, batch.key, question.key, question.edits, self.draw, key
+
+    def _fresh(self, batch: Batch, keys: list[Key]) -> Values:
+        question = self.question
+        at = None if ("logits", None) in keys else question.columns(batch)
+        if not self.edits:
+            found = capture(question.model, batch, keys, at=at)
+        else:
+            sources = question.sources()
+            found = rerun(question.model, batch, self.edits, question.base, sources, keys, resume=True, at=at)
+        return {key: found[key] for key in keys}
 
 
-def _edited(question: Question, edits: tuple[Edit, ...], draw: int, keys: list[Key], ran: list[bool]) -> Values:
-    model, batch = question.model, question.batch("edited")
-    name: tuple[Hashable, ...] = (
-        "streams", model.generation, batch.key, question.key, question.edits, draw, tuple(keys)
-    )  # fmt: skip
-    make: Callable[[], _Kept] = partial(_run, question, edits, keys, ran)
-    return question.captures.held(name, make).values
-
-
-def _run(question: Question, edits: tuple[Edit, ...], keys: list[Key], ran: list[bool]) -> _Kept:
-    model, batch = question.model, question.batch("edited")
-    ran[0] = True
-    at = None if ("logits", None) in keys else question.columns(batch)
-    found = rerun(model, batch, edits, question.base, question.sources(), keys, resume=True, at=at)
-    values = {key: found[key] for key in keys}
-    require_finite_values(batch, {key: value for key, value in values.items() if key != ("logits", None)})
-    return _Kept(values)
+def _given(value: torch.Tensor) -> torch.Tensor:
+    return value
 
 
 def written(model: Model, row: LensRow, streams: Streams, draw: int) -> torch.Tensor:
     """[position, d_model] of a row in a draw, on the device of the last layer."""
     value = streams.draws[draw][row.key]
     return value.to(streams.last(draw, model.n_layers).device)
-
-
-def has_contributions(rows: Sequence[LensRow]) -> bool:
-    """Whether any row is one."""
-    return any(row.site in CONTRIBUTIONS for row in rows)

@@ -6,9 +6,10 @@ read it (Belrose et al. 2023).
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from .lens_rows import LensRow
 
 CONFIG = "config.json"
 WEIGHTS = ("params.safetensors", "params.pt")
+
+SHOWN = 64
+"""Rows and columns of a matrix that are enough for numpy to print it as it prints the whole: shortened."""
 
 _FOLDER = "Give the folder that tuned_lens saves: config.json and params.pt (or params.safetensors)."
 
@@ -33,7 +37,7 @@ class Translators:
         biases: [layer, d_model] float32.
         trained_for: name of the model that they were trained for, or "".
         path: the folder.
-        unembed_hash: what the library calls the unembedding they were trained with, or "".
+        unembed_hash: tells the unembedding that they were trained with, see `hash_of`; "" = not to be compared.
     """
 
     weights: torch.Tensor
@@ -72,7 +76,7 @@ class Translators:
         """Raise when these are not translators of a model of this shape.
 
         Raises:
-            BadInput: another number of layers, or another width.
+            BadInput: another number of layers, another width, or another unembedding.
         """
         layers, width = self.weights.shape[:2]
         if (layers, width) != (model.n_layers, model.d_model):
@@ -80,6 +84,12 @@ class Translators:
                 f"These translators are for {layers} layers of width {width} ({self.trained_for or 'unnamed model'}), "
                 f"and {model.name} has {model.n_layers} layers of width {model.d_model}.",
                 hint="Take the tuned lens that was trained for this model.",
+            )
+        if self.unembed_hash and self.unembed_hash != hash_of(model):
+            raise BadInput(
+                f"These translators were trained with another unembedding ({self.trained_for or 'of a model not named'}) "
+                f"than that of {model.name}: their unembed_hash does not match.",
+                hint="Take the tuned lens of this very model, or read them by read_translators(folder, compare=False).",
             )
 
     def notes(self, model: Model) -> tuple[str, ...]:
@@ -99,7 +109,7 @@ class Translators:
         return tuple(found)
 
 
-def read_translators(folder: str | Path) -> Translators:
+def read_translators(folder: str | Path, compare: bool = True) -> Translators:
     """Translators from a folder that the tuned-lens library has saved.
 
     `config.json` says d_model and num_hidden_layers; `params.pt` (or `params.safetensors`) holds "0.weight", "0.bias",
@@ -107,6 +117,7 @@ def read_translators(folder: str | Path) -> Translators:
 
     Args:
         folder: on this machine; nothing is fetched.
+        compare: refuse models with another unembedding than the one they were trained with.
 
     Raises:
         BadInput: what is missing, or does not fit together.
@@ -116,7 +127,25 @@ def read_translators(folder: str | Path) -> Translators:
     file = next((path / name for name in WEIGHTS if (path / name).is_file()), None)
     if file is None:
         raise BadInput(f"There are no weights of translators in {path}.", hint=_FOLDER)
-    return _translators(path, config, _state(file), file)
+    found = _translators(path, config, _state(file), file)
+    return found if compare else replace(found, unembed_hash="")
+
+
+def hash_of(model: Model) -> str:
+    """What the tuned-lens library tells an unembedding by: a hash of numpy's short printout of its matrix.
+
+    That shows the corners alone, so only they are looked at.
+    """
+    import numpy as np
+
+    weight: Any = model.shadow.get_submodule(model.architecture.unembed).weight
+    for axis, size in enumerate(weight.shape):
+        if size > SHOWN:
+            ends = torch.cat([torch.arange(SHOWN // 2), torch.arange(size - SHOWN // 2, size)])
+            weight = weight.index_select(axis, ends.to(weight.device))
+    with np.printoptions(threshold=1000, edgeitems=3, linewidth=75, suppress=False, floatmode="maxprec", sign="-"):
+        printed = np.array_str(weight.detach().float().cpu().numpy(), precision=1)
+    return hashlib.sha256(printed.encode()).hexdigest()
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -161,7 +190,7 @@ def _state(file: Path) -> dict[str, torch.Tensor]:
 def _translators(path: Path, config: dict[str, Any], state: dict[str, torch.Tensor], file: Path) -> Translators:
     layers, width = config["num_hidden_layers"], config["d_model"]
     biased = config.get("bias", True)
-    names = {f"{i}.weight": (width, width) for i in range(layers)}
+    names: dict[str, tuple[int, ...]] = {f"{i}.weight": (width, width) for i in range(layers)}
     names |= {f"{i}.bias": (width,) for i in range(layers)} if biased else {}
     missing, more = sorted(names.keys() - state.keys()), sorted(map(str, state.keys() - names.keys()))
     if missing or more:
