@@ -39,7 +39,6 @@ class LensResult(BaseResult):
         changed: [row, position] bool, the top token is another one than in the unedited base; None without edits.
         labels: (id, text) of every token named here.
         forward_ms: of the milliseconds those of forward passes; 0 where what they gave was still there.
-        forward_ms: time of the passes that were run for it; 0 where all was still there.
     """
 
     places: tuple[tuple[str, int], ...]
