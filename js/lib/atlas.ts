@@ -14,7 +14,7 @@ export interface Atlas {
   kvHeads: number;
   positions: number;
   side: number;
-  /** u8 [layer, head, side, side]; layers that are still to come are not finite. */
+  /** u8 [layer, head, side, side], mostly the lower triangle; layers that are still to come are not finite. */
   thumbs: Grid;
   /** Which layers have arrived. */
   arrived: boolean[];
@@ -63,7 +63,7 @@ export function growAtlas(
   const kvHeads = model.kvHeads ?? heads;
   const same = growing?.rev === rev && growing.run === run && growing.side === side;
   const atlas = same ? growing : emptyAtlas({ rev, run, layers, heads, kvHeads, positions, side }, part);
-  (atlas.thumbs.raw as Uint8Array).set(part.raw as Uint8Array, range[0] * heads * side * side);
+  (atlas.thumbs.raw as Uint8Array).set(part.raw as Uint8Array, range[0] * heads * part.planeSize);
   atlas.arrived.fill(true, range[0], range[0] + count);
   return { ...atlas };
 }
@@ -72,10 +72,10 @@ type Facts = Pick<Atlas, "rev" | "run" | "layers" | "heads" | "kvHeads" | "posit
 
 function emptyAtlas(facts: Facts, like: Grid): Atlas {
   const shape = [facts.layers, facts.heads, facts.side, facts.side];
-  const raw = new Uint8Array(shape.reduce((a, b) => a * b, 1)).fill(NOT_FINITE);
+  const raw = new Uint8Array(facts.layers * facts.heads * like.planeSize).fill(NOT_FINITE);
   return {
     ...facts,
-    thumbs: new Grid("u8", shape, "full", raw, like.scale, like.offset),
+    thumbs: new Grid("u8", shape, like.layout, raw, like.scale, like.offset),
     arrived: new Array(facts.layers).fill(false),
     scores: {},
     missing: {},

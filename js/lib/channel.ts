@@ -135,6 +135,8 @@ export function createChannel(
   let helloTimer: unknown = null;
   let silent = 0;
   let behindTimer: unknown = null;
+  /** The revisions of the last welcome. */
+  let told: Revs = {};
   let closed = false;
 
   const usable = () => connection === "live" || connection === "connecting";
@@ -203,7 +205,8 @@ export function createChannel(
   function hello(): void {
     if (!usable() || closed) return;
     hellos++;
-    send({ kind: "hello", client, have: have() });
+    // To a page that has just opened everything is on its way in the traits.
+    send({ kind: "hello", client, have: hellos > 1 ? have() : null });
     if (helloTimer === null) awaitWelcome();
   }
 
@@ -229,7 +232,7 @@ export function createChannel(
   host.onChange(() => {
     const live = host.commLive();
     if (live === false && usable()) become(everLive ? "restarted" : "offline");
-    else if (live && (connection === "offline" || connection === "connecting")) {
+    else if (live && connection === "offline") {
       connection = "connecting";
       events.emit("connection", connection);
       hello();
@@ -242,8 +245,9 @@ export function createChannel(
     behindTimer = timers.set(() => {
       behindTimer = null;
       const held = have();
-      const revs = (model.get("revs") ?? {}) as Revs;
-      if (Object.entries(revs).some(([topic, rev]) => rev > (held[topic] ?? rev))) hello();
+      const ahead = (revs: unknown) =>
+        Object.entries((revs ?? {}) as Revs).some(([topic, rev]) => rev > (held[topic] ?? rev));
+      if (ahead(told) || ahead(model.get("revs"))) hello();
     }, BEHIND_MS);
   }
 
@@ -309,6 +313,8 @@ export function createChannel(
       }
     }
     events.emit("welcome", { message, buffers });
+    told = message.revs;
+    checkRevs();
     pending();
   }
 

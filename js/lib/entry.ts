@@ -11,11 +11,19 @@ export interface Module {
  * found by the model's epoch, which no two Python objects share. */
 const keyOf = (model: HostModel) => String(model.get("epoch") ?? "");
 
+/** A view, and the element of the host that it stands in. */
+interface Placed {
+  root: HTMLElement;
+  el: HTMLElement;
+  life: AbortController;
+}
+
 export function widgetModule<S extends Session>(
   make: (model: HostModel) => S,
   draw: (session: S, el: HTMLElement, signal: AbortSignal) => void,
 ): Module {
   const sessions = new Map<string, S>();
+  const views = new Map<S, Placed[]>();
 
   function open(model: HostModel, signal: AbortSignal | undefined): S {
     const key = keyOf(model);
@@ -29,16 +37,38 @@ export function widgetModule<S extends Session>(
     session.start();
     return session;
   }
+  /** A view for an element. A host that draws an output anew takes the old element out without a word, and asks for
+   * another view: the one that was there moves over as it is, so that the reader sees nothing of it. */
+  function place(session: S, el: HTMLElement): Placed {
+    const there = views.get(session) ?? [];
+    // Drawn once, and now in no element at all: one that is only out of sight still has its cell around it.
+    const moved = there.find((it) => it.root.dataset.size && !it.el.parentNode);
+    if (moved) {
+      el.append(moved.root);
+      moved.el = el;
+      return moved;
+    }
+    const life = new AbortController();
+    draw(session, el, life.signal);
+    const placed = { root: el.lastElementChild as HTMLElement, el, life };
+    views.set(session, [...there, placed]);
+    life.signal.addEventListener("abort", () => {
+      const left = (views.get(session) ?? []).filter((it) => it !== placed);
+      if (left.length) views.set(session, left);
+      else views.delete(session);
+    });
+    return placed;
+  }
   return {
     initialize({ model, signal }) {
       open(model, signal);
     },
     render({ model, el, signal }) {
       const session = sessions.get(keyOf(model)) ?? open(model, undefined);
-      const view = new AbortController();
-      signal?.addEventListener("abort", () => view.abort());
-      draw(session, el, view.signal);
-      return () => view.abort();
+      const view = place(session, el);
+      const leave = () => view.el === el && view.life.abort();
+      signal?.addEventListener("abort", leave);
+      return leave;
     },
   };
 }

@@ -101,7 +101,7 @@ export class Session extends Emitter<SessionEvents> {
       this.channel.on("welcome", ({ message, buffers }) => {
         const { snapshot = {}, running = [], revs } = message;
         if (snapshot.question) this.readQuestion(snapshot.question);
-        Object.assign(this.#held, revs);
+        for (const topic of Object.keys(snapshot)) this.#held[topic] = revs[topic] ?? 0;
         const job = running.find((it) => it.id.startsWith("k-"));
         if (job) this.kernelJob = { id: job.id, progress: { ...job, seconds_left: null } };
         else if (this.status?.state !== "running") this.kernelJob = null;

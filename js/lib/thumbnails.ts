@@ -4,7 +4,7 @@ import { NOT_FINITE } from "./arrays";
 import type { Atlas } from "./atlas";
 import { mix, packed, type Rgb } from "./colour";
 import type { Head } from "./heads";
-import { isFuture, isSigned } from "./patterns";
+import { isSigned } from "./patterns";
 import type { Theme } from "./theme";
 
 /** Colours of bytes as the canvas stores them, 32 bits a pixel; `faded` for heads that a filter leaves out. */
@@ -28,19 +28,10 @@ export function paletteFor(atlas: Atlas, theme: Theme, faded = false): Palette {
   return { cells: packed(values), future, ground, hatch };
 }
 
-/** Which cells of a thumbnail hold only what the causal mask forbids: u8 [side, side]. */
-function futureMask(side: number, positions: number): Uint8Array {
-  const mask = new Uint8Array(side * side);
-  for (let row = 0; row < side; row++)
-    for (let col = row + 1; col < side; col++)
-      mask[row * side + col] = Number(isFuture({ size: side, positions }, row, col));
-  return mask;
-}
-
 /** Draws thumbnails of one atlas into pixels; what is the same for all of them is worked out once. */
 export class Thumbnails {
   readonly #first: Uint16Array;
-  readonly #mask: Uint8Array;
+  readonly #rows: Int32Array;
   readonly #size: Float32Array;
 
   /** @param pixels device pixels of a thumbnail's side. */
@@ -48,10 +39,10 @@ export class Thumbnails {
     readonly atlas: Atlas,
     readonly pixels: number,
   ) {
-    const { side, positions, thumbs } = atlas;
+    const { side, thumbs } = atlas;
     // Pixel p shows the cells first[p] .. first[p + 1], at least one.
     this.#first = Uint16Array.from({ length: pixels + 1 }, (_, p) => Math.floor((p * side) / pixels));
-    this.#mask = futureMask(side, positions);
+    this.#rows = Int32Array.from({ length: side }, (_, row) => thumbs.index(0, row, 0));
     this.#size = Float32Array.from({ length: 256 }, (_, byte) =>
       byte === NOT_FINITE ? Number.POSITIVE_INFINITY : Math.abs(thumbs.offset + thumbs.scale * byte),
     );
@@ -64,12 +55,11 @@ export class Thumbnails {
     for (let y = 0; y < pixels; y++) {
       const row = y * stride + left;
       if (waiting) into.fill(palette.future, row, row + pixels);
-      else this.#line(into, row, y, (layer * atlas.heads + head) * atlas.side ** 2, palette);
+      else this.#line(into, row, y, (layer * atlas.heads + head) * atlas.thumbs.planeSize, palette);
     }
   }
 
   #line(into: Uint32Array, at: number, y: number, plane: number, palette: Palette): void {
-    const side = this.atlas.side;
     const raw = this.atlas.thumbs.raw as Uint8Array;
     const top = this.#first[y] as number;
     const bottom = Math.max(top + 1, this.#first[y + 1] as number);
@@ -79,9 +69,11 @@ export class Thumbnails {
       let strongest = -1;
       let size = -1;
       for (let row = top; row < bottom; row++) {
-        for (let cell = row * side + first; cell < row * side + last; cell++) {
-          if (this.#mask[cell]) continue;
-          const byte = raw[plane + cell] as number;
+        const start = plane + (this.#rows[row] as number);
+        // What lies above the diagonal holds only what the causal mask forbids, pooled or not.
+        const end = start + Math.min(last, row + 1);
+        for (let cell = start + first; cell < end; cell++) {
+          const byte = raw[cell] as number;
           if ((this.#size[byte] as number) > size) {
             size = this.#size[byte] as number;
             strongest = byte;

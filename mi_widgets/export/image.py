@@ -15,7 +15,7 @@ from mi_widgets.export.pen import BAR, INK, LINE, PAPER, QUIET, VOID, Pen, rgb, 
 
 __all__ = ["LARGEST", "AtlasPicture", "atlas_png", "encoded", "ramp"]
 
-LARGEST = 150_000
+LARGEST = 80_000
 """Bytes of a picture; it goes into every saved notebook."""
 
 SEQUENTIAL = ("#fbfcff", "#c9dafb", "#6d9af0", "#2563eb", "#0f2f86")

@@ -75,9 +75,9 @@ def weights(values: npt.ArrayLike, *, lower: bool = False) -> Array:
     return u8(values, scale=1 / STEPS, offset=0.0, lower=lower)
 
 
-def differences(values: npt.ArrayLike) -> Array:
+def differences(values: npt.ArrayLike, *, lower: bool = False) -> Array:
     """Differences of attention weights, -1..1, to 1/254 exact; byte 127 is 0."""
-    return u8(values, scale=2 / STEPS, offset=-1.0)
+    return u8(values, scale=2 / STEPS, offset=-1.0, lower=lower)
 
 
 def f32(values: npt.ArrayLike) -> Array:

@@ -244,10 +244,11 @@ class MiWidget(LockedTraits):
 
     def _welcome(self, hello: messages.Hello) -> None:
         buffers: list[bytes] = []
+        have = self.revs if hello.have is None else hello.have
         snapshot = {
             topic: _on_wire(getattr(self, topic), buffers)
             for topic in self.topics
-            if self.revs[topic] > 0 and hello.have.get(topic) != self.revs[topic]
+            if self.revs[topic] > 0 and have.get(topic) != self.revs[topic]
         }
         jobs = self._channel.running()
         self._send_message(messages.welcome(hello.client, self.epoch, self.revs, snapshot, jobs), buffers)
@@ -388,6 +389,14 @@ class MiWidget(LockedTraits):
     def static_text(self) -> str:
         """What is shown, in words."""
         return type(self).__name__
+
+    def _ipython_display_(self, **kwargs: Any) -> None:
+        """Shows the widget at once where its picture may follow; elsewhere IPython asks for the whole bundle."""
+        found = super()._repr_mimebundle_() if fallback.may_follow() and not self._closed else None
+        if found is None:
+            # IPython's word for "not this way".
+            raise NotImplementedError
+        fallback.show(self, *found)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         found = super()._repr_mimebundle_(**kwargs)

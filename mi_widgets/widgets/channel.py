@@ -20,6 +20,7 @@ __all__ = ["Channel", "RateLimit"]
 
 PART_BYTES = 64_000
 PER_SECOND = 20
+QUICK = 0.4
 
 Send = Callable[[dict[str, Any], list[bytes]], None]
 Settled = Callable[[Job[Any], BaseException | None], None]
@@ -54,8 +55,9 @@ class RateLimit:
 class _Report:
     """What has been, and is to be, said about one job."""
 
-    def __init__(self, task: Task, client: str, settled: Settled | None) -> None:
+    def __init__(self, task: Task, client: str, settled: Settled | None, since: float) -> None:
         self.task = task
+        self.since = since
         self.client = client
         self.settled = settled
         self.seq = 0
@@ -70,6 +72,7 @@ class Channel:
         send: puts a message with its buffers on the wire; called from any thread.
         trouble: told about what went wrong unexpectedly, with words on where.
         clock: for the rate limit.
+        quick: seconds before work is streamed whose result comes whole at its end: a quick one is not sent twice.
     """
 
     def __init__(
@@ -77,9 +80,12 @@ class Channel:
         send: Send,
         trouble: Callable[[BaseException, str], None],
         clock: Callable[[], float] = time.monotonic,
+        quick: float = QUICK,
     ) -> None:
+        self._quick = quick
         self._send = send
         self._trouble = trouble
+        self._clock = clock
         self._limit = RateLimit(clock=clock)
         self._lock = threading.Lock()
         self._jobs: dict[str, Job[Any]] = {}
@@ -134,7 +140,7 @@ class Channel:
             slot: newest wins in it.
             settled: told how it ended, instead of a final reply (work that the kernel started).
         """
-        report = _Report(task, request_id.rpartition("-")[0], settled)
+        report = _Report(task, request_id.rpartition("-")[0], settled, self._clock())
         with self._lock:
             self._reports[request_id] = report
         if settled is None:
@@ -178,18 +184,21 @@ class Channel:
             report = self._reports.get(job.id)
         if report is None:
             return
+        quick = report.task.whole and self._clock() - report.since < self._quick
         if isinstance(value, Progress) or report.task.part is None:
-            if not report.pending and self._limit.allows():
-                self._partial(job, report)
-            elif report.pending and self._limit.allows():
+            if quick or not self._limit.allows():
+                return
+            if report.pending:
                 self._flush(job, report)
+            else:
+                self._partial(job, report)
             return
         size = report.task.size(value)
-        if report.pending and report.bytes + size > PART_BYTES and self._limit.allows(full=True):
+        if not quick and report.pending and report.bytes + size > PART_BYTES and self._limit.allows(full=True):
             self._flush(job, report)
         report.pending.append(value)
         report.bytes += size
-        if self._limit.allows():
+        if not quick and self._limit.allows():
             self._flush(job, report)
 
     def _flush(self, job: Job[Any], report: _Report) -> None:
@@ -221,7 +230,7 @@ class Channel:
         error: BaseException | None = None
         reply: Reply | None = None
         try:
-            if job.state == "done":
+            if job.state == "done" and not report.task.whole:
                 self._flush(job, report)
             reply = report.task.done(job.wait())
         except Cancelled as stopped:

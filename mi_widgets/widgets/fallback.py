@@ -6,7 +6,12 @@ JupyterLab does not save widget state by default; the picture and the text in th
 from __future__ import annotations
 
 import base64
+import contextvars
 import logging
+import sys
+import threading
+import time
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from mi_widgets.export.pen import size_of
@@ -14,15 +19,58 @@ from mi_widgets.export.pen import size_of
 if TYPE_CHECKING:
     from mi_widgets.widgets.base import MiWidget
 
-__all__ = ["SECONDS", "complete"]
+__all__ = ["SECONDS", "complete", "may_follow", "show"]
 
 logger = logging.getLogger("mi_widgets")
 
 SECONDS = 10.0
-"""How long a display waits for the first result."""
+"""How long a display waits for the first result, where nothing can be added to it later."""
+
+PAUSE = 0.5
+"""Seconds between a result and its picture: the page draws the result meanwhile, and asks for what it needs more."""
+
+FOLLOWS = "The picture follows when the result is there."
+
+Bundle = tuple[dict[str, Any], dict[str, Any]]
 
 
-def complete(widget: MiWidget, data: dict[str, Any], metadata: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def may_follow() -> bool:
+    """True where a display can be completed after its cell has ended: in a notebook that somebody has open.
+
+    Its front end says which of its cells it runs. nbclient does not, and keeps only what comes while the cell runs.
+    """
+    ipython = sys.modules.get("IPython")
+    kernel = getattr(ipython and ipython.get_ipython(), "kernel", None)
+    parent = kernel.get_parent("shell") if kernel is not None else None
+    return "cellId" in ((parent or {}).get("metadata") or {})
+
+
+def show(widget: MiWidget, data: dict[str, Any], metadata: dict[str, Any]) -> None:
+    """Displays a widget at once, with its text; its picture follows when there is a result, however late.
+
+    Args:
+        widget: the widget that is displayed.
+        data: its mime bundle; not changed.
+        metadata: that of the bundle; not changed.
+    """
+    from IPython.display import publish_display_data
+
+    name = {"display_id": uuid.uuid4().hex}
+    text, _ = _static(widget, picture=False)
+    publish_display_data({**data, "text/plain": f"{text}\n{FOLLOWS}"}, metadata, transient=name)
+
+    def follow() -> None:
+        why = _wait(widget, None)
+        time.sleep(PAUSE)
+        if widget.comm is not None:
+            publish_display_data(*_whole(widget, data, metadata, why), transient=name, update=True)
+
+    # In the context of the cell, so that the update is a message of the same parent.
+    run = contextvars.copy_context().run
+    threading.Thread(target=run, args=(follow,), name="mi-widgets picture", daemon=True).start()
+
+
+def complete(widget: MiWidget, data: dict[str, Any], metadata: dict[str, Any]) -> Bundle:
     """Adds the static picture and text to a widget's mime bundle.
 
     Waits for the widget's work, on the worker, which needs nothing of the thread that waits; where there is no result
@@ -33,22 +81,32 @@ def complete(widget: MiWidget, data: dict[str, Any], metadata: dict[str, Any]) -
         data: its mime bundle; not changed.
         metadata: that of the bundle; not changed.
     """
-    why = ""
+    return _whole(widget, data, metadata, _wait(widget, SECONDS))
+
+
+def _wait(widget: MiWidget, seconds: float | None) -> str:
+    """Waits for a result; why there is none, in words, or ""."""
     try:
-        widget.wait(SECONDS)
+        widget.wait(seconds)
     except TimeoutError:
-        why = f"The result was not ready {SECONDS:.0f} seconds after the display."
+        return f"The result was not ready {seconds:.0f} seconds after the display."
     except Exception as error:
-        why = f"There is no result: {error}"
+        return f"There is no result: {error}"
+    return ""
+
+
+def _static(widget: MiWidget, *, picture: bool) -> tuple[str, bytes | None]:
+    """The static text and picture. A display must not fail because they did; the widget itself is fine."""
     try:
-        text = widget.static_text()
-        picture = widget.static_picture()
+        return widget.static_text(), widget.static_picture() if picture else None
     except Exception as error:
-        # A display must not fail because its picture did; the widget itself is fine.
         logger.exception("the static picture could not be made")
         widget.last_error = error
-        text, picture = type(widget).__name__, None
-        why = why or f"There is no picture: {error}"
+        return f"{type(widget).__name__}\nThere is no picture: {error}", None
+
+
+def _whole(widget: MiWidget, data: dict[str, Any], metadata: dict[str, Any], why: str) -> Bundle:
+    text, picture = _static(widget, picture=True)
     data = {**data, "text/plain": "\n".join(filter(None, (text, why)))}
     if picture is not None:
         width, height = size_of(picture)

@@ -69,7 +69,7 @@ class HeadsAtlas(Drawing):
         def part(values: Sequence[AtlasPart]) -> Part:
             thumbs = np.concatenate([value.thumbs.numpy() for value in values])
             layers = [values[0].layers[0], values[-1].layers[1]]
-            return Part({**about, "layers": layers}, {"thumbs": encoded(thumbs, run)})
+            return Part({**about, "layers": layers}, {"thumbs": encoded(thumbs, run, lower=True)})
 
         def steps() -> Generator[Any, None, Atlas]:
             atlas = yield from source.atlas_steps(run, side)
@@ -81,7 +81,8 @@ class HeadsAtlas(Drawing):
         def done(atlas: Atlas) -> Reply:
             return Reply(atlas.rev, {"run": run})
 
-        return Task(steps(), done, part, lambda value: int(value.thumbs.numel()), source.scheduler(run))
+        # Of a thumbnail the lower half travels: the rest holds nothing that is not in it too.
+        return Task(steps(), done, part, lambda it: it.thumbs.numel() // 2, source.scheduler(run), whole=True)
 
     def _show(self, atlas: Atlas) -> None:
         with self.exclusive():
@@ -94,7 +95,7 @@ class HeadsAtlas(Drawing):
             self.recover()
 
     def _on_wire(self, atlas: Atlas) -> dict[str, Any]:
-        thumbs = encoded(atlas.thumbs.numpy(), atlas.run)
+        thumbs = encoded(atlas.thumbs.numpy(), atlas.run, lower=True)
         where = atlas.provenance
         layers, heads = atlas.thumbs.shape[:2]
         model = self.question["model"]
@@ -133,7 +134,7 @@ def score_on_wire(score: HeadScore) -> dict[str, Any]:
 
 def encoded(values: Any, run: str, *, lower: bool = False) -> Array:
     """Attention weights as bytes; those of a signed run around 0."""
-    return differences(values) if run in SIGNED else weights(values, lower=lower)
+    return (differences if run in SIGNED else weights)(values, lower=lower)
 
 
 def _numbers(values: Any, digits: int = 6) -> list[list[float | None]]:

@@ -47,10 +47,10 @@ class BadMessage(BadInput):
 
 @dataclass(frozen=True)
 class Hello:
-    """A page says which revisions it has."""
+    """A page says which revisions it has; None = it has just opened, and all of them are on their way to it."""
 
     client: str
-    have: Mapping[str, int] = field(default_factory=dict)
+    have: Mapping[str, int] | None = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,8 @@ def _hello(content: Mapping[str, Any]) -> Hello:
     client, have = content.get("client"), content.get("have", {})
     if not isinstance(client, str) or not _CLIENT.fullmatch(client) or client == KERNEL:
         raise BadMessage("The client of a hello is 1 to 64 letters and digits.")
+    if have is None:
+        return Hello(client, None)
     if not isinstance(have, dict) or len(have) > 32:
         raise BadMessage("The `have` of a hello maps topics to revisions.")
     for topic, rev in have.items():

@@ -63,6 +63,7 @@ class Task:
         part: makes one partial reply from the values yielded since the last one; None = progress only.
         size: bytes that a yielded value will take on the wire.
         scheduler: on whose worker it runs; None = that of the experiment's model.
+        whole: whether all that is streamed comes once more at the end, whole: what is quick is not streamed then.
     """
 
     work: Generator[Any, None, Any]
@@ -70,6 +71,7 @@ class Task:
     part: Callable[[Sequence[Any]], Part] | None = None
     size: Callable[[Any], int] = lambda value: 0
     scheduler: Scheduler | None = None
+    whole: bool = False
 
 
 def op(name: str, *, slot: str | None = None, priority: Priority = Priority.FETCH) -> Callable[[F], F]:

@@ -36,9 +36,11 @@ const settle = async (reply: Promise<Reply>) => {
 };
 
 describe("hello and welcome", () => {
-  test("hello carries what the page holds; the welcome makes the line live", () => {
+  test("the first hello asks for nothing, later ones say what the page holds; the welcome makes it live", () => {
     channel.start();
-    expect(model.sent).toEqual([{ v: 1, kind: "hello", client: "tab", have: { question: 1 } }]);
+    expect(model.sent).toEqual([{ v: 1, kind: "hello", client: "tab", have: null }]);
+    channel.hello();
+    expect(model.sent[1]).toEqual({ v: 1, kind: "hello", client: "tab", have: { question: 1 } });
     expect(channel.connection).toBe("connecting");
     welcome();
     expect(channel.connection).toBe("live");
@@ -65,6 +67,15 @@ describe("hello and welcome", () => {
     const other = createChannel(new FakeModel({ epoch: "e", protocol: 2 }), host, () => have, timers);
     other.start();
     expect(other.connection).toBe("reload");
+  });
+
+  test("what a welcome is ahead of, and no trait brings, is asked for", () => {
+    channel.start();
+    welcome({ revs: { question: 2 } });
+    timers.pass(300);
+    expect(model.of("hello")).toHaveLength(1);
+    timers.pass(200);
+    expect(model.of("hello")).toHaveLength(2);
   });
 
   test("revs ahead of the page say hello, once, and only after the traits had time to come", () => {

@@ -65,7 +65,8 @@ afterEach(() => {
 
 describe("revisions", () => {
   test("hello says what is held, in the counts of revs", () => {
-    expect(model.of("hello")[0]?.have).toEqual({ question: 1, atlas: 1 });
+    session.channel.hello();
+    expect(model.of("hello").at(-1)?.have).toEqual({ question: 1, atlas: 1 });
     model.update({ revs: { question: 2, atlas: 1 }, question: question({ rev: 2 }) });
     session.channel.hello();
     expect(model.of("hello").at(-1)?.have).toEqual({ question: 2, atlas: 1 });
@@ -95,6 +96,13 @@ describe("revisions", () => {
       buffers,
     );
     expect([session.question?.rev, session.atlas?.rev]).toEqual([7, 7]);
+    expect(session.have()).toEqual({ question: 3, atlas: 3 });
+  });
+
+  test("a welcome without a snapshot brings nothing, whatever it counts", () => {
+    const held = session.have();
+    model.receive({ kind: "welcome", client: "tab", epoch: "e", revs: { question: 3, atlas: 3 }, running: [] });
+    expect(session.have()).toEqual(held);
   });
 });
 

@@ -10,6 +10,7 @@ import numpy as np
 from nbformat import NotebookNode
 from PIL import Image
 
+from mi_widgets.widgets.arrays import decode
 from tests.browser.hosts.plain_model import CLEAN, plain_patterns
 
 VIEW, STATE = "application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json"
@@ -28,9 +29,7 @@ def test_the_state_is_saved_with_the_patterns_and_small(executed):
     model = state[shown(executed)[VIEW]["model_id"]]
     assert model["state"]["question"]["prompts"]["clean"]["text"] == CLEAN
     (thumbs,) = (b for b in model["buffers"] if b["path"] == ["atlas", "arrays", "thumbs", "data"])
-    entry = model["state"]["atlas"]["arrays"]["thumbs"]
-    saved = np.frombuffer(base64.b64decode(thumbs["data"]), np.uint8).reshape(entry["shape"])
-    weights = entry.get("offset", 0) + entry["scale"] * saved.astype(float)
+    weights = decode(model["state"]["atlas"]["arrays"]["thumbs"], base64.b64decode(thumbs["data"]))
     # A byte holds 255 levels: half of one, and the rounding of two computations.
     assert np.abs(weights - plain_patterns(CLEAN)).max() < 0.5 / 254 + 1e-4
 

@@ -64,6 +64,7 @@ class Page:
         """From now on every partial reply goes out, however fast they come."""
         seconds = itertools.count()
         self.widget._channel._limit = RateLimit(clock=lambda: next(seconds))
+        self.widget._channel._quick = 0.0
 
     def messages(self, kind=None, request_id=None):
         """Custom messages so far, each with `.content` and `.buffers`."""

@@ -21,7 +21,7 @@ def test_the_first_atlas_is_drawn_without_being_asked_for(heads, canned):
     np.testing.assert_allclose(thumbs, expected, atol=0.5 / 254 + 1e-6)
     assert (atlas["run"], atlas["rev"], atlas["positions"], atlas["side"]) == ("clean", 1, 4, 4)
     assert atlas["provenance"]["patterns"] == 4
-    assert atlas["provenance"]["bytes"] == 64
+    assert atlas["provenance"]["bytes"] == 4 * 10
     assert atlas["scores"]["previous"]["values"] == [[0.0, 0.25], [0.5, 0.75]]
     assert atlas["scores"]["induction"]["values"] == [[None, None], [None, None]]
     assert atlas["scores"]["induction"]["reason"] == "no repeated token here: use random tokens"
@@ -226,8 +226,23 @@ def test_thumbnails_are_as_large_as_the_saved_state_allows(heads, layers, n_head
     assert len(json.dumps(saved)) < 1_000_000
 
 
-def test_the_parts_of_a_large_atlas_stay_small(heads):
-    page = heads(layers=12, heads=12, length=256)
+def test_the_parts_of_a_large_atlas_stay_small(analysis, experiment, page_of):
+    analysis.hold()
+    page = page_of(AttentionHeads(experiment(layers=12, heads=12, length=256)))
+    page.unlimited()
+    analysis.let(99)
+    page.widget.wait(120)
     parts = [m for m in page.messages("partial", "k-1") if m.content["arrays"]]
-    assert sum(len(m.buffers[0]) for m in parts) == 12 * 12 * 48 * 48
+    # Of each pattern the lower triangle.
+    assert sum(len(m.buffers[0]) for m in parts) == 12 * 12 * 48 * 49 // 2
     assert max(len(m.buffers[0]) for m in parts) <= 64_000
+
+
+def test_an_atlas_that_comes_quickly_is_sent_once(analysis, experiment, page_of):
+    analysis.hold()
+    page = page_of(AttentionHeads(experiment(layers=3)))
+    page.widget._channel._quick = 1e9
+    analysis.let(9)
+    page.widget.wait(120)
+    assert page.messages("partial") == []
+    assert len([atlas for atlas in page.states("atlas") if atlas]) == 1

@@ -256,6 +256,9 @@ def test_welcome_brings_what_the_page_lacks_and_nothing_else(heads, canned):
     assert everything.buffers[thumbs["buffer"]] == page.widget.atlas["arrays"]["thumbs"]["data"]
     nothing = page.hello(page.widget.revs)
     assert (nothing.content["snapshot"], nothing.buffers) == ({}, [])
+    page.send({"v": 1, "kind": "hello", "client": page.client, "have": None})
+    opened = page.messages("welcome")[-1]
+    assert (opened.content["snapshot"], opened.buffers, opened.content["revs"]) == ({}, [], page.widget.revs)
     ahead = page.hello({"question": 99, "atlas": page.widget.revs["atlas"]})
     assert set(ahead.content["snapshot"]) == {"question"}
 
@@ -263,6 +266,7 @@ def test_welcome_brings_what_the_page_lacks_and_nothing_else(heads, canned):
 def test_welcome_names_running_work_and_leaves_out_what_never_settled(analysis, experiment, page_of):
     analysis.hold()
     page = page_of(AttentionHeads(experiment()))
+    page.unlimited()
     analysis.let()
     page.wait_for(lambda: page.messages("partial", "k-1"))
     welcome = page.hello().content

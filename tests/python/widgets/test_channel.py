@@ -33,8 +33,17 @@ class Ear:
         )
         self.scheduler = Scheduler("channel")
 
-    def start(self, work, request_id="tab-1", part=None, size=lambda value: 0, done=lambda v: Reply(1, {"v": v}), **kw):
-        task = Task(work, done, part, size)
+    def start(
+        self,
+        work,
+        request_id="tab-1",
+        part=None,
+        size=lambda value: 0,
+        done=lambda v: Reply(1, {"v": v}),
+        whole=False,
+        **kw,
+    ):
+        task = Task(work, done, part, size, whole=whole)
         return self.channel.start(self.scheduler, request_id, "test.op", task, priority=Priority.RUN, slot=None, **kw)
 
     def kinds(self):
@@ -105,6 +114,23 @@ def test_values_are_gathered_and_none_is_lost(ear):
     assert all(len(buffers[0]) <= PART_BYTES for _, buffers in partials)
     assert ear.kinds()[-1] == "done"
     assert len(partials) <= 20
+
+
+@pytest.mark.parametrize(("pace", "streamed"), [(0.01, []), (0.15, [0, 1, 2, 3])])
+def test_what_comes_whole_at_the_end_is_streamed_only_while_it_is_slow(ear, pace, streamed):
+    """Three steps pass before 0.4 s have; what they gave goes out with the fourth. The end is not streamed."""
+
+    def work():
+        for i in range(4):
+            ear.clock.now += pace
+            yield i
+        ear.channel._limit.allows()  # None is left for what comes now.
+        yield 4
+
+    ear.start(work(), part=lambda values: Part({"values": list(values)}), size=lambda _: 1, whole=True).wait(LIMIT)
+    partials = [content["data"]["values"] for content, _ in ear.said if content["kind"] == "partial"]
+    assert [value for values in partials for value in values] == streamed
+    assert ear.kinds()[-1] == "done"
 
 
 def test_a_failure_is_told_once_and_kept(ear):
