@@ -49,9 +49,12 @@ export function headings(look: LensLook): Item[] {
   return items;
 }
 
-/** "L4–L6". */
-export const foldName = ({ rows }: Lens, { first, last }: Line) =>
-  [...new Set([rows[first]?.label, rows[last]?.label])].join("–");
+/** "L4–L6"; whole layers go by their number, whatever rows they have. */
+export function foldName({ rows }: Lens, { first, last }: Line): string {
+  const whole = rows[first]?.layer !== rows[first - 1]?.layer || rows[first - 1]?.site === "resid_pre";
+  const from = whole && rows[last]?.site === "resid_post" ? `L${rows[first]?.layer}` : rows[first]?.label;
+  return [...new Set([from, rows[last]?.label])].join("–");
+}
 
 /** A line of the table, `y` its top. */
 export function lineItems(look: LensLook, line: Line, y: number): Item[] {
@@ -93,9 +96,10 @@ function cellItems(look: LensLook, cell: LensCell, x: number, y: number): Item[]
       { ...text, text: "·" },
     ];
   const colour = cellColour(lens, cell, theme);
+  const hatch = mix(theme.background, theme.muted, 0.5);
   const items: Item[] = colour
     ? [{ kind: "rect", ...box, fill: colour, radius: 2 }]
-    : [{ kind: "cells", ...box, rows: 1, cols: 1, rgba: HOLE, hatch: theme.line }];
+    : [{ kind: "cells", ...box, rows: 1, cols: 1, rgba: HOLE, hatch }];
   const [top] = lens.cells.top(cell);
   if (top && top.id >= 0) {
     const fill = colour ? (parseColour(textOn(colour)) as Rgb) : theme.text;

@@ -12,6 +12,14 @@ const TUNED =
   "A trained translator comes before the final norm in each row but the last: what the layer's stream would become by the end.";
 const PLAIN = "The model's own final norm and unembedding, at every layer.";
 
+/** Measures as a switch has room for them; the card says the whole of it. */
+const SHORT: Readonly<Record<string, string>> = {
+  prob: "prob",
+  rank: "rank",
+  kl: "KL",
+  logit_diff: "logit diff",
+};
+
 /** "colour [prob | rank | …] [residual | sublayers] [plain | tuned]" */
 export function createLensSwitches(context: ViewContext<LensSession>): View {
   const { session, tip } = context;
@@ -46,7 +54,7 @@ export function createLensSwitches(context: ViewContext<LensSession>): View {
     measure.update(
       picture.measures.map(({ name, label, card }) => ({
         name,
-        label,
+        label: SHORT[name] ?? label,
         chosen: session.measure === name,
         off: session.measureReason(name),
         card: { title: label, lines: [card] },

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.chromium import guarded
+from tests.browser.page.lens_page import LensPage
 from tests.browser.page.plain_page import Plain, serving
+
+OPTIONS: dict[str, Any] = {
+    "viewport": {"width": 1180, "height": 900},
+    "reduced_motion": "reduce",
+    "color_scheme": "light",
+}
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +28,14 @@ def address() -> Iterator[str]:
 @pytest.fixture
 def plain(browser: Browser, address: str) -> Iterator[Plain]:
     """A plain page, 1180 pixels wide, light; fails the test on any error or any request off the loopback."""
-    options = {"viewport": {"width": 1180, "height": 900}, "reduced_motion": "reduce", "color_scheme": "light"}
-    with guarded(browser, **options) as (context, _guard):
+    with guarded(browser, **OPTIONS) as (context, _guard):
         yield Plain(context.new_page(), address).open()
+
+
+@pytest.fixture
+def lens(browser: Browser, address: str) -> Iterator[LensPage]:
+    """The same with the logit lens."""
+    with guarded(browser, **OPTIONS) as (context, _guard):
+        found = LensPage(context.new_page(), address)
+        found.open()
+        yield found

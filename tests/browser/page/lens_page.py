@@ -51,11 +51,16 @@ class LensPage(Plain):
         return x, self._number("top") + (tops[line] + tops[line + 1]) / 2 - scrolled
 
     def point(self, row: int | None, position: int, fold: int = 0) -> tuple[float, float]:
-        """The same in page coordinates."""
+        """The same in page coordinates, with the table scrolled so that it can be seen."""
         self.canvas.scroll_into_view_if_needed()
         box = self.canvas.bounding_box()
         assert box is not None
         x, y = self.place(row, position, fold)
+        hidden = max(0, y - box["height"] + 20) or min(0, y - self._number("top") - 20)
+        if hidden:
+            self.root.locator(".mi-lens-scroll").evaluate("(it, by) => { it.scrollTop += by; }", hidden)
+            self.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            x, y = self.place(row, position, fold)
         return box["x"] + x, box["y"] + y
 
     def corner(self, row: int, position: int) -> tuple[int, int, int]:

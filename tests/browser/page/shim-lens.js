@@ -9,11 +9,11 @@ const idOf = (index) => 100 + 3 * index;
 const sum = (list) => list.reduce((a, b) => a + b, 0);
 
 const MEASURES = [
-  ["prob", "prob", "Probability of the top token.", ""],
-  ["rank", "rank", "How many tokens have a larger logit than the answer; 0 is the top.", ""],
+  ["prob", "probability", "Probability of the top token.", ""],
+  ["rank", "answer rank", "How many tokens have a larger logit than the answer; 0 is the top.", ""],
   ["entropy", "entropy", "Entropy of the row's distribution.", "nats"],
-  ["kl", "KL", "KL(final ‖ row) to the last row of the same run.", "nats"],
-  ["logit_diff", "logit diff", "Answer's logit minus the distractor's.", ""],
+  ["kl", "KL to final", "KL(final ‖ row) to the last row of the same run.", "nats"],
+  ["logit_diff", "logit difference", "Answer's logit minus the distractor's.", ""],
   ["cross_entropy", "cross-entropy", "Minus the log probability of the true next token.", "nats"],
 ];
 
@@ -208,14 +208,12 @@ export class LensKernel extends ScriptedKernel {
     const { run, measure, sublayers, tuned } = this.choice;
     const rows = this.rowsOf();
     const positions = this.promptOf(run).labels.length;
-    const stride = Math.ceil((rows.length - 2) / 16);
-    const few = range(rows.length).filter(
-      (row) => row === 0 || row === rows.length - 1 || row % stride === 0,
-    );
-    const shown = {
-      rows: rows.length <= 18 ? range(rows.length) : few,
-      columns: [Math.max(0, positions - 32), positions],
-    };
+    // All rows, or those of every so many layers down from the last, as many as fit.
+    const ofLayers = (step) =>
+      range(rows.length).filter((at) => at === 0 || (this.options.layers - 1 - rows[at].layer) % step === 0);
+    let few = ofLayers(1);
+    for (let step = 2; few.length > 18; step++) few = ofLayers(step);
+    const shown = { rows: few, columns: [Math.max(0, positions - 32), positions] };
     const { arrays, tokens } = this.block(shown.rows, shown.columns);
     if (this.options.dropBuffers) for (const entry of Object.values(arrays)) delete entry.data;
     const answerless = this.answers.answer === null;
