@@ -114,6 +114,7 @@ def _result(
         measures={name: torch.cat([part.measures[name] for part in parts], 1) for name in spec.measures},
         changed=None if parts[0].changed is None else joined("changed"),
         labels=tuple((i, question.model.text.piece(i)) for i in sorted(used | set(spec.track))),
+        forward_ms=sum(one.streams.milliseconds for one in reading.sides),
         **every,
     )
 
