@@ -1,4 +1,4 @@
-"""The notebooks on heads and on patching: they run from top to bottom, and what they tell is what plain hooks find."""
+"""The notebooks on heads, patching, the lens: they run from top to bottom, and what they tell is what hooks find."""
 
 from __future__ import annotations
 
@@ -46,6 +46,11 @@ def grown():
 
 
 @pytest.fixture(scope="module")
+def read_off():
+    return run("04_logit_lens.ipynb")
+
+
+@pytest.fixture(scope="module")
 def induction():
     return induction_measure.load(zoo.path("tiny-induction"))
 
@@ -57,7 +62,7 @@ def asked(grown, induction):
     return ids, torch.tensor(induction.tokenizer.convert_tokens_to_ids(list(grown["table"].answer)))
 
 
-@pytest.mark.parametrize("name", ["02_attention_heads.ipynb", "03_patching.ipynb"])
+@pytest.mark.parametrize("name", ["02_attention_heads.ipynb", "03_patching.ipynb", "04_logit_lens.ipynb"])
 def test_it_is_kept_without_outputs(name):
     notebook = nbformat.read(FOLDER / name, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -245,3 +250,73 @@ def test_the_birth_is_that_of_the_plain_checkpoints(grown, asked, step):
     assert row["metric without L0H3"] == pytest.approx(without, abs=1e-3)
     said = logits[:, -1].softmax(-1).gather(1, ids[:, 1:21]).sum(1).mean()
     assert row["chance of words said"] == pytest.approx(float(said), abs=1e-4)
+
+
+def test_each_row_of_the_lens_is_read_off_by_plain_hooks(read_off, probe):
+    model, drawn = probe.model, read_off["drawn"]
+    torch.testing.assert_close(
+        torch.tensor(read_off["rows"]["logit difference"].tolist()), probe.lens(drawn), atol=1e-3, rtol=0
+    )
+    answers, foils = probe.words(drawn.answers), probe.words(drawn.foils)
+    streams = probe.read(probe.ids(drawn.clean))[0][:, :, -1]
+    with torch.no_grad():
+        logits = model.lm_head(model.transformer.ln_f(streams))  # [row, prompt, vocab]
+    ahead = logits[:, range(40), answers] > logits[:, range(40), foils]
+    on_top = logits.argmax(-1) == answers
+    logs = logits.log_softmax(-1)
+    divergence = (logs[-1].exp() * (logs[-1] - logs)).sum(-1)
+    for name, expected in (("right name ahead", ahead), ("answer on top", on_top), ("KL to the last row", divergence)):
+        expected = expected.float().mean(1).tolist()
+        assert read_off["rows"][name].tolist() == pytest.approx(expected, abs=1e-3), name
+
+
+def test_the_lens_of_the_first_sentence_is_read_off_by_plain_hooks(read_off, probe):
+    ids = probe.ids(["When Mary and John went to the store, John gave a drink to"])
+    mary, john = probe.words([" Mary", " John"]).tolist()
+    with torch.no_grad():
+        logits = probe.model.lm_head(probe.model.transformer.ln_f(probe.read(ids)[0][:, 0]))
+    probs, table = logits.softmax(-1), read_off["table"]
+    torch.testing.assert_close(read_off["said"], probs[..., mary], atol=1e-4, rtol=0)
+    torch.testing.assert_close(read_off["differs"], logits[..., mary] - logits[..., john], atol=1e-3, rtol=0)
+    assert table["its probability"].tolist() == pytest.approx(probs[:, -1].amax(-1).tolist(), abs=1e-4)
+    assert table["rank of Mary"].tolist() == (logits[:, -1] > logits[:, -1, mary, None]).sum(-1).tolist()
+
+
+def test_what_each_part_writes_is_what_plain_hooks_read(read_off, probe):
+    expected, _ = probe.direct_effects(read_off["drawn"])
+    found = read_off["written"][["H0", "H1", "H2", "H3"]].to_numpy()
+    torch.testing.assert_close(torch.tensor(found), expected, atol=1e-3, rtol=0)
+
+
+def z_set(probe, values):
+    """Hooks that put z of some heads, {(layer, head): [position, d_head]}, in the place of what they give."""
+    size = probe.model.config.n_embd // probe.heads
+
+    def putting(layer):
+        def hand(_module, args):
+            changed = args[0].clone()
+            for (at, head), value in values.items():
+                if at == layer:
+                    changed[..., head * size : (head + 1) * size] = value
+            return (changed, *args[1:])
+
+        return hand
+
+    return [
+        probe.body.h[layer].attn.c_proj.register_forward_pre_hook(putting(layer)) for layer in {at for at, _ in values}
+    ]
+
+
+@pytest.mark.parametrize("name", ["first hop: L0H2, L0H3", "second hop: L1H3, L2H0, L2H1, L2H3"])
+def test_an_ablation_moves_the_rows_as_plain_hooks_do(read_off, probe, name):
+    drawn, size = read_off["drawn"], probe.model.config.n_embd // probe.heads
+    z = probe.read(probe.ids(drawn.third))[1].mean(1)  # [layer, position, d]
+    chosen = [(layer, head) for layer, heads in read_off["edits"][name].items() for head in heads]
+    hooks = z_set(probe, {(i, j): z[i][:, j * size : (j + 1) * size] for i, j in chosen})
+    try:
+        expected = probe.lens(drawn)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    found = torch.tensor(read_off["ablated"][name]["logit difference"].tolist())
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
