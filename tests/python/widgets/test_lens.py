@@ -24,7 +24,10 @@ LAST = 14
 
 
 def streams(model, text):
-    """[row, position, d_model]: what enters the first block and what leaves each, by hooks on the user's own model."""
+    """[row, position, d_model]: what enters the first block and what leaves each, by hooks on the user's own model.
+
+    The widget must be at rest: hooks see every pass of the model.
+    """
     return torch.stack(lens_by_hand.streams(model.hf, model.tokenizer(text)["input_ids"]))
 
 
@@ -155,6 +158,7 @@ def test_the_edited_run_is_held_against_the_unedited_one(table):
     assert (failed["kind"], failed["message"]) == ("failed", "No edit is switched on, so nothing has changed.")
     exp.edits.add(Zero("attn_out", 1))
     ask(table, "lens.run", run="change", measure="logit_diff")
+    table.widget.wait(120)  # the model's own blocks are hooked below
     assert told(table) == ("change", "logit_diff")
     mary, john = (model.tokens(word).ids[-1] for word in (" Mary", " John"))
     base = said(model, streams(model, CORRUPTED))
@@ -256,6 +260,7 @@ def test_tokens_are_followed_over_all_rows_with_and_without_the_edits(table):
     exp, model = table.exp, table.exp.model
     mary, john = (model.tokens(word).ids[-1] for word in (" Mary", " John"))
     exp.edits.add(Zero("attn_out", 1))
+    table.widget.wait(120)
     done = ask(table, "lens.track", run="edited", position=LAST, tokens=[mary, john])
     assert done.content["data"]["tokens"] == [{"id": mary, "label": "␣Mary"}, {"id": john, "label": "␣John"}]
     assert done.content["data"]["rows"] == [0, 1, 2, 3, 4]
@@ -445,8 +450,7 @@ def test_translators_come_before_the_final_norm_and_can_be_switched_off(lens_of,
     generator = torch.Generator().manual_seed(0)
     weights = [0.3 * torch.randn(width, width, generator=generator) / math.sqrt(width) for _ in range(layers)]
     biases = [0.1 * torch.randn(width, generator=generator) for _ in range(layers)]
-    config = {"base_model_name_or_path": "tiny-names", "d_model": width, "num_hidden_layers": layers, "bias": True,
-              "unembed_hash": "0", "lens_type": "linear_tuned_lens"}  # fmt: skip
+    config = {"base_model_name_or_path": "tiny-names", "d_model": width, "num_hidden_layers": layers, "bias": True, "lens_type": "linear_tuned_lens"}  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(config))
     state = {f"{i}.weight": w for i, w in enumerate(weights)} | {f"{i}.bias": b for i, b in enumerate(biases)}
     torch.save(state, tmp_path / "params.pt")
@@ -466,6 +470,11 @@ def test_what_cannot_be_shown_is_refused_where_the_widget_is_made(tmp_path):
     with pytest.raises(BadInput, match="translators is the folder"):
         mi.LogitLens(mi.load(), CLEAN, translators=3)
     with pytest.raises(BadInput, match=r"config\.json"):
+        mi.LogitLens(mi.load(), CLEAN, translators=tmp_path)
+    config = {"d_model": 4, "num_hidden_layers": 1, "lens_type": "linear_tuned_lens"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    torch.save({"0.weight": torch.zeros(4, 4), "0.bias": torch.zeros(4)}, tmp_path / "params.pt")
+    with pytest.raises(BadInput, match="1 layers of width 4"):
         mi.LogitLens(mi.load(), CLEAN, translators=tmp_path)
     with pytest.raises(BadInput, match="LogitLens needs a prompt"):
         mi.LogitLens(mi.load())
