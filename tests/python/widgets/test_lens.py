@@ -450,7 +450,8 @@ def test_translators_come_before_the_final_norm_and_can_be_switched_off(lens_of,
     generator = torch.Generator().manual_seed(0)
     weights = [0.3 * torch.randn(width, width, generator=generator) / math.sqrt(width) for _ in range(layers)]
     biases = [0.1 * torch.randn(width, generator=generator) for _ in range(layers)]
-    config = {"base_model_name_or_path": "tiny-names", "d_model": width, "num_hidden_layers": layers, "bias": True, "lens_type": "linear_tuned_lens"}  # fmt: skip
+    config = {"base_model_name_or_path": "tiny-names", "d_model": width, "num_hidden_layers": layers, "bias": True}
+    config["lens_type"] = "linear_tuned_lens"
     (tmp_path / "config.json").write_text(json.dumps(config))
     state = {f"{i}.weight": w for i, w in enumerate(weights)} | {f"{i}.bias": b for i, b in enumerate(biases)}
     torch.save(state, tmp_path / "params.pt")
