@@ -199,6 +199,7 @@ def test_scrolling_reruns_nothing(model, monkeypatch):
     monkeypatch.setattr(model, "forward", never)
     found = finished(lens_steps(question, LensSpec(columns=(3, 15), measures=MEASURES)))
     assert found.top_ids.shape == (4, 12, 5)
+    assert found.forward_ms == 0
 
 
 def test_another_model_than_before_is_seen(model):
