@@ -48,6 +48,7 @@ export function createTokenStrip(context: ViewContext<HeadsSession>): View {
   let labelsDrawn: readonly string[] | null = null;
   let first = 0;
   let seen = -1;
+  let begun = false;
 
   const labels = () => session.shownPrompt?.labels ?? [];
   const pick = () => {
@@ -164,8 +165,14 @@ export function createTokenStrip(context: ViewContext<HeadsSession>): View {
   }
 
   function update(): void {
-    const pattern = session.focusing.whole;
     show(element, session.shown !== null);
+    if (!begun && session.shown) {
+      // The atlas stands one frame sooner when the first tint of all tokens waits for the next.
+      begun = true;
+      requestAnimationFrame(update);
+      return;
+    }
+    const pattern = session.focusing.whole;
     const focus = session.focusToken;
     build(session.hoverToken === null && focus !== seen ? focus : null);
     const label = labels()[focus] ?? "";

@@ -51,7 +51,7 @@ class Atlas:
         positions: tokens of the prompt.
         scores: by name, in the order in which they are offered.
         missing: {layer: reason}.
-        forward_ms: time of the forward pass(es); 0 where what they gave was still there.
+        forward_ms: time of the forward pass(es); NaN where none was run, since what it gave was still there.
         provenance: where it came from.
     """
 
@@ -224,7 +224,7 @@ def atlas_steps(
         positions=length,
         scores=scores,
         missing=_missing(sides),
-        forward_ms=sum(one.milliseconds for one in sides),
+        forward_ms=sum(one.milliseconds for one in sides) or math.nan,
         provenance=provenance(question, _first(run), f"{len(layers)} x {model.n_heads} patterns", started),
     )
 

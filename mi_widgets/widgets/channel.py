@@ -20,7 +20,7 @@ __all__ = ["Channel", "RateLimit"]
 
 PART_BYTES = 64_000
 PER_SECOND = 20
-QUICK = 0.4
+QUICK = 0.8
 
 Send = Callable[[dict[str, Any], list[bytes]], None]
 Settled = Callable[[Job[Any], BaseException | None], None]

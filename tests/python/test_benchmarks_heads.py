@@ -9,7 +9,7 @@ import pytest
 
 from mi_widgets.widgets.arrays import bundle, weights
 from tests.benchmarks.heads import peers, report
-from tests.benchmarks.heads.first_paint import FirstPaint, Shown, first_shown
+from tests.benchmarks.heads.first_paint import FirstPaint, Shown, first_shown, until
 from tests.benchmarks.heads.frames import MAIN_FRAME, frame_starts, frames_of
 from tests.benchmarks.heads.long import pattern_cells
 from tests.benchmarks.heads.wire import carries_atlas, data_bytes, message_of, messages_of, shows_widget
@@ -90,23 +90,30 @@ def test_frames_of_a_trace_are_those_of_the_busiest_page():
 
 def test_ratios_are_of_rounds_and_stand_beside_their_targets():
     shown = {
-        "ours": Shown([0.1, 0.2, 0.1], 1000, 2000),
-        "circuitsvis": Shown([6.0, 8.0, 4.0], 30_000, 30_000),
-        "bertviz": Shown([1.0, 2.0, 1.0], 20_000, 40_000),
+        "ours": Shown([0.1, 0.2, 0.1], 1000, 800, 2000),
+        "circuitsvis": Shown([6.0, 8.0, 4.0], 30_000, 30_000, 30_000),
+        "bertviz": Shown([1.0, 2.0, 1.0], 20_000, 20_000, 40_000),
     }
-    found = FirstPaint(shown, [100, 140, 900], 300_000, {"picture": 100.0})
+    found = FirstPaint(shown, [100, 140, 900], [200, 240, 950], 300_000, 200_000, {"picture": 100.0})
     figures = {it.name: it for it in report.first_paint_figures(found)}
     names = ("CircuitsVis attention_heads / ours", "BertViz model_view / ours")
     assert [figures[f"{name}: time"].value for name in names] == [40, 10]
     assert [figures[f"{name}: time"].verdict for name in names] == ["80 %", "below"]
     assert [figures[f"{name}: data"].verdict for name in names] == ["reached", "80 %"]
-    assert figures["drawn after the data arrived"].value == 140
-    assert figures["drawn after the data arrived"].verdict == "reached"
+    assert figures["ours: data sent until it was drawn"].value == 0.8
+    assert "BertViz model_view: data sent until it was drawn" not in figures
+    assert figures["atlas drawn after the data arrived"].value == 140
+    assert figures["atlas drawn after the data arrived"].verdict == "reached"
     written = report.page(list(figures.values()), {"processor": "a processor"})
     told = report.table(list(figures.values()))
     for figure in figures.values():
         assert figure.name in told
         assert f"| {figure.name} | {figure.told} | {figure.aim} | {figure.verdict} |" in written
+
+
+def test_messages_until_the_picture_are_told_from_those_that_follow():
+    sent = [message_of(at, frame_of("status", {})) for at in (1, 5, 9)]
+    assert [message.at for message in until(5, sent)] == [1, 5]
 
 
 def test_what_did_not_grow_reached_its_target():

@@ -57,6 +57,8 @@ WHOLE = {
     BERTVIZ: f"node.getElementsByTagName('line').length === {HEADS * LENGTH * LENGTH}",
 }
 WHOLE[LARGE] = WHOLE[OURS]
+# The thumbnails of all heads; the pattern of the head in focus is still fetched.
+DRAWN = "node.querySelector('.mi-widget [data-part=atlas] canvas[data-rev]')"
 
 # Colours in the middle half of each canvas, or in each thumbnail of ours: a blank one has one.
 _BLANK = """() => {
@@ -85,12 +87,14 @@ class Shown:
 
     Attributes:
         seconds: from running the cell to the picture, each round.
-        bytes: that the kernel sent, without program text.
-        whole: bytes with it.
+        bytes: that the kernel sent in all, without program text.
+        early: those of them until the picture stood.
+        whole: all bytes with program text.
     """
 
     seconds: list[float] = field(default_factory=list)
     bytes: int = 0
+    early: int = 0
     whole: int = 0
 
 
@@ -100,14 +104,18 @@ class FirstPaint:
 
     Attributes:
         shown: by the name of the library.
-        after_data: ms from the message after which the page had all it needs to the picture, 12 x 12 at 256 tokens.
+        after_data: ms from the message after which the page had all it needs to the atlas, 12 x 12 at 256 tokens.
+        focus: ms from then to the last change, which is the exact pattern of the head in focus.
         large_bytes: that the kernel sent for it before anybody touched it, without program text.
+        large_early: those of them until the last change.
         parts: where a median round of ours at 64 tokens spent its time, in ms.
     """
 
     shown: dict[str, Shown]
     after_data: list[float]
+    focus: list[float]
     large_bytes: int
+    large_early: int
     parts: dict[str, float]
 
 
@@ -122,8 +130,9 @@ def measure(stage: Stage, rounds: int, say: Callable[[str], None] = lambda text:
     shown = {"ours": Shown(), "circuitsvis": Shown(), "bertviz": Shown()}
     cells = dict(zip((OURS, CIRCUITSVIS, BERTVIZ), shown, strict=True))
     after: list[float] = []
+    focus: list[float] = []
     parts: list[dict[str, float]] = []
-    large_bytes = 0
+    large_bytes = large_early = 0
     template = (Path(stage.python) / "bertviz" / "model_view.js").read_text(encoding="utf-8")
     scripts = [part for part in template.split("PYTHON_PARAMS") if len(part) > 100]
     with stage.notebook("first-paint", CELLS) as tab:
@@ -142,19 +151,29 @@ def measure(stage: Stage, rounds: int, say: Callable[[str], None] = lambda text:
                 shown[name].seconds.append((found["end"] - found["start"]) / 1000)
                 say(f"round {turn + 1} of {rounds}: {name} {shown[name].seconds[-1]:.2f} s")
                 if cell == OURS:
+                    tab.until_pictured(cell)
                     parts.append(_parts(found, tab.messages()))
                 if turn == 0:
                     messages = tab.messages()
                     shown[name].bytes = data_bytes(messages, scripts)
+                    shown[name].early = data_bytes(until(found["end"], messages), scripts)
                     shown[name].whole = sum(message.size for message in messages)
             tab.clear()
-            found = tab.timed(LARGE, WHOLE[LARGE])
+            found = tab.timed(LARGE, WHOLE[LARGE], DRAWN)
             _check(tab, LARGE)
+            tab.until_pictured(LARGE)
             messages = tab.messages()
-            after.append(found["end"] - first_shown(messages))
+            after.append(found["drawn"] - first_shown(messages))
+            focus.append(found["end"] - first_shown(messages))
             large_bytes = max(large_bytes, data_bytes(messages))
+            large_early = max(large_early, data_bytes(until(found["end"], messages)))
     typical = {name: statistics.median(part[name] for part in parts) for name in parts[0]}
-    return FirstPaint(shown, after, large_bytes, typical)
+    return FirstPaint(shown, after, focus, large_bytes, large_early, typical)
+
+
+def until(end: float, messages: Sequence[Message]) -> list[Message]:
+    """Those that had come by then."""
+    return [message for message in messages if message.at <= end]
 
 
 def first_shown(messages: Sequence[Message]) -> float:

@@ -89,7 +89,7 @@ def _step(tab: Tab, name: str, act: object) -> Step:
     tab.forget()
     act()
     # What a gesture asks for is asked once it rests.
-    tab.page.wait_for_timeout(600)
+    tab.page.evaluate("probe.rest()")
     tab.notebook.resting_widget()
     tab.page.wait_for_function("!document.querySelector('[data-part=focus][aria-busy=true]')")
     messages = tab.messages()

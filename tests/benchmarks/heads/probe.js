@@ -38,11 +38,12 @@
 
   /** Runs a cell of the notebook in front; tells when what it shows was last changed once it was whole.
    *
-   * `whole` is asked of the cell's output; the end is the second animation frame after the frame of the last change.
+   * `whole` and `drawn` are asked of the cell's output; the end is the second animation frame after the frame of the
+   * last change, and `drawn` the first frame after which that was true.
    */
-  probe.run = async (index, whole, quiet = 1000) => {
+  probe.run = async (index, whole, drawn = whole, quiet = 1000) => {
     const notebook = window.jupyterapp.shell.currentWidget.content;
-    const isWhole = new Function("node", `return ${whole};`);
+    const [isWhole, isDrawn] = [whole, drawn].map((asked) => new Function("node", `return ${asked};`));
     probe.messages = [];
     probe.stalls = [];
     notebook.deselectAll();
@@ -54,22 +55,39 @@
     return new Promise((resolve) => {
       let known = null;
       let changed = start;
+      let drawnAt = null;
       let after = [];
       const look = () => {
         const now = performance.now();
         const state = `${elements.length} ${probe.drawn}`;
+        if (drawnAt === null && isDrawn(node)) drawnAt = now;
         if (state !== known) {
           known = state;
           changed = now;
           after = [];
         } else after.push(now);
         if (after.length > 2 && now - changed > quiet && isWhole(node))
-          resolve({ start, changed, end: after[1], elements: elements.length });
+          resolve({ start, changed, drawn: drawnAt, end: after[1], elements: elements.length });
         else afterFrame(look);
       };
       afterFrame(look);
     });
   };
+
+  /** Resolves when for so many ms no message has come and nothing was drawn. */
+  probe.rest = (quiet = 300) =>
+    new Promise((resolve) => {
+      let known = null;
+      let changed = 0;
+      const look = () => {
+        const now = performance.now();
+        const state = `${probe.messages.length} ${probe.drawn}`;
+        if (state !== known) [known, changed] = [state, now];
+        if (now - changed > quiet) resolve();
+        else afterFrame(look);
+      };
+      look();
+    });
 
   /** Notes the time of every animation frame until it is told to stop. */
   probe.watchFrames = () => {

@@ -70,6 +70,9 @@ def first_paint_figures(found: FirstPaint) -> list[Figure]:
     for name, shown in found.shown.items():
         figures.append(Figure(part, names[name], statistics.median(shown.seconds), "s"))
         figures.append(Figure(part, f"{names[name]}: data sent", shown.bytes / 1000, "kB"))
+        if shown.early < shown.bytes:
+            figures.append(Figure(part, f"{names[name]}: data sent until it was drawn", shown.early / 1000, "kB"))
+        figures.append(Figure(part, f"{names[name]}: sent with program text", shown.whole / 1000, "kB"))
     for name, sooner in (("circuitsvis", 50), ("bertviz", 20)):
         theirs = found.shown[name]
         ratio = statistics.median(b / a for a, b in zip(ours.seconds, theirs.seconds, strict=True))
@@ -79,8 +82,10 @@ def first_paint_figures(found: FirstPaint) -> list[Figure]:
     part = "12 x 12 heads at 256 tokens"
     return [
         *figures,
-        Figure(part, "drawn after the data arrived", statistics.median(found.after_data), "ms", 150),
+        Figure(part, "atlas drawn after the data arrived", statistics.median(found.after_data), "ms", 150),
+        Figure(part, "and the exact pattern in focus, which is fetched", statistics.median(found.focus), "ms"),
         Figure(part, "data sent before the first interaction", found.large_bytes / 1000, "kB", 400),
+        Figure(part, "of it until all was drawn", found.large_early / 1000, "kB"),
     ]
 
 
@@ -157,8 +162,11 @@ hand.
   or of an element in its output, once all heads are there (thumbnails are not blank, all of BertViz's lines are there).
   Everybody in turn in one notebook, the median over rounds; of each library something small was shown before, so that
   imports and scripts are warm. The tensors are the same.
-- *Data* is what the kernel sent to the page from running the cell to the picture, without program text: our script and
-  style sheet, and BertViz's script, which travel with each display, are not counted.
+- *Data* is what the kernel sent to the page for a display, without program text: our script and
+  style sheet, and BertViz's script, which travel with each display, are not counted. Of ours it includes the picture
+  for readers without a kernel, which follows when all is drawn.
+- *Atlas drawn after the data arrived*: from the WebSocket's message with the last thumbnails, or with the output to
+  draw them in where that comes later, to the frame after which all of them are on the canvas.
 - CircuitsVis is shown as with a network: its script is imported from an address, which here is this JupyterLab's, and
   is cached. Its look whether there is a network is answered yes, at once. BertViz's scripts come from this JupyterLab
   too; jQuery is 2.1.0 in place of 2.0.0, which no registry has.

@@ -69,10 +69,19 @@ class Tab:
         self.notebook.until_run(index, IMPORTS)
         self.notebook.until_idle()
 
-    def timed(self, index: int, whole: str) -> dict[str, float]:
-        """Run a cell; `start`, `changed` and `end` of what it shows, see `probe.js`."""
-        found: dict[str, float] = self.page.evaluate("([i, whole]) => probe.run(i, whole)", [index, whole])
+    def timed(self, index: int, whole: str, drawn: str | None = None) -> dict[str, float]:
+        """Run a cell; `start`, `drawn`, `changed` and `end` of what it shows, see `probe.js`."""
+        run = "([i, whole, drawn]) => probe.run(i, whole, drawn)"
+        found: dict[str, float] = self.page.evaluate(run, [index, whole, drawn or whole])
         return found
+
+    def until_pictured(self, index: int) -> None:
+        """Wait until the output of a cell holds the static picture, for readers without a kernel."""
+        self.page.wait_for_function(
+            """i => window.jupyterapp.shell.currentWidget.content.widgets[i].model.outputs.toJSON()
+              .some((output) => output.data?.["image/png"])""",
+            arg=index,
+        )
 
     def clear(self) -> None:
         """Take all outputs away and let the page come to rest."""

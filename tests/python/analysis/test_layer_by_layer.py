@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -93,7 +95,8 @@ def test_one_pass_does_for_patterns_scores_and_attribution(steps, request):
     window = finished(window_steps(exp.snapshot(), "clean", [(2, 1), (0, 3)], (5, 9), (0, 9), 48, weighting="value"))
     assert window.shape == (2, 4, 9)
     again = finished(atlas_steps(exp.snapshot()))
-    assert (len(ran), again.forward_ms) == (1, 0)
+    assert len(ran) == 1
+    assert math.isnan(again.forward_ms)  # Nothing was run.
     assert torch.equal(again.thumbs, atlas.thumbs)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import threading
+from types import SimpleNamespace
 
+import IPython
 import pytest
 from PIL import Image
 
@@ -34,6 +36,70 @@ def test_the_output_holds_the_view_a_picture_and_words(heads):
     ]
     assert "  previous      L1H1 0.75, L1H0 0.50, L0H1 0.25" in lines
     assert "  induction     no repeated token here: use random tokens" in lines
+
+
+@pytest.fixture
+def published(monkeypatch):
+    """Everything displayed: (data, metadata, display id, whether it is an update); `.ready` rises with each."""
+    told = SimpleNamespace(all=[], ready=threading.Semaphore(0))
+
+    def publish(data, metadata, *, transient, update=False):
+        told.all.append((data, metadata, transient["display_id"], update))
+        told.ready.release()
+
+    monkeypatch.setattr("IPython.display.publish_display_data", publish)
+    monkeypatch.setattr(fallback, "PAUSE", 0)
+    return told
+
+
+def cell_of(monkeypatch, metadata):
+    """From now on code runs as if a front end had asked for it with this metadata."""
+    kernel = SimpleNamespace(get_parent=lambda channel: {"metadata": metadata} if channel == "shell" else {})
+    monkeypatch.setattr(IPython, "get_ipython", lambda: SimpleNamespace(kernel=kernel))
+
+
+def test_in_an_open_notebook_a_display_waits_for_nothing_and_the_picture_follows(
+    analysis, experiment, page_of, published, monkeypatch
+):
+    cell_of(monkeypatch, {"cellId": "a"})
+    analysis.hold()
+    page = page_of(AttentionHeads(experiment()))
+    page.widget._ipython_display_()
+    ((data, metadata, name, update),) = published.all
+    assert VIEW in data
+    assert "image/png" not in data
+    assert data["text/plain"].splitlines()[1::3] == ["prompt:  a b a", fallback.FOLLOWS]
+    assert (metadata, update) == ({}, False)
+    analysis.let(9)
+    assert published.ready.acquire(timeout=60)
+    assert published.ready.acquire(timeout=60)
+    data, metadata, again, update = published.all[1]
+    assert (data, metadata) == page.widget._repr_mimebundle_()
+    assert "image/png" in data
+    assert (again, update) == (name, True)
+
+
+def test_what_fails_after_the_display_is_said_there(analysis, experiment, page_of, published, monkeypatch, swallowed):
+    swallowed.expect(RuntimeError)
+    cell_of(monkeypatch, {"cellId": "a"})
+    analysis.fail = RuntimeError("no luck")
+    page_of(AttentionHeads(experiment())).widget._ipython_display_()
+    for _ in range(2):
+        assert published.ready.acquire(timeout=60)
+    assert "There is no result: no luck" in published.all[1][0]["text/plain"]
+
+
+@pytest.mark.parametrize("where", ["without a kernel", "run by nbclient", "closed"])
+def test_elsewhere_ipython_asks_for_the_whole_bundle(heads, published, monkeypatch, where):
+    page = heads()
+    if where == "run by nbclient":
+        cell_of(monkeypatch, {})
+    elif where == "closed":
+        cell_of(monkeypatch, {"cellId": "a"})
+        page.widget.close()
+    with pytest.raises(NotImplementedError):
+        page.widget._ipython_display_()
+    assert published.all == []
 
 
 def test_a_display_waits_for_the_first_result(analysis, experiment, page_of):
