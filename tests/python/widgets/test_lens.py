@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import mi_widgets as mi
-from mi_widgets.errors import BadInput
+from mi_widgets.errors import BadInput, NotFinite
 from mi_widgets.export.image import LARGEST
 from mi_widgets.interventions.edit_kinds import Zero
 from mi_widgets.widgets import arrays
@@ -423,13 +423,32 @@ def test_a_deep_model_and_a_long_prompt_open_within_the_budget(lens_of):
     np.testing.assert_allclose(found, whole.measure("prob")[rows], atol=1e-5)
 
 
+def test_a_run_that_breaks_is_told_in_words_and_asked_for_again(lens_of, swallowed):
+    swallowed.expect(NotFinite)
+    exp = mi.Experiment(deep_model(layers=2), list(range(3, 12)), answer=7, distractor=8)
+    gain = exp.model.hf.transformer.h[1].mlp.c_proj.bias
+    page = lens_of(exp)
+    before = held(page)
+    with torch.no_grad():
+        gain.fill_(math.nan)
+    failed = ask(page, "lens.run", run="clean", measure="entropy").content
+    assert (failed["kind"], failed["error"]) == ("failed", "NotFinite")
+    assert told(page) == ("clean", "prob")
+    with torch.no_grad():
+        gain.zero_()
+    assert ask(page, "lens.run", run="clean", measure="prob").content["kind"] == "done"
+    page.widget.wait(120)  # a changed model is drawn anew by itself
+    assert held(page) == before
+    assert page.widget.status["state"] == "idle"
+
+
 def opened_bytes(page):
     """What a page that opens now is sent before anybody does anything, without scripts and styles."""
     welcome = page.hello()
     return len(json.dumps(welcome.content)) + sum(map(len, welcome.buffers))
 
 
-def deep_model():
+def deep_model(layers=40):
     """40 layers, as narrow as can be, with a vocabulary whose words are as long as English ones."""
     import transformers
     from tokenizers import Tokenizer, models
@@ -438,7 +457,7 @@ def deep_model():
     words = {"".join(chr(97 + int(d)) for d in f"{i:07d}"): i for i in range(4096)}
     core = Tokenizer(models.WordLevel(words, unk_token="aaaaaaa"))
     torch.manual_seed(0)
-    config = transformers.GPT2Config(vocab_size=4096, n_embd=16, n_layer=40, n_head=2, n_positions=512)
+    config = transformers.GPT2Config(vocab_size=4096, n_embd=16, n_layer=layers, n_head=2, n_positions=512)
     return mi.wrap(
         transformers.GPT2LMHeadModel(config).eval(), PreTrainedTokenizerFast(tokenizer_object=core, unk_token="aaaaaaa")
     )
