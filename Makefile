@@ -76,6 +76,10 @@ bench: $(STAMPS)/overlays build ## Benchmarks, and BENCHMARKS.md; ROWS="gpt2-16-
 bench-heads: $(STAMPS)/peers build chromium ## The heads widget beside CircuitsVis and BertViz, and BENCHMARKS_HEADS.md; PARTS="live long" runs some
 	$(PY) -m tests.benchmarks.heads $(PARTS)
 
+.PHONY: bench-lens
+bench-lens: $(STAMPS)/overlays build ## The logit lens beside bare products, a plain loop and nnsight, and BENCHMARKS_LENS.md
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(PY) -m tests.benchmarks.lens
+
 .PHONY: models
 models: $(STAMPS)/install-dev ## Prove every decoder family of the installed transformers and write MODELS.md
 	@$(PY) -m tests.families

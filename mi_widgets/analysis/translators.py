@@ -87,8 +87,8 @@ class Translators:
             )
         if self.unembed_hash and self.unembed_hash != hash_of(model):
             raise BadInput(
-                f"These translators were trained with another unembedding ({self.trained_for or 'not named'}) than that "
-                f"of {model.name}: their unembed_hash does not match.",
+                f"These translators were trained with another unembedding ({self.trained_for or 'not named'}) than "
+                f"that of {model.name}: their unembed_hash does not match.",
                 hint="Take the tuned lens of this very model, or read them by read_translators(folder, compare=False).",
             )
 
