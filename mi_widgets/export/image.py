@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import math
-from dataclasses import dataclass
+import struct
+import zlib
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -13,9 +13,9 @@ from PIL import Image, ImageDraw
 
 from mi_widgets.export.pen import BAR, INK, LINE, PAPER, QUIET, VOID, Pen, rgb, wrapped
 
-__all__ = ["LARGEST", "AtlasPicture", "atlas_png", "encoded", "ramp"]
+__all__ = ["LARGEST", "AtlasPicture", "atlas_png", "coarser", "encoded", "ramp"]
 
-LARGEST = 80_000
+LARGEST = 64_000
 """Bytes of a picture; it goes into every saved notebook."""
 
 SEQUENTIAL = ("#fbfcff", "#c9dafb", "#6d9af0", "#2563eb", "#0f2f86")
@@ -32,7 +32,8 @@ LEVELS = (48, 16)
 WIDTH = 900
 MARGIN = 16
 NAME_COLUMN = 34
-_SHRINK = Image.Resampling.BOX
+SIDES = (32, 24, 16, 12, 8, 4)
+"""Cells on a side of coarser patterns."""
 
 
 @dataclass(frozen=True)
@@ -78,53 +79,66 @@ def ramp(values: npt.ArrayLike, *, signed: bool = False) -> npt.NDArray[np.uint8
 
 
 def atlas_png(picture: AtlasPicture, largest: int = LARGEST) -> bytes:
-    """A PNG at two pixels per point; of fewer colours, then of fewer pixels, where it would exceed `largest` bytes."""
-    drawn = _draw(picture, 2)
+    """A PNG at two pixels per point; of fewer colours, then of coarser patterns, where it would exceed `largest` bytes.
+
+    Text stays as it is: a picture of fewer pixels could not be read.
+    """
     signed = picture.run in SIGNED_RUNS
-    for levels in LEVELS:
-        # A display waits for this picture: what will hardly fit is not tried.
-        if _forecast(drawn, levels, signed) <= 1.2 * largest:
+    side = picture.thumbs.shape[-1]
+    coarse = [it for it in SIDES if it < side]
+    png = b""
+    for cells, levels in ((side, LEVELS[0]), *((it, LEVELS[1]) for it in (side, *coarse))):
+        drawn = _draw(replace(picture, thumbs=coarser(picture.thumbs, cells, signed=signed)), 2)
+        last = cells == (coarse or [side])[-1] and levels == LEVELS[1]
+        # What will hardly fit is not encoded.
+        if last or _forecast(drawn, levels, signed) <= 1.2 * largest:
             png = encoded(drawn, levels, signed)
             if len(png) <= largest:
-                return png
-    share = 1.0
-    while True:
-        share *= 0.92
-        small = _strip(drawn)
-        small = small.resize((max(1, int(small.width * share)), max(1, int(small.height * share))), _SHRINK)
-        size = len(encoded(small, LEVELS[-1], signed)) * drawn.height * share / small.height
-        if size > largest and share > 0.15:
-            # Bytes grow with the area, once pixels are no finer than what they show.
-            share *= max(0.6, math.sqrt(largest / size))
-            continue
-        # Even, so that half of it is a whole number of points.
-        even = (2 * max(1, int(drawn.width * share / 2)), 2 * max(1, int(drawn.height * share / 2)))
-        png = encoded(drawn.resize(even, _SHRINK), LEVELS[-1], signed)
-        if len(png) <= largest or share <= 0.1:
-            return png
+                break
+    return png
+
+
+def coarser(thumbs: npt.NDArray[np.float32], side: int, *, signed: bool = False) -> npt.NDArray[np.float32]:
+    """Patterns [..., dest, src] in `side` cells a side, the strongest of what falls into each; NaN where one is.
+
+    Example:
+        >>> coarser(np.array([[0.5, 0.0], [0.25, 0.75]], dtype=np.float32), 1).tolist()
+        [[0.75]]
+    """
+    length = thumbs.shape[-1]
+    edges = np.arange(side) * length // side
+
+    def pooled(by: np.ufunc) -> npt.NDArray[np.float32]:
+        return np.asarray(by.reduceat(by.reduceat(thumbs, edges, -2), edges, -1))
+
+    high = pooled(np.maximum)
+    if not signed:
+        return high
+    low = pooled(np.minimum)
+    return np.where(-low > high, low, high)
 
 
 def _forecast(image: Image.Image, levels: int, signed: bool) -> float:
-    """Bytes of the PNG, judged by a strip of it."""
-    strip = _strip(image)
-    return len(encoded(strip, levels, signed)) * image.height / strip.height
-
-
-def _strip(image: Image.Image) -> Image.Image:
-    """The part of a picture just above its middle, where there are thumbnails."""
-    top = int(0.4 * image.height)
-    return image.crop((0, top, image.width, top + max(1, image.height // 10)))
+    """Bytes of the PNG, judged by a strip of it just above its middle, where there are thumbnails."""
+    top, height = int(0.4 * image.height), max(1, image.height // 10)
+    strip = image.crop((0, top, image.width, top + height))
+    return len(encoded(strip, levels, signed)) * image.height / height
 
 
 def encoded(image: Image.Image, levels: int, signed: bool) -> bytes:
     """A PNG in the colours that such pictures have: choosing them anew for each takes ten times as long."""
     palette, nearest = _palette(levels, signed)
     pixels = np.asarray(image, dtype=np.uint32) >> 2
-    indexed = Image.fromarray(nearest[pixels[..., 0] << 12 | pixels[..., 1] << 6 | pixels[..., 2]])
-    indexed.putpalette(palette)
-    file = io.BytesIO()
-    indexed.save(file, "PNG")
-    return file.getvalue()
+    indexed = nearest[pixels[..., 0] << 12 | pixels[..., 1] << 6 | pixels[..., 2]]
+    # Each row as what it differs by from the one above, PNG's filter 2, since cells are some rows high. Pillow has no
+    # filter for pictures of a palette: the same rows take it up to twice the bytes.
+    rows = np.full((image.height, image.width + 1), 2, dtype=np.uint8)
+    rows[:, 1:] = np.diff(indexed, axis=0, prepend=np.zeros((1, image.width), dtype=np.uint8))
+    header = struct.pack(">IIBBBBB", image.width, image.height, 8, 3, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"PLTE", palette), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
+    )
 
 
 @lru_cache(maxsize=4)

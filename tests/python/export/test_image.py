@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mi_widgets.export.image import LARGEST, AtlasPicture, atlas_png, ramp
+from mi_widgets.export.image import LARGEST, AtlasPicture, atlas_png, coarser, ramp
 from mi_widgets.export.pen import size_of
 
 
@@ -112,13 +112,28 @@ def test_the_colours_of_the_scale_survive_the_palette(run):
         assert np.abs(pixels - wanted).max(-1).min() <= 6, value
 
 
-def test_a_picture_that_is_too_large_loses_colours_before_pixels():
+def test_a_picture_that_is_too_large_loses_colours_then_cells_and_no_text():
     noise = np.tril(np.random.default_rng(0).random((12, 12, 48, 48), dtype=np.float32))
     noise /= noise.sum(-1, keepdims=True)
-    whole = size_of(atlas_png(picture(layers=12, heads=12, side=48)))
-    png = atlas_png(picture(thumbs=noise))
-    assert len(png) <= LARGEST
-    assert size_of(png) == whole
-    small = atlas_png(picture(thumbs=noise), 20_000)
-    assert len(small) <= 20_000
-    assert size_of(small)[0] < whole[0]
+    whole = opened(atlas_png(picture(layers=12, heads=12, side=48)))
+    for largest in (LARGEST, 30_000):
+        png = atlas_png(picture(thumbs=noise), largest)
+        assert len(png) <= largest
+        # The title, the model and the prompt, whose colours stay: the darkest pixels are the same.
+        dark = [pixels[:120].sum(-1) < 200 for pixels in (opened(png), whole)]
+        assert dark[0].sum() > 500
+        assert np.array_equal(*dark)
+
+
+@pytest.mark.parametrize("side", [1, 4, 7, 12, 16])
+def test_coarser_patterns_keep_every_strong_key(side):
+    rng = np.random.default_rng(side)
+    thumbs = rng.random((2, 3, 16, 16), dtype=np.float32) / 2
+    head, dest, src = 2, int(rng.integers(16)), int(rng.integers(16))
+    thumbs[1, head, dest, src] = 0.875
+    small = coarser(thumbs, side)
+    assert small.shape == (2, 3, side, side)
+    assert small[1, head].max() == 0.875
+    assert small.max() == 0.875
+    signed = coarser(-thumbs, side, signed=True)
+    assert np.array_equal(signed, -small)
