@@ -116,6 +116,13 @@ def test_messages_until_the_picture_are_told_from_those_that_follow():
     assert [message.at for message in until(5, sent)] == [1, 5]
 
 
+def test_a_part_that_is_measured_again_stands_where_it_stood():
+    first, second = (report.Figure(part, "time", 1.0, "s") for part in ("one", "two"))
+    again = report.Figure("one", "time", 0.5, "s")
+    assert report.merged([], [first, second]) == [first, second]
+    assert report.merged([first, second], [again]) == [again, second]
+
+
 def test_what_did_not_grow_reached_its_target():
     assert report.Figure("part", "heap", -2.0, "MB", 60).verdict == "reached"
     assert report.Figure("part", "told only", -2.0, "MB").verdict == ""

@@ -65,7 +65,7 @@ def measure(stage: Stage) -> dict[str, Frames]:
         tab.timed(first_paint.LARGE, first_paint.WHOLE[first_paint.LARGE])
         tab.forget()
         widget = tab.page.locator(".jp-Cell .mi-widget")
-        atlas = widget.locator("[data-part=atlas] canvas")
+        atlas = widget.locator("[data-part=atlas] canvas[role=grid]")
         focus = widget.locator("[data-part=focus] canvas")
         mouse = tab.page.mouse
 

@@ -142,7 +142,7 @@ def _found(tab: Tab, cell: int) -> dict[str, float]:
 
 def _hover(tab: Tab) -> tuple[float, float]:
     """Move over the atlas until it is whole: the longest task, and the longest time between frames, in ms."""
-    canvas = tab.page.locator(".jp-Cell .mi-widget [data-part=atlas] canvas")
+    canvas = tab.page.locator(".jp-Cell .mi-widget [data-part=atlas] canvas[role=grid]")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     assert box is not None

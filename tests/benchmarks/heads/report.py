@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -75,7 +76,7 @@ def first_paint_figures(found: FirstPaint) -> list[Figure]:
         figures.append(Figure(part, f"{names[name]}: sent with program text", shown.whole / 1000, "kB"))
     for name, sooner in (("circuitsvis", 50), ("bertviz", 20)):
         theirs = found.shown[name]
-        ratio = statistics.median(b / a for a, b in zip(ours.seconds, theirs.seconds, strict=True))
+        ratio = statistics.median(b / a for a, b in zip(ours.seconds, theirs.seconds, strict=False))
         figures.append(Figure(part, f"{names[name]} / ours: time", ratio, "x", sooner, less=False))
         figures.append(Figure(part, f"{names[name]} / ours: data", theirs.bytes / ours.bytes, "x", 25, less=False))
     figures += [Figure(part, f"ours, until: {name}", ms, "ms") for name, ms in found.parts.items()]
@@ -160,8 +161,8 @@ hand.
 
 - *From the cell to the picture*: from running the cell to the second animation frame after the last change of a canvas
   or of an element in its output, once all heads are there (thumbnails are not blank, all of BertViz's lines are there).
-  Everybody in turn in one notebook, the median over rounds; of each library something small was shown before, so that
-  imports and scripts are warm. The tensors are the same.
+  Everybody in turn in one notebook, the median over rounds (BertViz, which takes minutes, once); of each library
+  something small was shown before, so that imports and scripts are warm. The tensors are the same.
 - *Data* is what the kernel sent to the page for a display, without program text: our script and
   style sheet, and BertViz's script, which travel with each display, are not counted. Of ours it includes the picture
   for readers without a kernel, which follows when all is drawn.
@@ -189,12 +190,24 @@ def page(figures: Sequence[Figure], facts: dict[str, str]) -> str:
 
 
 def keep(figures: Sequence[Figure], facts: dict[str, str]) -> None:
-    """Write the page, and the figures as JSON beside this file."""
-    RESULTS.write_text(json.dumps([asdict(it) for it in figures], indent=1) + "\n", encoding="utf-8")
-    PAGE.write_text(page(figures, facts), encoding="utf-8")
+    """Write the page, and the figures as JSON beside this file; parts that were not measured stay as they were."""
+    kept = [Figure(**it) for it in json.loads(RESULTS.read_text(encoding="utf-8"))] if RESULTS.exists() else []
+    whole = merged(kept, figures)
+    RESULTS.write_text(json.dumps([asdict(it) for it in whole], indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(page(whole, facts), encoding="utf-8")
+
+
+def merged(kept: Sequence[Figure], new: Sequence[Figure]) -> list[Figure]:
+    """The figures kept with those of the parts that were measured anew in their place."""
+    parts = list(dict.fromkeys(it.part for it in (*kept, *new)))
+    fresh = {it.part for it in new}
+    return [it for part in parts for it in (new if part in fresh else kept) if it.part == part]
 
 
 def facts_of(versions: dict[str, str]) -> dict[str, str]:
-    """The machine, and the versions of everything that took part."""
+    """The machine and how busy it is, and the versions of everything that took part."""
     here = machine()
-    return {name: here[name] for name in ("processor", "mi-widgets", "torch", "transformers")} | versions
+    load = f"{os.getloadavg()[1]:.1f} on average, as the measurement began"
+    return (
+        {name: here[name] for name in ("processor", "mi-widgets", "torch", "transformers")} | {"load": load} | versions
+    )
