@@ -1,12 +1,12 @@
 // The lens table: rows down, positions across, the top token in each cell; gestures, their keys, and what is spoken.
 import { css } from "../lib/colour";
-import { actionButton } from "../lib/controls";
 import { drawItem, type Figure, sizeCanvas } from "../lib/display-list";
 import { attribute, h, memo, set, setText, show, uniqueId } from "../lib/dom";
+import { clamp } from "../lib/geometry";
 import { arrows, onKeys } from "../lib/keyboard";
 import { shortLabel } from "../lib/labels";
 import { type LensCell, type LensRow, sameCell } from "../lib/lens-cells";
-import { amber, rampColour, scaleEnds, spokenMeasure } from "../lib/lens-colours";
+import { spokenMeasure } from "../lib/lens-colours";
 import { ADVANCE } from "../lib/lens-labels";
 import {
   type LensLayout,
@@ -24,6 +24,7 @@ import {
 import type { LensSession } from "../lib/lens-session";
 import type { View, ViewContext } from "./context";
 import { foldName, headings, type LensLook, lensFigure, lineItems, strips } from "./lens-figure";
+import { createLensFoot } from "./lens-foot";
 import { createLensGrid } from "./lens-grid";
 import { drawRings } from "./lens-rings";
 
@@ -43,30 +44,18 @@ export function createLensTable(
   const scroller = h("div.lens-scroll", { onscroll: () => redraw() }, stage);
   const grid = createLensGrid(context);
   const readout = h("div.readout", { "data-part": "readout" });
-  const changed = h("span.lens-key", h("i.lens-dot"), "changed by the edit");
-  const [low, high, ramp] = [h("span"), h("span"), h("i")];
-  const legend = h("span.lens-scale", low, ramp, high);
-  context.tip.attach(legend, () => {
-    const { title, formula, source } = session.lens?.card ?? {};
-    return { title: "colour", lines: [title ?? "", formula ?? "", source ?? ""] };
+  const foot = createLensFoot(context, () => {
+    tabled = !tabled;
+    update();
   });
-  const folded = h("span");
-  const fold = actionButton("fold again", context.tip, () => session.foldRows(), {
-    class: "mi-link",
-    name: "fold",
-    card: "Folds the rows that were opened.",
-  });
-  const tableButton = actionButton(
-    "table",
-    context.tip,
-    () => {
-      tabled = !tabled;
-      update();
-    },
-    { class: "mi-link", name: "lens-table", card: "The same cells as a table of text." },
+  const element = h(
+    "section.lens-table",
+    { "data-part": "lens" },
+    scroller,
+    grid.element,
+    readout,
+    foot.element,
   );
-  const foot = h("div.lens-foot", legend, changed, folded, fold, tableButton);
-  const element = h("section.lens-table", { "data-part": "lens" }, scroller, grid.element, readout, foot);
   let layout: LensLayout | null = null;
   let tabled = false;
   let frame = 0;
@@ -154,16 +143,19 @@ export function createLensTable(
   }
   function page(by: -1 | 1): void {
     if (!layout) return;
-    moveTo(turned(layout, by));
-    say(`positions ${layout.first} to ${layout.end - 1} of ${layout.positions}`);
+    if (moveTo(turned(layout, by)))
+      say(`positions ${layout.first} to ${layout.end - 1} of ${layout.positions}`);
   }
-  function moveTo(next: number): void {
-    if (!layout) return;
-    const count = layout.end - layout.first;
-    const off = session.lacking(session.openRows, next, next + count);
-    if (off) return say(off);
-    first = next;
-    update();
+  /** Shows the positions from this one on; says why where their cells cannot be had. */
+  function moveTo(next: number): boolean {
+    if (!layout) return false;
+    const off = session.lacking(session.openRows, next, next + layout.end - layout.first);
+    if (off) say(off);
+    else {
+      first = next;
+      update();
+    }
+    return !off;
   }
 
   // --- keys ---------------------------------------------------------------------------------------------------------
@@ -176,9 +168,8 @@ export function createLensTable(
     const from = current();
     if (!layout || !from) return;
     const { lines, positions } = layout;
-    const clamped = (value: number, most: number) => Math.max(0, Math.min(most, value));
-    const line = clamped(lineOf(layout, from.row) + rows, lines.length - 1);
-    const position = clamped(from.position + columns, positions - 1);
+    const line = clamp(lineOf(layout, from.row) + rows, 0, lines.length - 1);
+    const position = clamp(from.position + columns, 0, positions - 1);
     cursor = { row: (lines[line] as Line).first, position };
     reveal(cursor);
     session.hoverAt(foldedAt(cursor.row) < 0 ? cursor : null);
@@ -199,8 +190,10 @@ export function createLensTable(
   const openOr = (other: (cell: LensCell) => void) => () => {
     const cell = current();
     const line = cell ? foldedAt(cell.row) : -1;
-    if (line >= 0) open(line);
-    else if (cell) other(cell);
+    if (!cell) return;
+    if (line < 0) return other(cell);
+    open(line);
+    session.hoverAt(cell);
   };
   onKeys(canvas, {
     ...arrows(step),
@@ -332,33 +325,11 @@ export function createLensTable(
     });
   }
 
-  function words(now: LensLook): void {
-    const { lens, theme } = now;
-    const cell = session.focusCell;
-    setText(readout, cell ? spoken(cell) : "");
-    show(changed, lens.cells.compared);
-    const lines = now.layout.lines.filter((line) => line.folded);
-    const count = lines.reduce((sum, { first, last }) => sum + last - first + 1, 0);
-    setText(folded, count ? `amber row: ${count} ${count > 1 ? "rows" : "row"} folded, click to open` : "");
-    folded.style.color = count ? css(amber(theme).mark) : "";
-    show(folded, count > 0);
-    show(
-      fold,
-      lens.rows.some(({ label }, at) => session.opened.has(label) && !lens.shown.rows.includes(at)),
-    );
-    attribute(tableButton, "aria-pressed", tabled);
-    const [from, to] = scaleEnds(lens);
-    setText(low, from);
-    setText(high, to);
-    const stops = Array.from({ length: 9 }, (_, at) => css(rampColour(lens, theme, at / 8)));
-    ramp.style.background = `linear-gradient(to right, ${stops})`;
-  }
-
   /** A cell that was picked anywhere comes into view once. */
   function follow(): void {
     const { lens, pickedCell } = session;
     if (!lens || !pickedCell) return;
-    const now = [lens.rev, lens.rows.length, pickedCell.row, pickedCell.position].join();
+    const now = [lens.positions, lens.rows.length, pickedCell.row, pickedCell.position].join();
     if (now === seen) return;
     seen = now;
     reveal(pickedCell);
@@ -375,14 +346,16 @@ export function createLensTable(
   function update(): void {
     const { lens } = session;
     show(scroller, lens !== null && !tabled);
-    show(foot, lens !== null);
+    show(foot.element, lens !== null);
     show(readout, lens !== null);
     grid.show(lens !== null && tabled);
     if (!look()) return;
     follow();
     const now = look();
     if (!now) return;
-    words(now);
+    const cell = session.focusCell;
+    setText(readout, cell ? spoken(cell) : "");
+    foot.draw(now, tabled);
     if (tabled) {
       session.want(session.openRows, now.layout.first, now.layout.end);
       return grid.draw(now, open, page);

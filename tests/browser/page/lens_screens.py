@@ -33,7 +33,7 @@ def _pick(lens: LensPage) -> None:
 
 def _choose(name: str) -> Step:
     def step(lens: LensPage) -> None:
-        lens.root.get_by_role("radio", name=name, exact=True).click()
+        lens.root.get_by_role("radio", name=name, exact=True).first.click()
         lens.wait(state="ready")
         lens.page.mouse.move(0, 0)
 
