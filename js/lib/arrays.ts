@@ -46,6 +46,24 @@ export class Grid {
     return plane * this.planeSize + row * this.plane[1] + col;
   }
 
+  /** All values of one plane, row by row, as `value` gives them: a pattern of 1,024 tokens has a million. */
+  values(plane: number): Float32Array<ArrayBuffer> {
+    const [rows, cols] = this.plane;
+    const found = new Float32Array(rows * cols);
+    const known = new Float32Array(256).map((_, byte) =>
+      byte === NOT_FINITE ? Number.NaN : this.offset + this.scale * byte,
+    );
+    for (let row = 0; row < rows; row++) {
+      const from = this.index(plane, row, 0);
+      const end = this.layout === "lower" ? row + 1 : cols;
+      for (let col = 0; col < end; col++) {
+        const raw = this.raw[from + col] as number;
+        found[row * cols + col] = this.dtype === "u8" ? (known[raw] as number) : raw;
+      }
+    }
+    return found;
+  }
+
   /** The value there; NaN when it is not finite, 0 above the diagonal of a `lower` array. */
   value(plane: number, row: number, col: number): number {
     const at = this.index(plane, row, col);

@@ -16,6 +16,8 @@ interface Placed {
   root: HTMLElement;
   el: HTMLElement;
   life: AbortController;
+  /** What has the keyboard. */
+  focused: HTMLElement | null;
 }
 
 export function widgetModule<S extends Session>(
@@ -46,11 +48,24 @@ export function widgetModule<S extends Session>(
     if (moved) {
       el.append(moved.root);
       moved.el = el;
+      // The host puts the element into the page when it has it.
+      const { focused } = moved;
+      if (focused) requestAnimationFrame(() => focused.focus({ preventScroll: true }));
       return moved;
     }
     const life = new AbortController();
     draw(session, el, life.signal);
-    const placed = { root: el.lastElementChild as HTMLElement, el, life };
+    const root = el.lastElementChild as HTMLElement;
+    const placed: Placed = { root, el, life, focused: null };
+    root.addEventListener("focusin", (event) => {
+      placed.focused = event.target as HTMLElement;
+    });
+    root.addEventListener("focusout", () =>
+      // Taken out of the page it does not give the keyboard away.
+      queueMicrotask(() => {
+        if (root.isConnected && !root.contains(document.activeElement)) placed.focused = null;
+      }),
+    );
     views.set(session, [...there, placed]);
     life.signal.addEventListener("abort", () => {
       const left = (views.get(session) ?? []).filter((it) => it !== placed);

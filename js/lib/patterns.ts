@@ -65,10 +65,7 @@ export const isFuture = (frame: Frame, row: number, col: number) =>
 export function patternFromReply(grid: Grid, place: number, run: string, window: Window, top = 1): Pattern {
   const { dest, src, span } = window;
   const [size] = grid.plane;
-  const values = new Float32Array(size * size).map((_, at) =>
-    grid.value(place, Math.floor(at / size), at % size),
-  );
-  return { size, values, positions: span, dest, src, signed: isSigned(run), top };
+  return { size, values: grid.values(place), positions: span, dest, src, signed: isSigned(run), top };
 }
 
 export const patternFromThumb = (atlas: Atlas, [layer, head]: Head): Pattern => {

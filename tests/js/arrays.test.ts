@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { asBytes, BuffersMissing, decode } from "../../js/lib/arrays";
+import { asBytes, BuffersMissing, decode, Grid } from "../../js/lib/arrays";
 import type { ArrayEntry } from "../../js/lib/protocol";
 
 const entry = (facts: Partial<ArrayEntry>): ArrayEntry => ({
@@ -61,4 +61,27 @@ describe("decode", () => {
     expect(asBytes(new DataView(buffer, 1, 2))?.buffer).toBe(buffer);
     expect(asBytes("text")).toBeNull();
   });
+});
+
+test.each(["full", "lower"] as const)("all values of a plane are those of its cells, %s", (layout) => {
+  const side = 5;
+  const stored = layout === "lower" ? (side * (side + 1)) / 2 : side * side;
+  const bytes = Uint8Array.from({ length: 2 * stored }, (_, at) => (at * 37 + 255) % 256);
+  const grids = [
+    new Grid("u8", [2, side, side], layout, bytes, 2 / 254, -1),
+    new Grid(
+      "f32",
+      [2, side, side],
+      layout,
+      Float32Array.from(bytes, (byte) => byte / 3),
+    ),
+  ];
+  for (const grid of grids) {
+    for (const plane of [0, 1]) {
+      const each = Array.from({ length: side * side }, (_, at) =>
+        Math.fround(grid.value(plane, Math.floor(at / side), at % side)),
+      );
+      expect([...grid.values(plane)]).toEqual(each);
+    }
+  }
 });

@@ -208,6 +208,5 @@ def facts_of(versions: dict[str, str]) -> dict[str, str]:
     """The machine and how busy it is, and the versions of everything that took part."""
     here = machine()
     load = f"{os.getloadavg()[1]:.1f} on average, as the measurement began"
-    return (
-        {name: here[name] for name in ("processor", "mi-widgets", "torch", "transformers")} | {"load": load} | versions
-    )
+    about = {name: here[name] for name in ("processor", "mi-widgets", "torch", "transformers")}
+    return about | {"load": load} | versions
