@@ -64,7 +64,7 @@ def lens_png(picture: LensPicture) -> bytes:
     low = max(0, min(len(picture.columns) - room, picture.answer + 1 - picture.first - room))
     shown = range(low, min(len(picture.columns), low + room))
     file = io.BytesIO()
-    _draw(picture, shown, 2).quantize(COLOURS, Image.Quantize.FASTOCTREE).save(file, "PNG")
+    _draw(picture, shown, 2).quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(file, "PNG")
     return file.getvalue()
 
 
@@ -72,9 +72,7 @@ def _draw(picture: LensPicture, shown: range, scale: int) -> Image.Image:
     inner = WIDTH - 2 * MARGIN
     cell = max(NARROWEST, min(WIDEST, (inner - NAME_COLUMN) // max(1, len(shown))))
     prompt = wrapped(picture.prompt, inner)
-    positions = f"positions {picture.first + shown.start} to {picture.first + shown.stop - 1} of {len(picture.prompt)}"
-    left_out = len(picture.prompt) > len(shown)
-    footer = wrapped((*picture.footer, *([positions] if left_out else [])), inner, between=" · ", size=11)
+    footer = wrapped((*picture.footer, *_left_out(picture, shown)), inner, between=" · ", size=11)
     top = MARGIN + 24 + 22 + 18 * len(prompt) + 24
     gaps = _gaps(picture)
     height = top + ROW * len(picture.rows) + GAP * len(gaps) + 10 + 16 * len(footer) + 8
@@ -109,6 +107,17 @@ def _draw(picture: LensPicture, shown: range, scale: int) -> Image.Image:
     for i, line in enumerate(footer):
         pen.text(MARGIN, height - 8 - 16 * (len(footer) - i), line, QUIET, 11)
     return image
+
+
+def _left_out(picture: LensPicture, shown: range) -> list[str]:
+    """What of the rows and positions is drawn, where that is not all."""
+    found = []
+    if len(picture.rows) < picture.n_rows:
+        found.append(f"{len(picture.rows)} of {picture.n_rows} rows")
+    if len(shown) < len(picture.prompt):
+        first, last = picture.first + shown.start, picture.first + shown.stop - 1
+        found.append(f"positions {first} to {last} of {len(picture.prompt)}")
+    return found
 
 
 def _gaps(picture: LensPicture) -> dict[int, str]:

@@ -13,6 +13,8 @@ __all__ = ["BAR", "INK", "LINE", "PAPER", "QUIET", "VOID", "Pen", "drawable", "f
 
 INK, QUIET, LINE, PAPER, VOID = "#1b1f24", "#6b7280", "#dfe3e8", "#ffffff", "#f2f4f6"
 BAR = "#2563eb"
+LONGEST = 40
+"""Characters of a text that may have to fit into a column, more than fit into any."""
 
 
 def size_of(png: bytes) -> tuple[int, int]:
@@ -35,6 +37,8 @@ class Pen:
     def centred(self, x: float, y: float, width: float, text: str, colour: str, size: int) -> None:
         """Writes in the middle of a column from x on; what is too long is shortened in its middle."""
         s, font = self._scale, font_of(size * self._scale)
+        if len(text) > LONGEST:
+            text = f"{text[: LONGEST // 2]}…{text[-LONGEST // 2 :]}"
         text, keep = drawable(text, font), len(text)
         shown = text
         while font.getlength(shown) > (width - 4) * s and keep > 2:

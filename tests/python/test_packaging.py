@@ -155,10 +155,12 @@ def test_sdist_can_be_rebuilt_from_what_it_lists(sdist: Path) -> None:
         ".ci/run",
         "js/build.mjs",
         "js/attention-heads.ts",
+        "js/logit-lens.ts",
         "mi_widgets/py.typed",
         "notebooks/01_getting_started.ipynb",
         "notebooks/02_attention_heads.ipynb",
         "notebooks/03_patching.ipynb",
+        "notebooks/04_logit_lens.ipynb",
         "tests/python/test_packaging.py",
     )
     assert [name for name in wanted if not (sdist / name).is_file()] == []
