@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mi_widgets._version import __version__
 
 if TYPE_CHECKING:
+    from .analysis.lens_result import LensResult
     from .errors import (
         AnswerNotSingleToken,
         BadInput,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from .widgets import AttentionHeads, LogitLens, link
 
 _HOMES = {
+    "analysis.lens_result": ("LensResult",),
     "errors": (
         "AnswerNotSingleToken", "BadInput", "Cancelled", "EditNeverFired", "MiWidgetsError", "NotFinite", "OutOfMemory",
         "PromptMismatch", "SiteUnavailable", "UnsupportedArchitecture",
@@ -62,7 +64,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Add", "AnswerNotSingleToken", "AttentionHeads", "AttributionResult", "BadInput", "Cancelled", "Edit",
-    "EditNeverFired", "Experiment", "Generation", "Knockout", "LogitLens", "Mean", "MiWidgetsError", "Model",
+    "EditNeverFired", "Experiment", "Generation", "Knockout", "LensResult", "LogitLens", "Mean", "MiWidgetsError", "Model",
     "NotFinite", "OutOfMemory", "Patch", "PatternResult", "Project", "PromptMismatch", "Provenance", "Resample",
     "Result", "Scale", "Sequence", "SetPattern", "Site", "SiteUnavailable", "SweepResult", "Tokens",
     "UnsupportedArchitecture", "Zero", "__version__", "checkpoints", "link", "load", "wrap",

@@ -65,7 +65,6 @@ class Side:
         self.question, self.model, self.batch = question, question.model, question.batch(run)
         self.run = run
         self.streams: Streams = streams_of(question, run, rows)
-        self.length = self.batch.width
         self._translators = translators
         edits = question.edits if run == "edited" else ()
         self._written = {edit.site for edit in edits} & {"final_norm", "logits"}
