@@ -12,6 +12,7 @@ import { digitsOf, valueText } from "./pattern-figure";
 
 /** Longer prompts are folded to a window of so many tokens round the one that was picked. */
 const SHOWN = 400;
+const REST_MS = 150;
 
 export function createTokenStrip(context: ViewContext<HeadsSession>): View {
   const { session } = context;
@@ -49,6 +50,9 @@ export function createTokenStrip(context: ViewContext<HeadsSession>): View {
   let first = 0;
   let seen = -1;
   let begun = false;
+  /** The focus that the tokens' roles are of. */
+  let told = -1;
+  let rest: unknown = null;
 
   const labels = () => session.shownPrompt?.labels ?? [];
   const pick = () => {
@@ -118,19 +122,23 @@ export function createTokenStrip(context: ViewContext<HeadsSession>): View {
     const shown = all.slice(first, first + SHOWN);
     tokens = shown.map((label, place) => tokenElement(label, first + place, special.has(first + place)));
     tints = [];
+    told = -1;
     const last = first + shown.length;
     const before = gap(first, Math.max(0, first - SHOWN));
     const after = gap(all.length - last, Math.min(last, all.length - SHOWN));
     strip.replaceChildren(...[before, ...tokens, after].filter((it) => it !== null));
   }
 
+  const between = (pattern: Pattern | null, focus: number, token: number) =>
+    pattern ? weight(pattern, Math.max(focus, token), Math.min(focus, token)) : Number.NaN;
+  const roleOf = (token: number, focus: number) => (token <= focus ? "attends to" : "attended by");
+
   function colour(pattern: Pattern | null, focus: number): void {
     const { theme } = context;
-    const digits = pattern ? digitsOf(pattern) : 2;
     for (const [place, element] of tokens.entries()) {
       const token = first + place;
       const out = token <= focus;
-      const here = pattern ? weight(pattern, Math.max(focus, token), Math.min(focus, token)) : Number.NaN;
+      const here = between(pattern, focus, token);
       const share = Number.isFinite(here) ? Math.min(1, Math.abs(here) / (pattern?.top || 1)) : 0;
       // A power below 1 lets weak weights be seen at all; the number is in the read-out.
       const depth = share ** 0.65;
@@ -138,18 +146,29 @@ export function createTokenStrip(context: ViewContext<HeadsSession>): View {
         ? theme.diverging.colour(Math.sign(here) * depth * (out ? 1 : 0.5))
         : mix(theme.background, out ? theme.attends : theme.attended, out ? depth : 0.7 * depth);
       const background = share > 0 ? css(ground) : "";
-      const role = out ? "attends to" : "attended by";
-      const value = valueText(here, pattern?.signed ?? false, digits);
-      const tint = `${background}${role}${value}${token === focus}`;
       // Most tokens keep their tint while the pointer moves; writing it again would cost a layout each.
-      if (tints[place] === tint) continue;
-      tints[place] = tint;
+      if (tints[place] === background) continue;
+      tints[place] = background;
       Object.assign(element.style, { background, color: share > 0.02 ? textOn(ground) : "" });
-      set(element, {
-        "aria-selected": token === focus,
-        "data-role": role,
-        "aria-label": `${spoken(token)}: ${role} ${value}`,
-      });
+    }
+    if (focus !== told) {
+      told = focus;
+      for (const [place, element] of tokens.entries()) {
+        const token = first + place;
+        set(element, { "aria-selected": token === focus, "data-role": roleOf(token, focus) });
+      }
+    }
+    // What is read out is a number for each token: it waits until the pointer rests.
+    session.timers.clear(rest);
+    rest = session.timers.set(() => describe(pattern, focus), REST_MS);
+  }
+
+  function describe(pattern: Pattern | null, focus: number): void {
+    const digits = pattern ? digitsOf(pattern) : 2;
+    for (const [place, element] of tokens.entries()) {
+      const token = first + place;
+      const value = valueText(between(pattern, focus, token), pattern?.signed ?? false, digits);
+      attribute(element, "aria-label", `${spoken(token)}: ${roleOf(token, focus)} ${value}`);
     }
   }
 
