@@ -64,9 +64,9 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Add", "AnswerNotSingleToken", "AttentionHeads", "AttributionResult", "BadInput", "Cancelled", "Edit",
-    "EditNeverFired", "Experiment", "Generation", "Knockout", "LensResult", "LogitLens", "Mean", "MiWidgetsError", "Model",
-    "NotFinite", "OutOfMemory", "Patch", "PatternResult", "Project", "PromptMismatch", "Provenance", "Resample",
-    "Result", "Scale", "Sequence", "SetPattern", "Site", "SiteUnavailable", "SweepResult", "Tokens",
+    "EditNeverFired", "Experiment", "Generation", "Knockout", "LensResult", "LogitLens", "Mean", "MiWidgetsError",
+    "Model", "NotFinite", "OutOfMemory", "Patch", "PatternResult", "Project", "PromptMismatch", "Provenance",
+    "Resample", "Result", "Scale", "Sequence", "SetPattern", "Site", "SiteUnavailable", "SweepResult", "Tokens",
     "UnsupportedArchitecture", "Zero", "__version__", "checkpoints", "link", "load", "wrap",
 ]  # fmt: skip
 
