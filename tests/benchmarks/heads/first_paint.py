@@ -58,7 +58,7 @@ WHOLE = {
 }
 WHOLE[LARGE] = WHOLE[OURS]
 # The thumbnails of all heads; the pattern of the head in focus is still fetched.
-DRAWN = "node.querySelector('.mi-widget [data-part=atlas] canvas[data-rev]')"
+DRAWN = "node.querySelector('.mi-widget:not([data-atlas-rev=\"0\"]) [data-part=atlas] canvas[data-rev]')"
 
 # Colours in the middle half of each canvas, or in each thumbnail of ours: a blank one has one.
 _BLANK = """() => {
