@@ -186,7 +186,7 @@ class Channel:
             return
         quick = report.task.whole and self._clock() - report.since < self._quick
         if isinstance(value, Progress) or report.task.part is None:
-            if quick or not self._limit.allows():
+            if (quick and report.pending) or not self._limit.allows():
                 return
             if report.pending:
                 self._flush(job, report)

@@ -244,5 +244,5 @@ def test_an_atlas_that_comes_quickly_is_sent_once(analysis, experiment, page_of)
     page.widget._channel._quick = 1e9
     analysis.let(9)
     page.widget.wait(120)
-    assert page.messages("partial") == []
+    assert [m for m in page.messages("partial") if m.content["arrays"]] == []
     assert len([atlas for atlas in page.states("atlas") if atlas]) == 1
