@@ -83,7 +83,8 @@ def attribute(
     A component c contributes ((c - mean(c) if the norm centres) / s) * gain . u * logit_scale, with u the answer
     direction. Components: embedding and positions, every head, every attention bias, every MLP, the norm's bias, the
     unembedding's bias; a layer without heads (state space, linear attention) or with an MLP that could not be told
-    apart has one more component for what else it adds; in an edited run also what edits write into the stream itself.
+    apart has one more component for what else it adds; in an edited run also what edits write into the stream itself,
+    and by source what they write into z.
     They add up to the pre-softcap logit difference. After a post-norm the post-norm's scale is frozen too.
     (TransformerLens: `apply_ln_to_stack`, `logit_attrs`.)
 
@@ -158,6 +159,9 @@ def attribute(
 
     flat = torch.stack(shares)
     rest = {name: float(share) for (name, _, head), share in zip(parts, shares, strict=True) if head is None}
+    if by == "source" and run == "edited" and any(edit.site == "z" for edit in question.edits):
+        # What is written into z comes from no source.
+        rest["edits of z"] = float(torch.stack(per_head).nansum() - torch.stack(per_source).nansum())
     chosen = {
         "component": lambda: flat,
         "head": lambda: torch.stack(per_head),
