@@ -4,7 +4,7 @@ import { Asked } from "./asked";
 import { css, type Rgb } from "./colour";
 import { memo } from "./dom";
 import { type Head, headKey } from "./heads";
-import { type LensCell, type LensRow, sameCell } from "./lens-cells";
+import { cellSite, type LensCell, type LensRow, sameCell } from "./lens-cells";
 import type { LensSession } from "./lens-session";
 import type { Params, Run } from "./protocol";
 import type { Theme } from "./theme";
@@ -64,6 +64,7 @@ export interface Pin {
   slot: number;
 }
 
+const HEAD = /^L(\d+)H(\d+)\./;
 /** As many as one request tracks. */
 export const MOST_PINS = 12;
 export const FEW = 5;
@@ -124,6 +125,7 @@ export class LensCard {
   #slots = new Map<number, number>();
   #model = "";
   #version = 0;
+  #selection: readonly string[] = [];
   readonly #pins = memo<readonly Pin[]>();
   #off: () => void;
 
@@ -168,8 +170,19 @@ export class LensCard {
     this.#version++;
   }
 
+  /** A head that was selected anywhere is the one whose sources are shown; a selected cell puts none away. */
+  #followSelection(): void {
+    const { selection, question } = this.session;
+    if (selection === this.#selection) return;
+    this.#selection = selection;
+    const { n_layers: layers = 0, n_heads: heads = 0 } = question?.model ?? {};
+    const [, layer = layers, head = heads] = selection.map((it) => HEAD.exec(it)).find((it) => it) ?? [];
+    if (Number(layer) < layers && Number(head) < heads) this.head = [Number(layer), Number(head)];
+  }
+
   #follow(): void {
     this.#followModel();
+    this.#followSelection();
     const { session } = this;
     const { lens, question } = session;
     // What is shown of a picture that is being replaced stands, dimmed with it.
@@ -222,11 +235,12 @@ export class LensCard {
     this.session.changed();
   }
 
-  /** Shows the sources of a head, or of none; selects the head for every widget of the experiment. */
+  /** Selects a head for every widget of the experiment and shows its sources; null puts it away. */
   pickHead(head: Head | null): void {
+    const { session } = this;
+    const { lens, cell } = session;
     this.head = head;
-    if (head) this.session.select([`${headKey(head)}.z`]);
-    this.session.changed();
+    session.select(head ? [`${headKey(head)}.z`] : lens && cell ? [cellSite(lens, cell)] : []);
   }
 
   // --- the card -----------------------------------------------------------------------------------------------------

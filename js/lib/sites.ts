@@ -1,4 +1,5 @@
 // Pattern sites as text, the words of `selection`: "L1H1.pattern", "L1H1.pattern@10", "L1H1.pattern@10<4".
+// "L1H1.z", as views select a head that have no patterns, names the head.
 
 export interface PatternSite {
   layer: number;
@@ -7,7 +8,7 @@ export interface PatternSite {
   src: number | null;
 }
 
-const PATTERN = /^L(\d+)H(\d+)\.pattern(?:@(\d+)(?:<(\d+))?)?$/;
+const PATTERN = /^L(\d+)H(\d+)\.(?:pattern|z)(?:@(\d+)(?:<(\d+))?)?$/;
 
 /** The pattern site that a text names; null for other sites, which other widgets show. */
 export function parsePatternSite(text: string): PatternSite | null {

@@ -1,6 +1,6 @@
 // The card of a cell: its likeliest tokens with bars, of a contribution what it promotes and suppresses; a click pins.
 import { actionButton } from "../lib/controls";
-import { attribute, h, set, setText, show, uniqueId, watchFacts } from "../lib/dom";
+import { attribute, disable, h, set, setText, show, uniqueId, watchFacts } from "../lib/dom";
 import { barSpan, clamp } from "../lib/geometry";
 import { onKeys } from "../lib/keyboard";
 import { bare, shortLabel } from "../lib/labels";
@@ -242,6 +242,7 @@ export function createLensCard(context: Context): View {
     setText(more, `top ${card.count === FEW ? MANY : FEW}`);
     attribute(more, "aria-pressed", card.count === MANY);
     attribute(all, "aria-pressed", card.measuring);
+    for (const link of [more, all]) disable(link, session.offReason);
     setText(trouble, asked.failure?.message ?? "");
     show(failed, asked.failure !== null);
     show(retry, asked.failure?.retryable === true);

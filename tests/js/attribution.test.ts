@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import type { Attribution } from "../../js/lib/lens-card";
+import { parsePatternSite } from "../../js/lib/sites";
 import { themeFor } from "../../js/lib/theme";
 import { headAt, headValues, largest, mapFigure, mapLayout } from "../../js/views/attribution";
 import { golden } from "./contract";
@@ -64,4 +65,10 @@ test("colours are centred on 0 and as strong either way; heads without a number 
   const marks = figure.items.filter((it) => it.kind === "rect" && String(it.stroke) === String(theme.accent));
   expect(marks).toHaveLength(1);
   expect(marks[0]).toMatchObject({ x: layout.left + layout.cell, y: layout.top });
+});
+
+test("a head that is selected here is one that the heads widget locks", () => {
+  expect(parsePatternSite("L1H2.z")).toEqual({ layer: 1, head: 2, dest: null, src: null });
+  expect(parsePatternSite("L1H2.pattern@3<1")).toEqual({ layer: 1, head: 2, dest: 3, src: 1 });
+  expect(parsePatternSite("L1.resid_post@3")).toBeNull();
 });

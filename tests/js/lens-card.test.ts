@@ -367,6 +367,15 @@ describe("attribution", () => {
     expect([...(session.card.sources.answer ?? [])]).toEqual([0.5, -1, -1.5, 0]);
     session.card.pickHead(null);
     expect(session.card.sources.answer).toBeNull();
+    // Selected in another widget, or in Python; a cell that is selected then puts it not away.
+    model.update({ selection: ["L1H1.pattern@3"] });
+    expect(session.card.head).toEqual([1, 1]);
+    session.pickCell({ row: 2, position: 1 });
+    expect(session.card.head).toEqual([1, 1]);
+    session.card.pickHead(null);
+    expect(session.selection).toEqual(["L0.resid_post@1"]);
+    model.update({ selection: ["L9H9.pattern"] });
+    expect(session.card.head).toBeNull();
   });
 
   test("a failure stays in its section and can be tried again", async () => {
