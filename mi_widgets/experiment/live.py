@@ -111,6 +111,7 @@ class LiveQuestion(Selecting):
         self._baselines: tuple[tuple[Any, ...], Baselines] | None = None
         self._edited: tuple[tuple[Any, ...], float] | None = None
         self._looked: tuple[Any, float] = (None, 0.0)
+        self._shown_prompt = 0
         self._looks = 0
         # Finished maps of unedited bases, the newest last; see `Sweeps`.
         self._maps: OrderedDict[tuple[Any, Any], SweepResult] = OrderedDict()
@@ -362,15 +363,34 @@ class LiveQuestion(Selecting):
         self._news.hear(change)
         self._changed("question")
 
-    def question(self, prompt: int = 0) -> dict[str, Any]:
+    def show_prompt(self, prompt: int) -> None:
+        """Choose which of several prompts views show one at a time; numbers stay those of all prompts.
+
+        Args:
+            prompt: its number, from 0.
+
+        Raises:
+            BadInput: there is no such prompt.
+        """
+        count = len(self.snapshot().clean)
+        if not 0 <= prompt < count:
+            raise BadInput(f"There is no prompt {prompt}.", hint=f"Choose one of 0 to {count - 1}.")
+        if prompt != self._shown_prompt:
+            self._shown_prompt = prompt
+            self._changed("question")
+
+    def question(self, prompt: int | None = None) -> dict[str, Any]:
         """The question as widgets show it: JSON of plain values (see tests/contract).
 
         Args:
-            prompt: which of several prompts is shown.
+            prompt: which of several prompts is shown; None is the one that was chosen last.
         """
         from .wire import question_on_wire
 
         question = self.snapshot()
+        if prompt is None:
+            # Another question may have fewer prompts.
+            prompt = min(self._shown_prompt, len(question.clean) - 1)
         key = (self.model.generation, question.key)
         known, edited = self._baselines, self._edited
         return question_on_wire(

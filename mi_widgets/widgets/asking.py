@@ -29,9 +29,15 @@ class Asking(MiWidget):
             changes["metric"] = params.choice("metric", [name for name, _ in self.question["metrics"]])
         if "base" in params:
             changes["base"] = params.choice("base", ("clean", "corrupted"))
+        shown = params.integer("prompt", 0, self.question["n_prompts"] - 1) if "prompt" in params else None
         params.end()
-        if not changes:
-            raise BadInput("question.set changes nothing.", hint="Send a prompt, answer, distractor, metric or base.")
+        if shown is not None and not changes:
+            return self.change(base_rev, lambda: self._exp.show_prompt(shown))
+        if not changes or shown is not None:
+            raise BadInput(
+                "question.set changes nothing, or two things at once.",
+                hint="Send a prompt's text, answer, distractor, metric or base; or, alone, the number of a prompt.",
+            )
         return self.change(base_rev, lambda: self._exp.ask(**changes))
 
     def change(self, base_rev: int, make: Callable[[], object]) -> Task:
