@@ -7,6 +7,7 @@ import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, context } from "esbuild";
 import { minify } from "terser";
+import * as builtins from "./builtins.mjs";
 import { privateNames } from "./private-names.mjs";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -50,7 +51,16 @@ function writeManifest() {
   writeFileSync(join(STATIC, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
-const options = {
+/** "Math.max" -> "mathMax", as builtins.mjs exports it. */
+const shortened = Object.keys(builtins).map((name) => {
+  const at = name.search(/[A-Z]/);
+  const [owner, method] = [name.slice(0, at), name.slice(at)];
+  return [`${owner[0].toUpperCase()}${owner.slice(1)}.${method[0].toLowerCase()}${method.slice(1)}`, name];
+});
+
+export const options = {
+  define: { "Number.NaN": "NaN", "Number.POSITIVE_INFINITY": "Infinity", ...Object.fromEntries(shortened) },
+  inject: [join(ROOT, "js", "builtins.mjs")],
   entryPoints: ENTRIES.flatMap((name) => [join(ROOT, "js", `${name}.ts`), join(ROOT, "js", `${name}.css`)]),
   outdir: STATIC,
   bundle: true,
@@ -60,18 +70,26 @@ const options = {
   charset: "utf8",
 };
 
+const compress = { passes: 5, hoist_funs: true, unsafe_arrows: true };
+
 /** esbuild shortens the names; terser, which sees more of a program at once, takes a further percent. */
 async function release() {
-  const names = privateNames(options.entryPoints.filter((path) => path.endsWith(".ts")));
-  const mangleProps = new RegExp(`^(?:${names.join("|")})$`);
-  const { outputFiles } = await build({ ...options, minify: true, mangleProps, write: false });
-  for (const { path, text } of outputFiles) {
-    const script = path.endsWith(".js");
-    const code = script
-      ? (await minify(text, { module: true, ecma: 2022, compress: { passes: 3, unsafe_arrows: true } })).code
-      : text;
-    writeFileSync(path, code);
-    console.log(`${basename(path)}  ${Buffer.byteLength(code)} bytes`);
+  for (const entry of options.entryPoints) {
+    const script = entry.endsWith(".ts");
+    // What may be renamed is another set of names in each bundle.
+    const mangleProps = script && { mangleProps: new RegExp(`^(?:${privateNames([entry]).join("|")})$`) };
+    const { outputFiles } = await build({
+      ...options,
+      entryPoints: [entry],
+      minify: true,
+      write: false,
+      ...mangleProps,
+    });
+    for (const { path, text } of outputFiles) {
+      const code = script ? (await minify(text, { module: true, ecma: 2022, compress })).code : text;
+      writeFileSync(path, code);
+      console.log(`${basename(path)}  ${Buffer.byteLength(code)} bytes`);
+    }
   }
 }
 

@@ -229,7 +229,7 @@ export function createChannel(
   }
 
   // --- hearing ------------------------------------------------------------------------------------------------------
-  host.onChange(() => {
+  const leaveHost = host.onChange(() => {
     const live = host.commLive();
     if (live === false && usable()) become(everLive ? "restarted" : "offline");
     else if (live && connection === "offline") {
@@ -354,6 +354,7 @@ export function createChannel(
     },
     close() {
       closed = true;
+      leaveHost();
       model.off("msg:custom", receive);
       model.off("change:revs", checkRevs);
       timers.clear(helloTimer);

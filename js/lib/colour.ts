@@ -1,6 +1,6 @@
 // Colours of values: 256-entry tables made at build time, joined to the background the theme really has.
 import { COLOUR_TABLES } from "./colour-tables";
-import { clamp } from "./geometry";
+import { clamp, times } from "./geometry";
 
 export type Rgb = readonly [r: number, g: number, b: number];
 export type Scale = "sequential" | "diverging";
@@ -81,7 +81,7 @@ export class ColourTable {
 
   /** The entries as opaque pixels, for writing many at once. */
   get packed(): Uint32Array {
-    this.#packed ??= packed(Array.from({ length: 256 }, (_, entry) => rgbAt(this.rgb, entry)));
+    this.#packed ??= packed(times(256, (entry) => rgbAt(this.rgb, entry)));
     return this.#packed;
   }
 

@@ -9,7 +9,8 @@ export interface Choice {
   chosen: boolean;
   /** Why it cannot be chosen now; null when it can. */
   off: string | null;
-  card: Card | null;
+  /** Without one it is the card of that name. */
+  card?: Card | null;
   /** What a click does instead while it is off: the way out that its reason names. */
   wayOut?: (() => void) | null;
 }
@@ -56,7 +57,7 @@ export class Switch {
     };
     const button = h("button", { role: "radio", onclick });
     this.tip.attach(button, () => {
-      const { off, wayOut, card, label } = choice();
+      const { off, wayOut, label, name, card = this.tip.card(name, label) } = choice();
       if (!off) return card;
       return { title: card?.title ?? label, lines: [off, wayOut ? "Click to do that." : ""] };
     });
@@ -90,16 +91,16 @@ export function actionButton(
     name?: string;
     /** What it is called where its label is a sign. */
     says?: string;
-    /** A text is a card of one line. */
+    /** A text is a card of one line; without one it is the card of that name. */
     card?: string | (() => Card | null);
   } = {},
 ) {
-  const { card } = facts;
+  const { name, card = () => tip.card(name) } = facts;
   const button = h(
     "button",
     {
       class: facts.class ?? "mi-button",
-      "data-action": facts.name,
+      "data-action": name,
       "aria-label": facts.says,
       onclick: () => {
         if (button.getAttribute("aria-disabled") !== "true") action();
@@ -107,7 +108,7 @@ export function actionButton(
     },
     label,
   );
-  if (card) tip.attach(button, typeof card === "string" ? () => ({ lines: [card] }) : card);
+  tip.attach(button, typeof card === "string" ? () => ({ lines: [card] }) : card);
   return button;
 }
 
@@ -180,7 +181,6 @@ export function menuButton(label: string, signal: AbortSignal, entries: () => En
 export function createSelect(
   name: string,
   tip: Tooltip,
-  words: string,
   off: () => string | null,
   choose: (value: string) => void,
 ) {
@@ -190,13 +190,16 @@ export function createSelect(
     onchange: () => choose(element.value),
     onkeydown: (event: Event) => event.stopPropagation(),
   });
-  tip.attach(element, () => ({ title: name, lines: [off() ?? words] }));
+  tip.attach(element, () => tip.card(name, name, off()));
   const news = watchFacts();
   return {
     element,
-    update(choices: readonly (readonly [value: string, label: string])[], chosen: string) {
+    /** A choice with a reason is off, and says why. */
+    update(choices: readonly (readonly [value: string, label: string, why?: string])[], chosen: string) {
       if (news(choices))
-        element.replaceChildren(...choices.map(([value, label]) => h("option", { value }, label)));
+        element.replaceChildren(
+          ...choices.map(([value, label, why]) => h("option", { value, title: why, disabled: !!why }, label)),
+        );
       if (element.value !== chosen) element.value = chosen;
       element.disabled = off() !== null;
     },

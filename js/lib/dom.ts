@@ -7,16 +7,18 @@ export type Props = Record<string, Value | ((event: never) => void)>;
 /** An element with classes, attributes, `on…` listeners and children; strings become text nodes.
  *
  * Classes follow the tag and get our prefix: `h("div.line.line-first")` is `<div class="mi-line mi-line-first">`.
- * A button submits nothing.
+ * After # stands what part of the widget it is, which tests ask for: `data-part`. A button submits nothing.
  */
 export function h<Tag extends keyof HTMLElementTagNameMap>(
-  spec: Tag | `${Tag}.${string}`,
+  spec: Tag | `${Tag}.${string}` | `${Tag}#${string}`,
   ...parts: (Props | Child)[]
 ): HTMLElementTagNameMap[Tag] {
-  const [tag, ...classes] = spec.split(".") as [Tag, ...string[]];
+  const [kind = "", part] = spec.split("#");
+  const [tag, ...classes] = kind.split(".") as [Tag, ...string[]];
   const element = document.createElement(tag);
   if (classes[0]) element.className = classes.map((name) => `mi-${name}`).join(" ");
   if (tag === "button") attribute(element, "type", "button");
+  attribute(element, "data-part", part);
   for (const part of parts) {
     if (typeof part === "string" || part instanceof Node) element.append(part);
     else if (part) set(element, part);
@@ -74,6 +76,15 @@ export function memo<T>(): <Fact>(facts: readonly Fact[], make: () => T) => T {
 /** A control that is off stays reachable, and does nothing. */
 export const disable = (element: Element, off: unknown) =>
   attribute(element, "aria-disabled", off ? "true" : null);
+
+/** Calls `act` when a life ends. */
+export const onEnd = (life: AbortSignal | undefined, act: () => void) => life?.addEventListener("abort", act);
+
+/** What has the focus in an element, also where that stands in a shadow root. */
+export function focusedIn(element: HTMLElement): HTMLElement | null {
+  const { activeElement } = element.getRootNode() as unknown as DocumentOrShadowRoot;
+  return element.contains(activeElement) ? (activeElement as HTMLElement) : null;
+}
 
 /** Where in an element a pointer is, as shares of its width and height. */
 export function shareOf(element: Element, event: MouseEvent): [across: number, down: number] {

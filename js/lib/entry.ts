@@ -1,4 +1,5 @@
 // What anywidget asks of an entry: one session per front-end model, any number of views of it.
+import { onEnd } from "./dom";
 import type { HostModel } from "./protocol";
 import type { Session } from "./session";
 
@@ -32,7 +33,7 @@ export function widgetModule<S extends Session>(
     sessions.get(key)?.close();
     const session = make(model);
     sessions.set(key, session);
-    signal?.addEventListener("abort", () => {
+    onEnd(signal, () => {
       session.close();
       if (sessions.get(key) === session) sessions.delete(key);
     });
@@ -67,7 +68,7 @@ export function widgetModule<S extends Session>(
       }),
     );
     views.set(session, [...there, placed]);
-    life.signal.addEventListener("abort", () => {
+    onEnd(life.signal, () => {
       const left = (views.get(session) ?? []).filter((it) => it !== placed);
       if (left.length) views.set(session, left);
       else views.delete(session);
@@ -82,7 +83,7 @@ export function widgetModule<S extends Session>(
       const session = sessions.get(keyOf(model)) ?? open(model, undefined);
       const view = place(session, el);
       const leave = () => view.el === el && view.life.abort();
-      signal?.addEventListener("abort", leave);
+      onEnd(signal, leave);
       return leave;
     },
   };

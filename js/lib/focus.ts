@@ -26,154 +26,194 @@ const KEPT_VALUES = 4_000_000;
 export const CLOSEST = 6;
 const REST_MS = 120;
 
-export class Focus {
-  combine: Combine = "mean";
-  weighting: Weighting = "attention";
-  /** Column 0 is left blank; nothing is renormalised. */
-  hideSink = false;
-  /** The exact value of the cell that the pointer rests on. */
-  exact: { key: string; value: number | null } | null = null;
-  /** How many pixels (device) the focus pattern can show on a side; set by the view. */
-  pixels = 512;
-  #window: Window | null = null;
-  #cache = new Map<string, Pattern[]>();
-  #memos = new Map<string, { key: string; pattern: Pattern | null }>();
-  #version = 0;
-  #restTimer: unknown = null;
-  #valueTimer: unknown = null;
-  #asked = "";
+const placeOf = ({ dest, src, span }: Window) => [dest, src, span].join();
 
-  constructor(private readonly session: HeadsSession) {}
+export type Focus = ReturnType<typeof createFocus>;
 
-  close(): void {
-    this.session.timers.clear(this.#restTimer);
-    this.session.timers.clear(this.#valueTimer);
+export function createFocus(session: HeadsSession) {
+  let chosen: Window | null = null;
+  let version = 0;
+  let restTimer: unknown = null;
+  let valueTimer: unknown = null;
+  let asked = "";
+  const cache = new Map<string, Pattern[]>();
+  const memos = new Map<string, { key: string; pattern: Pattern | null }>();
+  const self = {
+    combine: "mean" as Combine,
+    weighting: "attention" as Weighting,
+    /** Column 0 is left blank; nothing is renormalised. */
+    hideSink: false,
+    /** The exact value of the cell that the pointer rests on. */
+    exact: null as { key: string; value: number | null } | null,
+    /** How many pixels (device) the focus pattern can show on a side; set by the view. */
+    pixels: 512,
+    get positions() {
+      return positions();
+    },
+    /** What is in view, in tokens. */
+    get window() {
+      return inView();
+    },
+    get zoomed() {
+      return zoomed();
+    },
+    /** What the focus draws: one head's pattern, or several combined. */
+    get pattern() {
+      return pattern();
+    },
+    /** The same of all tokens, as well as it is known: what the token strip is tinted by. */
+    get whole() {
+      return whole();
+    },
+    /** Something of what is in view has been asked for and is not here yet. */
+    get pending() {
+      return asked !== "";
+    },
+    close,
+    renew,
+    zoom,
+    show,
+    reset,
+    reveal,
+    setCombine,
+    setWeighting,
+    setHideSink,
+    patternOf,
+    rowOf,
+    want,
+    valueKey,
+    wantValue,
+  };
+
+  function close(): void {
+    session.timers.clear(restTimer);
+    session.timers.clear(valueTimer);
   }
 
   /** A new atlas is there: nothing fetched before belongs to it. */
-  renew(): void {
-    this.#cache.clear();
-    this.#version++;
-    this.#asked = "";
-    this.exact = null;
-    this.want();
+  function renew(): void {
+    cache.clear();
+    version++;
+    asked = "";
+    self.exact = null;
+    want();
   }
 
   // --- the window ---------------------------------------------------------------------------------------------------
 
-  get positions(): number {
-    return this.session.shown?.positions ?? 0;
+  function positions(): number {
+    return session.shown?.positions ?? 0;
   }
 
   /** What is in view, in tokens. */
-  get window(): Window {
-    const all = this.positions;
-    const { dest = 0, src = 0, span: wanted = all } = this.#window ?? {};
+  function inView(): Window {
+    const all = positions();
+    const { dest = 0, src = 0, span: wanted = all } = chosen ?? {};
     const span = Math.min(all, wanted);
     const window = { dest: clamp(dest, 0, all - span), src: clamp(src, 0, all - span), span };
     // A cell of several tokens would take them along with the first one: the window begins behind it instead.
-    if (!this.hideSink || window.src > 0 || span <= this.#side) return window;
+    if (!self.hideSink || window.src > 0 || span <= side()) return window;
     const behind = Math.max(1, window.dest);
     return { dest: behind, src: 1, span: Math.min(span, all - behind) };
   }
 
-  get zoomed(): boolean {
-    return (this.#window?.span ?? this.positions) < this.positions;
+  function zoomed(): boolean {
+    return (chosen?.span ?? positions()) < positions();
   }
 
   /** Shows `factor` times as many tokens a side; what lies at the shares (0..1) `down` and `across` stays there. */
-  zoom(factor: number, down = 0.5, across = 0.5): void {
-    const { dest, src, span } = this.window;
-    const all = this.positions;
+  function zoom(factor: number, down = 0.5, across = 0.5): void {
+    const { dest, src, span } = inView();
+    const all = positions();
     // Rounding must not swallow a step.
     const wanted = Math.min(Math.round(span * factor), factor < 1 ? span - 1 : all);
     const next = clamp(wanted, Math.min(CLOSEST, factor < 1 ? span : all), all);
     const start = (first: number, share: number) => Math.round(first + (span - next) * clamp(share, 0, 1));
-    this.show({ dest: start(dest, down), src: start(src, across), span: next });
+    show({ dest: start(dest, down), src: start(src, across), span: next });
   }
 
   /** Moves the window to these first tokens. */
-  show(window: Window): void {
-    const before = Object.values(this.window).join();
-    this.#window = window.span >= this.positions ? null : window;
-    const now = this.window;
-    if (Object.values(now).join() === before) return;
-    if (this.#window) this.#window = now;
-    this.want(REST_MS);
-    this.session.changed();
+  function show(window: Window): void {
+    const before = placeOf(inView());
+    chosen = window.span >= positions() ? null : window;
+    const now = inView();
+    if (placeOf(now) === before) return;
+    if (chosen) chosen = now;
+    want(REST_MS);
+    session.changed();
   }
 
-  reset(): void {
-    this.show({ dest: 0, src: 0, span: this.positions });
+  function reset(): void {
+    show({ dest: 0, src: 0, span: positions() });
   }
 
   /** Scrolls just as far as it takes to see a cell. */
-  reveal({ dest, src }: Cell): void {
-    const now = this.window;
+  function reveal({ dest, src }: Cell): void {
+    const now = inView();
     const near = (token: number, start: number) => clamp(start, token - now.span + 1, token);
-    this.show({ dest: near(dest, now.dest), src: near(src, now.src), span: now.span });
+    show({ dest: near(dest, now.dest), src: near(src, now.src), span: now.span });
   }
 
   // --- what is drawn ------------------------------------------------------------------------------------------------
 
-  setCombine(how: Combine): void {
-    this.combine = how;
-    this.session.changed();
+  function setCombine(how: Combine): void {
+    self.combine = how;
+    session.changed();
   }
 
-  setWeighting(weighting: Weighting): void {
-    this.weighting = weighting;
-    this.exact = null;
-    this.#redraw();
+  function setWeighting(weighting: Weighting): void {
+    self.weighting = weighting;
+    self.exact = null;
+    redraw();
   }
 
-  setHideSink(hide: boolean): void {
-    this.hideSink = hide;
-    this.#redraw();
+  function setHideSink(hide: boolean): void {
+    self.hideSink = hide;
+    redraw();
   }
 
-  #redraw(): void {
-    this.want();
-    this.session.changed();
+  function redraw(): void {
+    want();
+    session.changed();
   }
 
-  get #side(): number {
-    return clamp(Math.floor(this.pixels), 16, 1024);
+  function side(): number {
+    return clamp(Math.floor(self.pixels), 16, 1024);
   }
 
-  #key(head: Head, atlas: Atlas): string {
-    return `${atlas.run}:${atlas.rev}:${headKey(head)}:${this.weighting}`;
+  function key(head: Head, atlas: Atlas): string {
+    return `${atlas.run}:${atlas.rev}:${headKey(head)}:${self.weighting}`;
   }
 
   /** Where a window can be read from, the finest first. */
-  #known(head: Head, atlas: Atlas, window: Window): Pattern[] {
-    const kept = (this.#cache.get(this.#key(head, atlas)) ?? []).filter((it) => covers(it, window));
-    const thumb = this.weighting === "attention" && (kept.length === 0 || thumbsAreExact(atlas));
+  function known(head: Head, atlas: Atlas, window: Window): Pattern[] {
+    const kept = (cache.get(key(head, atlas)) ?? []).filter((it) => covers(it, window));
+    const thumb = self.weighting === "attention" && (kept.length === 0 || thumbsAreExact(atlas));
     const all = thumb ? [...kept, patternFromThumb(atlas, head)] : kept;
     return all.sort((a, b) => a.positions / a.size - b.positions / b.size);
   }
 
   /** Is the head known as well as it can be drawn? */
-  #sharp(head: Head, atlas: Atlas): boolean {
-    const [best] = this.#known(head, atlas, this.window);
+  function sharp(head: Head, atlas: Atlas): boolean {
+    const [best] = known(head, atlas, inView());
     if (!best) return false;
-    return best.size === best.positions || (isOf(best, this.window) && best.size >= 0.8 * this.#side);
+    return best.size === best.positions || (isOf(best, inView()) && best.size >= 0.8 * side());
   }
 
   /** The pattern of one head as well as it is known in a window; null while nothing of it is. */
-  patternOf(head: Head, window = this.window): Pattern | null {
-    const atlas = this.session.shown;
+  function patternOf(head: Head, window = inView()): Pattern | null {
+    const atlas = session.shown;
     if (!atlas?.arrived[head[0]] || atlas.missing[head[0]] !== undefined) return null;
-    const [best] = this.#known(head, atlas, window);
+    const [best] = known(head, atlas, window);
     if (!best || isOf(best, window)) return best ?? null;
-    return resample(best, window, Math.min(window.span, this.#side));
+    return resample(best, window, Math.min(window.span, side()));
   }
 
   /** Row `dest` of a head's attention, sources 0..dest, when all of it is known token by token; else null. */
-  rowOf(head: Head, dest: number): number[] | null {
-    const atlas = this.session.shown;
-    if (!atlas || this.weighting !== "attention") return null;
-    const kept = this.#cache.get(this.#key(head, atlas)) ?? [];
+  function rowOf(head: Head, dest: number): number[] | null {
+    const atlas = session.shown;
+    if (!atlas || self.weighting !== "attention") return null;
+    const kept = cache.get(key(head, atlas)) ?? [];
     const known = thumbsAreExact(atlas) ? [patternFromThumb(atlas, head)] : kept;
     const whole = known.find((it) => it.size === atlas.positions);
     if (!whole) return null;
@@ -181,124 +221,111 @@ export class Focus {
     return row.every(Number.isFinite) ? row : null;
   }
 
-  /** What the focus draws: one head's pattern, or several combined. */
-  get pattern(): Pattern | null {
-    return this.#combined("window", this.window);
-  }
+  const pattern = () => combined("window", inView());
 
-  /** The same of all tokens, as well as it is known: what the token strip is tinted by. */
-  get whole(): Pattern | null {
-    return this.#combined("whole", { dest: 0, src: 0, span: this.positions });
-  }
+  const whole = () => combined("whole", { dest: 0, src: 0, span: positions() });
 
-  #combined(name: string, window: Window): Pattern | null {
-    const atlas = this.session.shown;
-    const { weighting } = this;
-    const shown = [atlas?.run, atlas?.rev, atlas?.arrived, weighting, this.combine, this.#version];
-    const key = [this.session.focus, Object.values(window), this.#side, shown].join();
-    const known = this.#memos.get(name);
+  function combined(name: string, window: Window): Pattern | null {
+    const atlas = session.shown;
+    const { weighting } = self;
+    const shown = [atlas?.run, atlas?.rev, atlas?.arrived, weighting, self.combine, version];
+    const key = [session.focus, placeOf(window), side(), shown].join();
+    const known = memos.get(name);
     if (known?.key === key) return known.pattern;
-    const patterns = this.session.focus.map((head) => this.patternOf(head, window));
+    const patterns = session.focus.map((head) => patternOf(head, window));
     const there = patterns.filter((it) => it !== null);
     // Half of the heads would be another mean than the one asked for.
     const whole = there.length === patterns.length || weighting === "attention";
-    const pattern = whole ? combine(there, this.combine) : null;
-    this.#memos.set(name, { key, pattern });
+    const pattern = whole ? combine(there, self.combine) : null;
+    memos.set(name, { key, pattern });
     return pattern;
-  }
-
-  /** Something of what is in view has been asked for and is not here yet. */
-  get pending(): boolean {
-    return this.#asked !== "";
   }
 
   // --- fetching -----------------------------------------------------------------------------------------------------
 
   /** Fetches what the focus shows when less than that is known; after the pointer rests. */
-  want(rest = 0): void {
-    const { session } = this;
-    session.timers.clear(this.#restTimer);
+  function want(rest = 0): void {
+    session.timers.clear(restTimer);
     const atlas = session.atlas;
     if (!atlas || session.growing || !session.channel.usable) return;
-    if (this.weighting === "attention" && thumbsAreExact(atlas)) return;
-    if (rest) this.#restTimer = session.timers.set(() => this.#ask(), rest);
-    else this.#ask();
+    if (self.weighting === "attention" && thumbsAreExact(atlas)) return;
+    if (rest) restTimer = session.timers.set(ask, rest);
+    else ask();
   }
 
-  #ask(): void {
-    const { session } = this;
+  function ask(): void {
     const atlas = session.atlas;
     if (!atlas || atlas.rev !== session.question?.rev) return;
-    const heads = session.focus.filter((it) => atlas.missing[it[0]] === undefined && !this.#sharp(it, atlas));
-    const window = this.window;
+    const heads = session.focus.filter((it) => atlas.missing[it[0]] === undefined && !sharp(it, atlas));
+    const window = inView();
     const { dest, src, span } = window;
-    const keys = heads.map((it) => this.#key(it, atlas));
+    const keys = heads.map((it) => key(it, atlas));
     const wanted = [...keys, dest, src, span].join(" ");
-    if (heads.length === 0 || wanted === this.#asked) return;
-    this.#asked = wanted;
-    const { weighting } = this;
-    const part = { dest: [dest, dest + span], src: [src, src + span], side: this.#side };
-    void this.#request("pattern", { heads, ...part }).then((reply) => {
-      if (this.#asked === wanted) this.#asked = "";
+    if (heads.length === 0 || wanted === asked) return;
+    asked = wanted;
+    const { weighting } = self;
+    const part = { dest: [dest, dest + span], src: [src, src + span], side: side() };
+    void request("pattern", { heads, ...part }).then((reply) => {
+      if (asked === wanted) asked = "";
       if (reply.kind === "failed") {
         // What cannot be weighted by values is shown by attention, not as a blank.
-        if (weighting === "value") this.setWeighting("attention");
-        return session.fail("This pattern could not be fetched", reply, () => this.#ask());
+        if (weighting === "value") setWeighting("attention");
+        return session.fail("This pattern could not be fetched", reply, ask);
       }
       if (reply.kind !== "done" || reply.rev < (session.atlas?.rev ?? 0)) return session.changed();
       const grid = reply.arrays.pattern as Grid;
       const top = typeof reply.data.top === "number" ? reply.data.top : 1;
       for (const [place, key] of keys.entries())
-        this.#keep(key, window, patternFromReply(grid, place, atlas.run, window, top));
-      this.#version++;
+        keep(key, window, patternFromReply(grid, place, atlas.run, window, top));
+      version++;
       session.changed();
     });
   }
 
   /** Asks about the run in view, weighted as it is shown; the newest question of an op wins. */
-  #request(slot: "pattern" | "value", asked: Params) {
-    const { weighting, session } = this;
+  function request(slot: "pattern" | "value", asked: Params) {
+    const { weighting } = self;
     const params = { run: session.atlas?.run, ...asked, ...(weighting === "value" && { weighting }) };
     return session.channel.request(`heads.${slot}`, params, { slot }).reply;
   }
 
   /** The newest stand last, and the oldest go first. */
-  #keep(key: string, window: Window, pattern: Pattern): void {
-    const others = (this.#cache.get(key) ?? []).filter((it) => !isOf(it, window));
-    this.#cache.delete(key);
-    this.#cache.set(key, [...others, pattern].slice(-4));
-    const count = () => [...this.#cache.values()].flat().reduce((sum, it) => sum + it.values.length, 0);
-    for (const old of this.#cache.keys()) {
+  function keep(key: string, window: Window, pattern: Pattern): void {
+    const others = (cache.get(key) ?? []).filter((it) => !isOf(it, window));
+    cache.delete(key);
+    cache.set(key, [...others, pattern].slice(-4));
+    const count = () => [...cache.values()].flat().reduce((sum, it) => sum + it.values.length, 0);
+    for (const old of cache.keys()) {
       if (count() <= KEPT_VALUES || old === key) break;
-      this.#cache.delete(old);
+      cache.delete(old);
     }
   }
 
   // --- one exact value ----------------------------------------------------------------------------------------------
 
   /** Key of the cell whose value is read out, for the one head in focus. */
-  valueKey(cell: Cell): string | null {
-    const { focus, atlas } = this.session;
+  function valueKey(cell: Cell): string | null {
+    const { focus, atlas } = session;
     const [head, more] = focus;
-    return head && !more && atlas ? `${this.#key(head, atlas)}:${cell.dest}<${cell.src}` : null;
+    return head && !more && atlas ? `${key(head, atlas)}:${cell.dest}<${cell.src}` : null;
   }
 
   /** Asks for the exact value of the cell under the cursor, once it rests there. */
-  wantValue(rest: number): void {
-    const { session } = this;
-    session.timers.clear(this.#valueTimer);
+  function wantValue(rest: number): void {
+    session.timers.clear(valueTimer);
     const cell = session.hoverCell ?? session.cell;
-    const key = cell && this.valueKey(cell);
+    const key = cell && valueKey(cell);
     const [layer, head] = session.focus[0] ?? [];
     const askable = !session.stale && session.channel.usable;
-    if (!cell || !key || this.exact?.key === key || !askable || cell.src > cell.dest) return;
-    this.#valueTimer = session.timers.set(() => {
-      if (this.valueKey(cell) !== key) return;
-      void this.#request("value", { layer, head, ...cell }).then((reply) => {
+    if (!cell || !key || self.exact?.key === key || !askable || cell.src > cell.dest) return;
+    valueTimer = session.timers.set(() => {
+      if (valueKey(cell) !== key) return;
+      void request("value", { layer, head, ...cell }).then((reply) => {
         if (reply.kind !== "done" || reply.rev < (session.atlas?.rev ?? 0)) return;
-        this.exact = { key, value: (reply.data.value as number | null) ?? null };
+        self.exact = { key, value: (reply.data.value as number | null) ?? null };
         session.changed();
       });
     }, rest);
   }
+  return self;
 }

@@ -3,6 +3,10 @@
 /** `low` wins where the two ends cross. */
 export const clamp = (value: number, low: number, high: number) => Math.max(low, Math.min(high, value));
 
+/** What `make` gives for each number below `count`. */
+export const times = <T>(count: number, make: (index: number) => T): T[] =>
+  Array.from({ length: count }, (_, index) => make(index));
+
 export interface FocusLayout {
   /** Cells on a side; fewer than the tokens when the pattern is pooled. */
   size: number;

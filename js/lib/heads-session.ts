@@ -1,12 +1,12 @@
 // What the attention-heads widget knows beyond the question: atlas, run, score, heads in view.
 import { type Atlas, growAtlas, readAtlas } from "./atlas";
 import type { Partial } from "./channel";
-import { Focus } from "./focus";
+import { createFocus, type Focus } from "./focus";
 import { clamp } from "./geometry";
 import { type Cell, type Head, sameHead } from "./heads";
-import { Intervention } from "./intervention";
+import { createIntervention, type Intervention } from "./intervention";
 import type { AtlasEntry, Run } from "./protocol";
-import { Ranking } from "./ranking";
+import { createRanking, type Ranking } from "./ranking";
 import { RunSession } from "./run-session";
 import { parsePatternSite, patternSite } from "./sites";
 
@@ -27,11 +27,11 @@ export class HeadsSession extends RunSession<Atlas> {
   hoverCell: Cell | null = null;
   hoverToken: number | null = null;
   /** The patterns of the heads in view. */
-  readonly focusing = new Focus(this);
+  readonly focusing: Focus = createFocus(this);
   /** What is tried on them. */
-  readonly intervention = new Intervention(this);
+  readonly intervention: Intervention = createIntervention(this);
   /** Their order, and the scores that are asked for on their own. */
-  readonly ranking = new Ranking(this);
+  readonly ranking: Ranking = createRanking(this);
   #scoreChosen = false;
 
   override close(): void {
@@ -96,8 +96,7 @@ export class HeadsSession extends RunSession<Atlas> {
   }
 
   override runReason(run: Run): string | null {
-    if (COMPARED.has(run) && !this.question?.compare)
-      return "This needs another experiment: mi.AttentionHeads(exp, compare=other).";
+    if (COMPARED.has(run) && !this.question?.compare) return this.why("no-compare");
     return super.runReason(run);
   }
 

@@ -1,5 +1,7 @@
 // A head and a cell of its pattern, as the views and the session name them.
 
+import { times } from "./geometry";
+
 export type Head = readonly [layer: number, head: number];
 
 export interface Cell {
@@ -13,4 +15,4 @@ export const headKey = ([layer, head]: Head) => `L${layer}H${head}`;
 export const headName = ([layer, head]: Head) => `L${layer}.H${head}`;
 /** Every head, layer by layer. */
 export const allHeads = (layers: number, heads: number) =>
-  Array.from({ length: layers * heads }, (_, at): Head => [Math.floor(at / heads), at % heads]);
+  times(layers * heads, (at): Head => [Math.floor(at / heads), at % heads]);

@@ -7,23 +7,23 @@ export interface HostProbe {
   commLive(): boolean | null;
   /** Is the kernel busy? null: the host does not say. */
   busy(): boolean | null;
-  /** Calls back whenever `commLive` may have changed. */
-  onChange(listener: () => void): void;
+  /** Calls back whenever `commLive` may have changed, until the function it returns is called. */
+  onChange(listener: () => void): () => void;
 }
 
 interface LiveModel {
   comm_live?: boolean;
   get?(name: string): unknown;
 }
-interface Manager {
-  _models?: Record<string, Promise<LiveModel>>;
-  kernel?: { status?: string } | null;
-  context?: { sessionContext?: { session?: { kernel?: { status?: string } | null } | null } };
-}
+type Things = Record<string, unknown> | null | undefined;
+
+/** What lies at the end of a path of names, as far as there is one. */
+const reach = (start: unknown, path: string) =>
+  path.split(".").reduce((at, name) => (at as Things)?.[name], start);
 
 export function probeHost(model: HostModel): HostProbe {
-  const manager = (model.widget_manager ?? {}) as Manager;
-  const listeners: (() => void)[] = [];
+  const manager = model.widget_manager;
+  const listeners = new Set<() => void>();
   const notify = () => {
     for (const listener of listeners) listener();
   };
@@ -31,8 +31,8 @@ export function probeHost(model: HostModel): HostProbe {
   // ipywidgets raises the event on every change of `comm_live`, but anywidget's proxy hides the property and the
   // model's id, so the model is found among the manager's by its epoch, which no two Python objects share.
   const epoch = model.get("epoch");
-  for (const entry of Object.values(manager._models ?? {})) {
-    Promise.resolve(entry).then(
+  for (const entry of Object.values((reach(manager, "_models") ?? {}) as Record<string, unknown>)) {
+    Promise.resolve(entry as LiveModel).then(
       (candidate) => {
         if (real || !epoch || candidate?.get?.("epoch") !== epoch) return;
         real = candidate;
@@ -41,19 +41,26 @@ export function probeHost(model: HostModel): HostProbe {
       () => undefined,
     );
   }
-  model.on("comm_live_update", notify);
   return {
     commLive: () => real?.comm_live ?? null,
     busy() {
-      let status: string | undefined;
+      let status: unknown;
       try {
-        status = manager.kernel?.status ?? manager.context?.sessionContext?.session?.kernel?.status;
+        status =
+          reach(manager, "kernel.status") ?? reach(manager, "context.sessionContext.session.kernel.status");
       } catch {
-        status = undefined; // A manager may throw when it has no kernel yet.
+        // A manager may throw when it has no kernel yet.
       }
-      if (status === undefined || status === "unknown") return null;
-      return ["busy", "starting", "restarting", "autorestarting"].includes(status);
+      if (typeof status !== "string" || status === "unknown") return null;
+      return /^busy$|starting$/.test(status);
     },
-    onChange: (listener) => listeners.push(listener),
+    onChange(listener) {
+      listeners.add(listener);
+      model.on("comm_live_update", listener);
+      return () => {
+        listeners.delete(listener);
+        model.off("comm_live_update", listener);
+      };
+    },
   };
 }

@@ -31,6 +31,9 @@ export const shortLabel = (label: string, length = 14) =>
 /** A leading space sign is noise where tokens stand apart anyway; " Mary" is drawn as "Mary", a lone space stays. */
 export const bare = (label: string) => (label.length > 1 && label.startsWith("␣") ? label.slice(1) : label);
 
+/** Facts beside each other; what is missing or false is left out. */
+export const dotted = (facts: readonly unknown[]) => facts.filter(Boolean).join(" · ");
+
 /** A number with its sign: +3.8, −4.62. */
 export function signed(value: number, digits = 2): string {
   const text = Math.abs(value).toFixed(digits);

@@ -1,7 +1,7 @@
 // A pattern ready to draw: square values with the tokens each cell stands for, from a thumbnail or a fetched array.
 import type { Grid } from "./arrays";
 import type { Atlas } from "./atlas";
-import { clamp } from "./geometry";
+import { clamp, times } from "./geometry";
 import type { Head } from "./heads";
 
 export type Combine = "mean" | "max" | "difference";
@@ -86,7 +86,7 @@ export const isOf = (pattern: Pattern, { dest, src, span }: Window) =>
 export function resample(pattern: Pattern, { dest, src, span }: Window, size: number): Pattern {
   const target = { size, positions: span, dest, src };
   const reach = (start: number, from: number) =>
-    Array.from({ length: size }, (_, index) => {
+    times(size, (index) => {
       const first = start - from + cellStart(target, index);
       const last = start - from + cellStart(target, index + 1) - 1;
       return [cellOf(pattern, first), cellOf(pattern, Math.max(first, last))] as const;

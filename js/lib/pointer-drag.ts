@@ -1,6 +1,6 @@
 // Carrying a site from one widget to another: by pointer with a ghost that follows it, or by keyboard. What is carried
 // is told on `window`, keyed by the experiment, so that a target in another cell or shadow root can take it.
-import { set } from "./dom";
+import { onEnd, set } from "./dom";
 import { stop } from "./keyboard";
 
 const EVENT = "mi-widgets:drag";
@@ -156,7 +156,7 @@ export function createDragSource(element: HTMLElement, options: DragOptions): Dr
     options.changed();
   };
   window.addEventListener(EVENT, heard, { signal });
-  signal.addEventListener("abort", () => end(true));
+  onEnd(signal, () => end(true));
 
   return {
     get carrying() {

@@ -13,126 +13,137 @@ export const LISTED = 256;
 
 type Scores = Record<string, Score>;
 
-export class Ranking {
-  order: Order = "layer";
-  /** Only so many of the strongest heads; null is all. */
-  top: number | null = null;
-  /** What has just been ranked, in words for the live region. */
-  news = "";
-  /** What is being asked for. */
-  waiting: "random" | "rank" | null = null;
-  #random: { model: string; scores: Scores } | null = null;
-  #cell: { params: Params; tokens: string; run: string; rev: number; score: Score } | null = null;
-  readonly #strongest = memo<Head[]>();
-  readonly #listed = memo<Head[]>();
-  readonly #kept = memo<Set<string>>();
+export type Ranking = ReturnType<typeof createRanking>;
 
-  constructor(private readonly session: HeadsSession) {}
+export function createRanking(session: HeadsSession) {
+  let random: { model: string; scores: Scores } | null = null;
+  let ranked: { params: Params; tokens: string; run: string; rev: number; score: Score } | null = null;
+  const memoStrongest = memo<Head[]>();
+  const memoListed = memo<Head[]>();
+  const memoKept = memo<Set<string>>();
+  const self = {
+    order: "layer" as Order,
+    /** Only so many of the strongest heads; null is all. */
+    top: null as number | null,
+    /** What has just been ranked, in words for the live region. */
+    news: "",
+    /** What is being asked for. */
+    waiting: null as "random" | "rank" | null,
+    get strongest() {
+      return strongest();
+    },
+    get listed() {
+      return listed();
+    },
+    get kept() {
+      return kept();
+    },
+    join,
+    renew,
+    setOrder,
+    setTop,
+    askRandom,
+    byCell,
+  };
 
   /** The atlas with the scores that came on their own and still hold for it. */
-  join(atlas: Atlas): Atlas {
-    const { question } = this.session;
-    const random = this.#random?.model === modelOf(question) ? this.#random.scores : {};
-    const cell = this.#cell;
+  function join(atlas: Atlas): Atlas {
+    const { question } = session;
+    const held = random?.model === modelOf(question) ? random.scores : {};
+    const cell = ranked;
     const holds = cell && cell.run === atlas.run && cell.rev === atlas.rev;
-    return { ...atlas, scores: { ...atlas.scores, ...random, ...(holds && { cell: cell.score }) } };
+    return { ...atlas, scores: { ...atlas.scores, ...held, ...(holds && { cell: cell.score }) } };
   }
 
   /** After another run or question: the cell is ranked again where it is still the same cell. */
-  renew(): void {
-    const { session } = this;
-    const cell = this.#cell;
+  function renew(): void {
+    const cell = ranked;
     const atlas = session.atlas;
     if (!cell || !atlas || (cell.run === atlas.run && cell.rev === atlas.rev)) return;
-    this.#cell = null;
-    const same = cell.tokens === this.#tokens;
-    if (session.score === "cell" && same && session.channel.usable) this.#askCell(cell.params);
+    ranked = null;
+    const same = cell.tokens === tokens();
+    if (session.score === "cell" && same && session.channel.usable) askCell(cell.params);
   }
 
-  get #tokens(): string {
-    return (this.session.shownPrompt?.ids ?? []).join();
-  }
+  const tokens = () => (session.shownPrompt?.ids ?? []).join();
 
   // --- order and filter ---------------------------------------------------------------------------------------------
 
-  setOrder(order: Order): void {
-    this.order = order;
-    this.session.changed();
+  function setOrder(order: Order): void {
+    self.order = order;
+    session.changed();
   }
 
-  setTop(top: number | null): void {
-    this.top = top;
-    this.session.changed();
+  function setTop(top: number | null): void {
+    self.top = top;
+    session.changed();
   }
 
   /** All heads that have the score in view, strongest first. */
-  get strongest(): Head[] {
-    const { shown, score } = this.session;
+  function strongest(): Head[] {
+    const { shown, score } = session;
     // While an atlas streams in it has no scores yet: the order stays as it was.
-    const atlas = shown?.scores[score] ? shown : this.session.atlas;
-    return atlas ? this.#strongest([atlas, score], () => strongestFirst(atlas, score)) : [];
+    const atlas = shown?.scores[score] ? shown : session.atlas;
+    return atlas ? memoStrongest([atlas, score], () => strongestFirst(atlas, score)) : [];
   }
 
   /** The heads as a list, strongest first; null while the atlas keeps the order of layers. */
-  get listed(): Head[] | null {
-    const { strongest, top } = this;
-    if (this.order === "layer" || strongest.length === 0) return null;
-    return this.#listed([strongest, top], () => strongest.slice(0, top ?? LISTED));
+  function listed(): Head[] | null {
+    const { strongest, top } = self;
+    if (self.order === "layer" || strongest.length === 0) return null;
+    return memoListed([strongest, top], () => strongest.slice(0, top ?? LISTED));
   }
 
   /** In the order of layers: the heads that the filter lets through; null is all. */
-  get kept(): Set<string> | null {
-    const { strongest, top } = this;
-    if (top === null || this.order === "score" || strongest.length === 0) return null;
-    return this.#kept([strongest, top], () => new Set(strongest.slice(0, top).map(headKey)));
+  function kept(): Set<string> | null {
+    const { strongest, top } = self;
+    if (top === null || self.order === "score" || strongest.length === 0) return null;
+    return memoKept([strongest, top], () => new Set(strongest.slice(0, top).map(headKey)));
   }
 
   // --- scores of their own ------------------------------------------------------------------------------------------
 
   /** Scores on seeded repeated random tokens; `choose` names the one to show when they are there. */
-  askRandom(choose = "induction_random"): void {
-    const { session } = this;
-    if (this.waiting === "random") return;
+  function askRandom(choose = "induction_random"): void {
+    if (self.waiting === "random") return;
     const known = session.atlas?.scores[choose];
     if (known) return session.setScore(choose);
-    this.#ask("random", "heads.random", {}, "The scores on random tokens failed", (data) => {
+    ask("random", "heads.random", {}, "The scores on random tokens failed", (data) => {
       const scores = data.scores as Scores;
-      this.#random = { model: modelOf(session.question), scores };
+      random = { model: modelOf(session.question), scores };
       return scores[choose] ? choose : (Object.keys(scores)[0] ?? "");
     });
   }
 
   /** Ranks all heads by how much they attend from `dest` to `src`. */
-  byCell({ dest, src }: Cell): void {
-    this.#askCell({ dest, src, weighting: this.session.focusing.weighting });
+  function byCell({ dest, src }: Cell): void {
+    askCell({ dest, src, weighting: session.focusing.weighting });
   }
 
-  #askCell(params: Params): void {
-    const { session } = this;
+  function askCell(params: Params): void {
     const run = session.shown?.run ?? session.run;
-    const tokens = this.#tokens;
-    this.#ask("rank", "heads.rank", { run, ...params }, "The heads could not be ranked", (data, rev) => {
-      this.#cell = { params, tokens, run, rev, score: data.score as Score };
-      this.order = "score";
+    const asked = tokens();
+    ask("rank", "heads.rank", { run, ...params }, "The heads could not be ranked", (data, rev) => {
+      ranked = { params, tokens: asked, run, rev, score: data.score as Score };
+      self.order = "score";
       return "cell";
     });
   }
 
-  #ask(
+  function ask(
     what: "random" | "rank",
     op: string,
     params: Params,
     title: string,
     take: (data: Record<string, unknown>, rev: number) => string,
   ): void {
-    const { session } = this;
-    this.waiting = what;
+    self.waiting = what;
     session.trouble = null;
     void session.channel.request(op, params, { slot: what }).reply.then((reply) => {
       if (reply.kind === "cancelled" && reply.reason === "superseded") return;
-      this.waiting = null;
-      if (reply.kind === "failed") session.fail(title, reply, () => this.#ask(what, op, params, title, take));
-      if (reply.kind === "done") this.#show(take(reply.data, reply.rev));
+      self.waiting = null;
+      if (reply.kind === "failed") session.fail(title, reply, () => ask(what, op, params, title, take));
+      if (reply.kind === "done") show(take(reply.data, reply.rev));
       else if (!session.scoreDefined(session.score)) session.fallBack();
       session.changed();
     });
@@ -140,15 +151,15 @@ export class Ranking {
   }
 
   /** Makes a score that has just come the one in view, if it is one of the atlas in view. */
-  #show(name: string): void {
-    const { session } = this;
-    if (session.picture) session.picture = this.join(session.picture);
+  function show(name: string): void {
+    if (session.picture) session.picture = join(session.picture);
     session.setScore(name);
     const { shown, score } = session;
-    const best = this.strongest[0];
+    const best = strongest()[0];
     if (shown && best && score === name)
-      this.news = `heads ranked by ${shown.scores[name]?.label}: L${best[0]} H${best[1]} first, ${scoreText(shown, name, best)}`;
+      self.news = `heads ranked by ${shown.scores[name]?.label}: L${best[0]} H${best[1]} first, ${scoreText(shown, name, best)}`;
   }
+  return self;
 }
 
 const modelOf = (question: Question | null) => question?.model?.name ?? "";

@@ -125,10 +125,10 @@ export abstract class RunSession<P extends Picture = Picture> extends Session {
   /** Why a run cannot be shown, or null when it can. */
   runReason(run: Run): string | null {
     const { question } = this;
-    if (question?.arrays) return "Made from arrays: there is no model to run.";
+    if (question?.arrays) return this.why("no-model");
     if (!question?.model) return "Nothing was asked yet.";
     if ((run === "corrupted" || run === "difference") && !question.prompts.corrupted)
-      return "This needs a corrupted prompt: mi.Experiment(model, clean, corrupted).";
+      return this.why("no-corrupted");
     if (this.ofEdits(run) && !question.edits.some((edit) => edit.on)) return "No edit is switched on.";
     return run === this.run ? null : this.offReason;
   }

@@ -1,14 +1,6 @@
 // What every widget of an experiment knows: the question, the work under way, the line to the kernel, the selection.
 // One session per front-end model; the views of that model share it and only draw what it says.
-import {
-  type Channel,
-  type Connection,
-  createChannel,
-  type Partial,
-  type Pending,
-  type Reply,
-  type Timers,
-} from "./channel";
+import { type Channel, createChannel, type Partial, type Pending, type Reply, type Timers } from "./channel";
 import { Emitter } from "./emitter";
 import { type HostProbe, probeHost } from "./host";
 import { type Hover, joinLink, type Link } from "./link";
@@ -41,14 +33,9 @@ export interface SessionEvents {
 /** Texts being edited in place; a key is absent while its text is as it was run. */
 export type Draft = { clean?: string; corrupted?: string };
 
+/** The topic; the kernel's word for it stays where our own property of that name is shortened. */
+const QUESTION = "question";
 const SAVE_SELECTION_MS = 150;
-
-/** Why nothing can be asked on such a line. */
-const OFF: { [line in Connection]?: string } = {
-  offline: "Opened without a kernel: rerunning needs one.",
-  restarted: "The kernel was restarted: run the cell again.",
-  reload: "Reload the page first.",
-};
 
 export class Session extends Emitter<SessionEvents> {
   /** Ops that answer a glance: no progress line, no waiting card of their own. */
@@ -56,6 +43,8 @@ export class Session extends Emitter<SessionEvents> {
   readonly channel: Channel;
   readonly model: HostModel;
   readonly timers: Timers;
+  /** The cards of what can be done, by name. */
+  readonly words: Readonly<Record<string, string>>;
   question: Question | null = null;
   status: Status | null = null;
   selection: readonly string[] = [];
@@ -78,6 +67,7 @@ export class Session extends Emitter<SessionEvents> {
   constructor(model: HostModel, timers: Timers, host: HostProbe = probeHost(model), client?: string) {
     super();
     this.model = model;
+    this.words = (model.get("words") ?? {}) as Record<string, string>;
     this.timers = timers;
     this.channel = createChannel(model, host, () => this.have(), timers, client);
     this.#link = joinLink(String(model.get("experiment") ?? ""), {
@@ -100,7 +90,7 @@ export class Session extends Emitter<SessionEvents> {
       this.channel.on("kernel", (partial) => this.onKernelPartial(partial)),
       this.channel.on("welcome", ({ message, buffers }) => {
         const { snapshot = {}, running = [], revs } = message;
-        if (snapshot.question) this.readQuestion(snapshot.question);
+        if (snapshot[QUESTION]) this.readQuestion(snapshot[QUESTION]);
         for (const topic of Object.keys(snapshot)) this.#held[topic] = revs[topic] ?? 0;
         const job = running.find((it) => it.id.startsWith("k-"));
         if (job) this.kernelJob = { id: job.id, progress: { ...job, seconds_left: null } };
@@ -163,8 +153,8 @@ export class Session extends Emitter<SessionEvents> {
   }
 
   #readQuestionTrait(): void {
-    this.hold("question");
-    this.readQuestion(this.model.get("question"));
+    this.hold(QUESTION);
+    this.readQuestion(this.model.get(QUESTION));
   }
 
   #readSelection(): void {
@@ -233,6 +223,11 @@ export class Session extends Emitter<SessionEvents> {
     return pending;
   }
 
+  /** Asks for a change of the question, or of its edits, as this page knows them. */
+  askChange(op: string, params: Params, title: string, slot: string): Pending {
+    return this.ask(op, () => ({ ...params, base_rev: this.question?.rev ?? 0 }), title, { slot });
+  }
+
   fail(title: string, failure: Failure, retry: () => void): void {
     if (!this.channel.usable) return; // The line itself is what failed, and is shown as that.
     const again = () => {
@@ -251,9 +246,21 @@ export class Session extends Emitter<SessionEvents> {
 
   // --- the question ---------------------------------------------------------------------------------------------
 
+  /** Why something is off, by the name of the reason. */
+  why(reason: string): string {
+    return this.words[reason] ?? reason;
+  }
+
+  /** What is said of a line on which nothing can be asked: its title, why controls are off, what to do with a picture
+   * and without one; null when the line is usable. */
+  get line(): string[] | null {
+    const { usable, connection } = this.channel;
+    return usable ? null : (this.words[connection] ?? connection).split("\n");
+  }
+
   /** Why the question cannot be changed now, or null when it can. */
   get offReason(): string | null {
-    return OFF[this.channel.connection] ?? null;
+    return this.line && (this.line[1] ?? "There is no kernel to ask.");
   }
 
   setDraft(which: "clean" | "corrupted", text: string | null): void {
@@ -269,9 +276,7 @@ export class Session extends Emitter<SessionEvents> {
   /** Asks the kernel to change the question; what it makes of it comes back as the trait `question`. */
   setQuestion(params: Params): Promise<Reply> {
     this.trouble = null;
-    const current = () => ({ ...params, base_rev: this.question?.rev ?? 0 });
-    const slot = { slot: "question" };
-    const pending = this.ask("question.set", current, "This question could not be asked", slot);
+    const pending = this.askChange("question.set", params, "This question could not be asked", "question");
     this.#asked = pending;
     this.changed();
     return pending.reply.finally(() => {

@@ -1,5 +1,7 @@
 // The host's theme as the widget sees it: dark or light by the background that is really there, and our colours for it.
+
 import { ColourTable, luminance, mix, parseColour, type Rgb } from "./colour";
+import { onEnd } from "./dom";
 
 export interface Theme {
   dark: boolean;
@@ -100,5 +102,5 @@ export function watchTheme(root: HTMLElement, signal: AbortSignal, changed: () =
   const media = systemTheme();
   media?.addEventListener("change", changed, { signal });
   document.addEventListener("load", changed, { capture: true, signal });
-  signal.addEventListener("abort", () => observer.disconnect());
+  onEnd(signal, () => observer.disconnect());
 }

@@ -13,8 +13,18 @@ export class Tooltip {
   readonly element = h("div.tip", { role: "tooltip", id: uniqueId("tip"), hidden: true });
   #target: Element | null = null;
 
-  constructor(private readonly root: HTMLElement) {
+  /** @param words the cards that the kernel sent, by the names of what they are about. */
+  constructor(
+    private readonly root: HTMLElement,
+    private readonly words: Readonly<Record<string, string>> = {},
+  ) {
     root.append(this.element);
+  }
+
+  /** The card of that name, or in place of its words the reason for being off; null when there are no words. */
+  card(name: string | undefined, title?: string, off?: string | null): Card | null {
+    const text = off ?? this.words[name ?? ""];
+    return text ? { ...(title && { title }), lines: text.split("\n") } : null;
   }
 
   /** Shows `card()` while `target` is hovered or focused; null shows nothing. */

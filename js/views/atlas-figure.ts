@@ -56,16 +56,20 @@ export function headings(look: AtlasLook): Item[] {
   return items;
 }
 
+/** The name of a row's layer, where it has one and there is room. */
+export function rowName(look: AtlasLook, row: number): Item[] {
+  const { layout } = look;
+  const label = type(look);
+  const every = Math.max(1, Math.ceil((label.size * 1.2) / layout.pitchY));
+  if (layout.listed || row % every) return [];
+  const y = layout.top + row * layout.pitchY + layout.thumb / 2;
+  return [{ ...label, x: layout.left - 4, y, text: `L${row}`, align: "end" }];
+}
+
 /** Everything of one row of the layout but its thumbnails: the layer's name, the heads' names in a list, the bars. */
 export function rowItems(look: AtlasLook, row: number): Item[] {
   const { layout } = look;
-  const label = type(look);
-  const items: Item[] = [];
-  const every = Math.max(1, Math.ceil((label.size * 1.2) / layout.pitchY));
-  if (!layout.listed && row % every === 0) {
-    const y = layout.top + row * layout.pitchY + layout.thumb / 2;
-    items.push({ ...label, x: layout.left - 4, y, text: `L${row}`, align: "end" });
-  }
+  const items = rowName(look, row);
   const end = Math.min(layout.cells.length, (row + 1) * layout.columns);
   for (let place = row * layout.columns; place < end; place++) items.push(...cellItems(look, place));
   return items;

@@ -1,7 +1,7 @@
 // The atlas as a table: every head with all its scores, sorted by any of them.
 
 import { type Atlas, scoreText } from "../lib/atlas";
-import { attribute, h, memo, show } from "../lib/dom";
+import { attribute, focusedIn, h, memo, show } from "../lib/dom";
 import { allHeads, type Head, headKey, headName } from "../lib/heads";
 import type { HeadsSession } from "../lib/heads-session";
 import type { View, ViewContext } from "./context";
@@ -11,11 +11,7 @@ const ROWS = 200;
 
 export function createAtlasTable(context: ViewContext<HeadsSession>): View & { show(shown: boolean): void } {
   const { session } = context;
-  const element = h("div.table-scroll", {
-    "data-part": "atlas-table",
-    tabindex: 0,
-    hidden: true,
-  });
+  const element = h("div.table-scroll#atlas-table", { tabindex: 0, hidden: true });
   let sort: { name: string; down: boolean } = { name: "", down: true };
   let all = false;
   const drawn = memo<void>();
@@ -78,8 +74,7 @@ export function createAtlasTable(context: ViewContext<HeadsSession>): View & { s
       all = true;
       session.changed();
     };
-    const focused = (element.getRootNode() as Document | ShadowRoot).activeElement as HTMLElement | null;
-    const back = element.contains(focused) ? focused?.dataset.sort : undefined;
+    const back = focusedIn(element)?.dataset.sort;
     const rest = shown.length < heads.length;
     element.replaceChildren(
       h(

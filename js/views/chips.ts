@@ -5,12 +5,6 @@ import { shortLabel } from "../lib/labels";
 import type { Answer } from "../lib/protocol";
 import type { View, ViewContext } from "./context";
 
-const WORDS = {
-  answer:
-    "The token whose logit counts for. Click to change; a space is typed as a space and shown as ␣. Empty asks for a guess.",
-  distractor: "The token whose logit counts against. Click to change. Empty asks for a guess.",
-};
-
 function createChip(context: ViewContext, which: "answer" | "distractor"): View {
   const { session, tip } = context;
   const label = h("span", { dir: "auto" });
@@ -18,8 +12,8 @@ function createChip(context: ViewContext, which: "answer" | "distractor"): View 
   const card = () => {
     const value = session.question?.[which];
     const whole = value ? value.labels.join(" / ") : "none";
-    const lines = [whole.length > 24 ? shortLabel(whole, 300) : "", session.offReason ?? WORDS[which]];
-    return { title: which, lines };
+    const { lines = [] } = tip.card(which, "", session.offReason) ?? {};
+    return { title: which, lines: whole.length > 24 ? [shortLabel(whole, 300), ...lines] : lines };
   };
   const chip = actionButton("", tip, () => edit(), { class: "mi-chip mi-chip-button", name: which, card });
   chip.append(label, guessed);
@@ -95,7 +89,7 @@ export function createChips(context: ViewContext): View {
     class: "mi-icon",
     name: "swap",
     says: "swap answer and distractor",
-    card: () => ({ lines: [swapReason() ?? "Swap answer and distractor: the metric changes its sign."] }),
+    card: () => context.tip.card("swap", "", swapReason()),
   });
   const element = h(
     "span.group",

@@ -5,7 +5,7 @@ import { barEnds, barSpan } from "../lib/geometry";
 import { headKey } from "../lib/heads";
 import type { HeadsSession } from "../lib/heads-session";
 import type { Effect, What } from "../lib/intervention";
-import { bare, shortLabel } from "../lib/labels";
+import { bare, dotted, shortLabel } from "../lib/labels";
 import type { Question } from "../lib/protocol";
 import type { View, ViewContext } from "./context";
 import { valueText } from "./pattern-figure";
@@ -50,7 +50,7 @@ export function direction(question: Question): string {
 export function createEffectPanel(context: ViewContext<HeadsSession>): View {
   const { session } = context;
   const { intervention } = session;
-  const element = h("div.effect", { "data-part": "effect" });
+  const element = h("div.effect#effect");
   const isNew = watchFacts();
 
   /** What is scored in which direction, and bars of it on one scale. */
@@ -106,7 +106,7 @@ export function createEffectPanel(context: ViewContext<HeadsSession>): View {
         [side, "base", metric.base],
         ["edited", AFTER[what] ?? "ablated", metric.after],
       ]),
-      ...(shares.length ? [h("div.note", shares.join(" · "))] : []),
+      ...(shares.length ? [h("div.note", dotted(shares))] : []),
       h("b.side-title", "Next token"),
       ...next,
       ...(note ? [h("div.note", { dir: "auto" }, note)] : []),

@@ -3,6 +3,7 @@
 import { actionButton, Switch } from "../lib/controls";
 import { disable, h, onHeld, set, shareOf, show } from "../lib/dom";
 import { CLOSEST, type Weighting } from "../lib/focus";
+import { times } from "../lib/geometry";
 import type { HeadsSession } from "../lib/heads-session";
 import { arrows, onKeys } from "../lib/keyboard";
 import { bare, shortLabel } from "../lib/labels";
@@ -10,19 +11,6 @@ import { type Pattern, pooled, rowToken, weight } from "../lib/patterns";
 import type { View, ViewContext } from "./context";
 import { digitsOf, valueText } from "./pattern-figure";
 
-const CARDS = {
-  attention: {
-    title: "attention",
-    lines: ["How much each token (dest) takes from each source: A[dest, src], rows sum to 1."],
-  },
-  value: {
-    title: "value-weighted",
-    lines: [
-      "The weight times the size of what is moved: A[dest, src] · ‖v[src] W_O‖, before any post-norm. Rows are not rescaled; the scale is this head's own.",
-      "Kobayashi et al. 2020",
-    ],
-  },
-};
 export const STEP = 1.6;
 
 /** "hides 0.62 of the attention …": what is lost from sight with column 0; null while it is shown. */
@@ -32,7 +20,7 @@ export function sinkText({ session }: ViewContext<HeadsSession>, pattern: Patter
   const [head, more] = session.focus;
   const share = (value: number) => valueText(value, pattern.signed, digitsOf(pattern));
   const seen = !pooled(pattern) && !pattern.src;
-  const column = Array.from({ length: pattern.size }, (_, row) => rowToken(pattern, row))
+  const column = times(pattern.size, (row) => rowToken(pattern, row))
     .filter((dest) => dest > 0)
     .map((dest) => weight(pattern, dest, 0));
   const known = head && !more && weighting === "attention" && !pattern.signed;
@@ -54,19 +42,16 @@ export function createFocusTools(context: ViewContext<HeadsSession>): View & { o
   const weighting = new Switch("weighting", tip, (name) => focusing.setWeighting(name as Weighting));
   const sink = actionButton("hide first", tip, () => focusing.setHideSink(!focusing.hideSink), {
     name: "hide-sink",
-    card: "Many heads park their attention on the first token, which says little about them. Its column is left blank and its share is stated; nothing is rescaled.",
   });
-  const zoomer = (label: string, name: string, words: string, run: () => void) =>
-    actionButton(label, tip, run, { class: "mi-button mi-square", name, says: words, card: words });
-  const out = zoomer("−", "zoom-out", "zoom out (key −)", () => focusing.zoom(STEP));
-  const closer = zoomer("+", "zoom-in", "zoom in (key +; the wheel after a click)", () =>
-    focusing.zoom(1 / STEP),
-  );
-  const all = zoomer("⤢", "zoom-all", "show all tokens (key 0, double click)", () => focusing.reset());
+  const zoomer = (label: string, name: string, run: () => void) =>
+    actionButton(label, tip, run, { class: "mi-button mi-square", name, says: session.why(name) });
+  const out = zoomer("−", "zoom-out", () => focusing.zoom(STEP));
+  const closer = zoomer("+", "zoom-in", () => focusing.zoom(1 / STEP));
+  const all = zoomer("⤢", "zoom-all", () => focusing.reset());
   const frame = h("i");
   const overview = h(
-    "div.overview",
-    { role: "slider", tabindex: 0, "aria-label": "part of the pattern in view", "data-part": "overview" },
+    "div.overview#overview",
+    { role: "slider", tabindex: 0, "aria-label": "part of the pattern in view" },
     frame,
   );
   const element = h("div.focus-tools", weighting.element, sink, h("span.zoom", out, closer, all));
@@ -92,15 +77,15 @@ export function createFocusTools(context: ViewContext<HeadsSession>): View & { o
 
   function update(): void {
     const off = session.channel.usable ? null : session.offReason;
-    const choice = (name: Weighting, why: string | null) => ({
-      name,
-      label: CARDS[name].title,
-      chosen: focusing.weighting === name,
-      off: focusing.weighting === name ? null : why,
-      card: CARDS[name],
-    });
-    const arrays = session.question?.arrays ? "Made from arrays: there are no values to weigh by." : null;
-    weighting.update([choice("attention", off), choice("value", arrays ?? off)]);
+    const choice = (name: Weighting, label: string, why: string | null) => {
+      const chosen = focusing.weighting === name;
+      return { name, label, chosen, off: chosen ? null : why };
+    };
+    const arrays = session.question?.arrays ? session.why("no-values") : null;
+    weighting.update([
+      choice("attention", "attention", off),
+      choice("value", "value-weighted", arrays ?? off),
+    ]);
     set(sink, { text: `hide ${shortLabel(firstToken(session), 8)}`, "aria-pressed": focusing.hideSink });
     const { zoomed, positions } = focusing;
     const { dest, src, span } = focusing.window;

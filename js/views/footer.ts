@@ -1,5 +1,6 @@
 // The footer: how what is shown came to be, and what is selected and can be done next.
 import { h, setText } from "../lib/dom";
+import { dotted } from "../lib/labels";
 import type { View, ViewContext } from "./context";
 import type { Composition } from "./widget";
 
@@ -12,9 +13,9 @@ const msText = (ms: number) => `${ms < 100 ? ms.toFixed(1) : Math.round(ms)} ms`
 
 export function createFooter(context: ViewContext, widget: Composition): View {
   const { session } = context;
-  const left = h("span", { "data-part": "provenance" });
+  const left = h("span#provenance");
   const right = h("span.hint");
-  const element = h("footer.footer", { "data-part": "footer" }, left, right);
+  const element = h("footer.footer#footer", left, right);
 
   function provenance() {
     const { picture, question, run } = session;
@@ -36,7 +37,7 @@ export function createFooter(context: ViewContext, widget: Composition): View {
     return sites.size > 0 ? `${sites.size} ${sites.size > 1 ? "sites" : "site"} not offered: see ?` : "";
   }
   function update(): void {
-    setText(left, [...provenance(), lacking()].filter(Boolean).join(" · "));
+    setText(left, dotted([...provenance(), lacking()]));
     setText(right, session.shown ? widget.hint() : "");
   }
   return { element, update };

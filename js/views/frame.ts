@@ -2,7 +2,7 @@
 // wait for. The widget itself is composed in a file of its own.
 import { LiveRegion } from "../lib/a11y";
 import { css, mix } from "../lib/colour";
-import { attribute, h, set, show } from "../lib/dom";
+import { attribute, h, onEnd, set, show } from "../lib/dom";
 import { keepHostShortcutsOut, stop } from "../lib/keyboard";
 import type { RunSession } from "../lib/run-session";
 import { stateOf } from "../lib/state-name";
@@ -33,7 +33,7 @@ export function renderWidget<S extends RunSession>(
     session,
     root,
     signal,
-    tip: new Tooltip(root),
+    tip: new Tooltip(root, session.words),
     scale: 1,
     theme: readTheme(root, false),
     say: (text) => live.say(text),
@@ -53,7 +53,7 @@ export function renderWidget<S extends RunSession>(
   const states = createStates(context, widget);
   const footer = createFooter(context, widget);
   const help = createHelp(context, widget.help);
-  const progress = h("div.progress", { "data-part": "progress", hidden: true });
+  const progress = h("div.progress#progress", { hidden: true });
   const stale = h("div.stale", { hidden: true }, "prompt changed");
   const picture = h("div.picture", ...widget.parts);
   const body = h("div.body", states.empty, picture, stale, states.floating);
@@ -127,7 +127,7 @@ export function renderWidget<S extends RunSession>(
 
   // --- life -------------------------------------------------------------------------------------------------------
   const off = session.on("change", schedule);
-  signal.addEventListener("abort", () => {
+  onEnd(signal, () => {
     off();
     sizes.disconnect();
     cancelAnimationFrame(frame);

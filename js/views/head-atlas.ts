@@ -11,15 +11,17 @@ import {
   thumbOrigin,
 } from "../lib/atlas-layout";
 import { Switch } from "../lib/controls";
-import type { Figure } from "../lib/display-list";
-import { attribute, h, memo, set, setText, show, uniqueId } from "../lib/dom";
+import { drawCanvas, type Figure } from "../lib/display-list";
+import { attribute, h, memo, onEnd, set, setText, show, uniqueId } from "../lib/dom";
+import { times } from "../lib/geometry";
 import { type Head, headKey, sameHead } from "../lib/heads";
 import type { HeadsSession } from "../lib/heads-session";
 import { arrows, onKeys } from "../lib/keyboard";
+import { dotted } from "../lib/labels";
 import { type Carried, createDragSource } from "../lib/pointer-drag";
 import { LISTED, type Order, TOPS } from "../lib/ranking";
 import { AtlasCanvas } from "./atlas-canvas";
-import { type AtlasLook, atlasFigure } from "./atlas-figure";
+import { type AtlasLook, atlasFigure, headings, rowName } from "./atlas-figure";
 import { createAtlasTable } from "./atlas-table";
 import type { View, ViewContext } from "./context";
 import { createGhost } from "./drag-ghost";
@@ -31,7 +33,10 @@ export function createHeadAtlas(context: ViewContext<HeadsSession>): View & { fi
   const row = h("div", { role: "row" }, active);
   const canvas = h("canvas", { tabindex: 0, role: "grid" }, row);
   const rings = h("div.rings", { "aria-hidden": "true" });
-  const scroller = h("div.atlas-scroll", h("div.atlas-stage", canvas, rings));
+  // The names of columns and rows once more, over the canvas: they stay while it scrolls.
+  const overlay = () => h("canvas.atlas-names", { "aria-hidden": true });
+  const names = [overlay(), overlay()] as const;
+  const scroller = h("div.atlas-scroll", h("div.atlas-stage", canvas, rings, ...names));
   const table = createAtlasTable(context);
   const order = new Switch("order of the heads", tip, (name) => {
     ranking.setOrder(name as Order);
@@ -48,16 +53,17 @@ export function createHeadAtlas(context: ViewContext<HeadsSession>): View & { fi
   const tableButton = h("button.link", { "data-action": "atlas-table", onclick: toggleTable }, "table");
   const foot = h("div.atlas-foot", order.element, top.element, tableButton);
   const note = h("div.note");
-  const element = h("section.atlas", { "data-part": "atlas" }, scroller, table.element, foot, note);
+  const element = h("section.atlas#atlas", scroller, table.element, foot, note);
   const painter = new AtlasCanvas(canvas);
   let layout: AtlasLayout | null = null;
   const laid = memo<AtlasLayout>();
+  const named = memo<void>();
   let cursor: Head | null = null;
   let tabled = false;
   let frame = 0;
   let toldNews = ranking.news;
   let toldRun = session.shown?.run ?? null;
-  context.signal.addEventListener("abort", () => cancelAnimationFrame(frame));
+  onEnd(context.signal, () => cancelAnimationFrame(frame));
 
   // --- gestures -----------------------------------------------------------------------------------------------------
   const lacks = (head: Head) => session.shown?.missing[head[0]] !== undefined;
@@ -123,7 +129,7 @@ export function createHeadAtlas(context: ViewContext<HeadsSession>): View & { fi
       const head = current();
       if (!head || lacks(head)) return;
       session.lock(head, event.shiftKey);
-      const names = session.locked.map(named).join(", ");
+      const names = session.locked.map(nameOf).join(", ");
       say(names ? `selected ${names}` : "no head selected");
     },
     Enter() {
@@ -141,12 +147,12 @@ export function createHeadAtlas(context: ViewContext<HeadsSession>): View & { fi
     "?": context.toggleHelp,
   });
 
-  const named = ([layer, head]: Head) => `L${layer} H${head}`;
+  const nameOf = ([layer, head]: Head) => `L${layer} H${head}`;
   const scoreLabel = (atlas = session.atlas) => atlas?.scores[session.score]?.label ?? session.score;
   const spoken = (head: Head) => {
     const atlas = session.shown;
-    if (!atlas || lacks(head)) return `${named(head)}: ${atlas?.missing[head[0]] ?? ""}`;
-    return `${named(head)}, ${scoreLabel(atlas)} ${scoreText(atlas, session.score, head)}`;
+    if (!atlas || lacks(head)) return `${nameOf(head)}: ${atlas?.missing[head[0]] ?? ""}`;
+    return `${nameOf(head)}, ${scoreLabel(atlas)} ${scoreText(atlas, session.score, head)}`;
   };
   function sayOrder(): void {
     const [first] = ranking.strongest;
@@ -199,8 +205,21 @@ export function createHeadAtlas(context: ViewContext<HeadsSession>): View & { fi
     frame = 0;
     const now = look();
     if (!now || context.signal.aborted) return;
+    drawNames(now);
     if (painter.paint(now)) attribute(canvas, "data-rev", now.atlas.rev);
     else frame = requestAnimationFrame(paint);
+  }
+
+  function drawNames(now: AtlasLook): void {
+    const { layout, theme, atlas } = now;
+    named([layout, theme, atlas.kvHeads], () => {
+      const { width, height, left, top, caption, rows, listed } = layout;
+      const { background } = theme;
+      const items = times(rows, (row) => rowName(now, row)).flat();
+      drawCanvas(names[0], { width, height: top - caption - 1, background, items: headings(now) });
+      drawCanvas(names[1], { width: left - 3, height, background, items });
+      for (const it of names) show(it, !listed);
+    });
   }
 
   function drawRings(): void {
@@ -272,7 +291,7 @@ export function createHeadAtlas(context: ViewContext<HeadsSession>): View & { fi
       rest > 0 && `the first ${LISTED} heads; the table has ${rest} more`,
       ...new Set(Object.values(atlas.missing)),
     ];
-    setText(note, notes.filter(Boolean).join(" · "));
+    setText(note, dotted(notes));
   }
 
   function updateFoot(): void {

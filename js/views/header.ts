@@ -1,20 +1,16 @@
 // The two header lines: what this is and what it shows; what is asked.
 import { actionButton, createSelect, Switch } from "../lib/controls";
 import { attribute, h, set, setText, show } from "../lib/dom";
-import { shortLabel } from "../lib/labels";
+import { times } from "../lib/geometry";
+import { dotted, shortLabel } from "../lib/labels";
 import type { Run } from "../lib/protocol";
 import { createChips } from "./chips";
 import type { View, ViewContext } from "./context";
 import { createPrompt } from "./prompt";
 import type { Composition } from "./widget";
 
-/** The runs of every widget, with their cards. */
-export const RUNS: readonly (readonly [Run, string])[] = [
-  ["clean", "The clean prompt as it is."],
-  ["corrupted", "The corrupted prompt as it is."],
-  ["edited", "The base prompt with the edits that are switched on."],
-  ["difference", "Clean minus corrupted, cell by cell: blue is more in clean, red is more in corrupted."],
-];
+/** The runs of every widget. */
+export const RUNS: readonly Run[] = ["clean", "corrupted", "edited", "difference"];
 
 export const sizeText = (layers: number, heads: number) => `${layers} layers × ${heads} heads`;
 
@@ -32,10 +28,9 @@ export function createHeader(
 ): View {
   const { session, tip } = context;
   const model = h("span.chip.model");
-  const square = (label: string, name: string, says: string, action: () => void, card = "") =>
-    actionButton(label, tip, action, { class: "mi-button mi-square", name, says, card });
-  const larger = "Larger type and stronger contrast, for talks.";
-  const projector = square("◱", "projector", "projector", facts.toggleProjector, larger);
+  const square = (label: string, name: string, says: string, action: () => void) =>
+    actionButton(label, tip, action, { class: "mi-button mi-square", name, says });
+  const projector = square("◱", "projector", "projector", facts.toggleProjector);
   const help = square("?", "help", "help: keys and words", context.toggleHelp);
   const title = h("h2.title");
   const first = h(
@@ -47,26 +42,33 @@ export function createHeader(
 
   const prompt = createPrompt(context);
   const run = new Switch("run", tip, (name) => session.setRun(name as Run));
-  const select = (name: string, words: string) =>
+  const select = (name: string, read = (value: string): unknown => value, param = name) =>
     createSelect(
       name,
       tip,
-      words,
       () => session.offReason,
-      (value) => void session.setQuestion({ [name]: value }),
+      (value) => void session.setQuestion({ [param]: read(value) }),
     );
-  const base = select("base", "Where edited runs start: the clean or the corrupted prompt.");
+  const picker = select("shown prompt", Number, "prompt");
+  const base = select("base");
   const chips = createChips(context);
-  const metric = select("metric", "How the answer is scored at the answer position.");
+  const metric = select("metric");
   const baseGroup = h("span.group", h("span.word", "base"), base.element);
-  const controls = h("div.group.controls", run.element, baseGroup, chips.element, metric.element);
+  const controls = h(
+    "div.group.controls",
+    picker.element,
+    run.element,
+    baseGroup,
+    chips.element,
+    metric.element,
+  );
   const second = h("div.line.line-second", prompt.element, controls);
-  const element = h("header.header", { "data-part": "header" }, first, second);
+  const element = h("header.header#header", first, second);
 
-  function choice([name, words]: readonly [Run, string]) {
+  function choice(name: Run) {
     const label = session.runLabel(name);
-    const card = { title: label, lines: [words] };
     const off = session.runReason(name);
+    const card = tip.card(name, label);
     return { name, label: shortLabel(label, 24), chosen: session.run === name, off, card };
   }
 
@@ -76,7 +78,7 @@ export function createHeader(
     const words = asked
       ? [asked.name, sizeText(asked.n_layers, asked.n_heads), asked.dtype, asked.device]
       : (unmodelled?.() ?? []);
-    const text = words.join(" · ");
+    const text = dotted(words);
     set(model, { text, title: text || null, hidden: text === "" });
     setText(title, question?.title || facts.title);
     main.update();
@@ -84,8 +86,13 @@ export function createHeader(
     attribute(projector, "aria-pressed", facts.projector());
     show(second, !!asked);
     if (!question || !asked) return;
-    const { prompts, metrics, metric: chosen, metric_label } = question;
+    const { prompts, n_prompts, metrics, metric: chosen, metric_label } = question;
     prompt.update();
+    show(picker.element, n_prompts > 1);
+    if (n_prompts > 1) {
+      const numbers = times(n_prompts, (at) => [String(at), `${at + 1} of ${n_prompts}`] as const);
+      picker.update([...numbers, ["mean", "mean", session.why("no-mean")]], String(question.prompt));
+    }
     run.update(runs().map(choice));
     show(baseGroup, prompts.corrupted !== null);
     const bases = ["clean", "corrupted"].map((name) => [name, name] as const);

@@ -11,33 +11,15 @@ import { createIntervene } from "./intervene";
 import { createPattern } from "./pattern";
 import { createScores } from "./scores";
 import { createTokenStrip } from "./token-strip";
-import type { Composition, Kind, Term } from "./widget";
-
-const COMPARED = [
-  ["other", "The clean prompt in the experiment that this one is compared with."],
-  ["against", "Clean minus the same run of the other experiment: blue is more here, red is more there."],
-] as const;
-
-const KEYS: Term[] = [
-  ["arrows", "move over heads, cells or tokens; Home, End and page keys go to the end"],
-  ["Space", "lock the head, pick the cell, focus the token"],
-  ["Shift + Space", "add the head to the selection, or take it out; so does Shift + click"],
-  ["Enter", "pick the head up to carry it to a patch board; on a cell or token: pick it"],
-  ["Escape", "put back what is carried; clear the selection; in a text: restore it"],
-  ["[ ]", "the layer above, the layer below"],
-  ["C E", "compare with the other prompt or model; edited or unedited"],
-  ["+ − 0", "look closer at the pattern, further, at all of it; the wheel after a click, drag to pan"],
-  ["A K R", "ablate the head; knock out the picked cell; rank heads by it"],
-];
-const READING =
-  "Row = the token that looks (dest), column = the token it looks at (src). All thumbnails share one scale, 0 to 1; a difference runs from −1 to 1. The part that the causal mask forbids has its own ground; hatched cells are not finite.";
+import type { Composition, Kind } from "./widget";
 
 export const heads: Kind<HeadsSession> = {
   name: "attention-heads",
   title: "Attention heads",
   compose(context: ViewContext<HeadsSession>): Composition {
     const { session } = context;
-    const { intervention } = session;
+    const { intervention, words } = session;
+    const { keys, reading } = words;
     const atlas = createHeadAtlas(context);
     const focus = createPattern(context);
     const strip = createTokenStrip(context);
@@ -48,7 +30,7 @@ export const heads: Kind<HeadsSession> = {
         const { layers, heads } = session.atlas ?? {};
         return session.question?.arrays && layers && heads ? ["from arrays", sizeText(layers, heads)] : [];
       },
-      runs: () => (session.question?.compare ? [...RUNS, ...COMPARED] : RUNS),
+      runs: () => (session.question?.compare ? [...RUNS, "other", "against"] : RUNS),
       parts: [atlas.element, focus.element, h("div.side", strip.element, intervene.element)],
       observed: [atlas.element, focus.element],
       views: [atlas, focus, strip, intervene],
@@ -84,8 +66,8 @@ export const heads: Kind<HeadsSession> = {
       },
       help: {
         title: "Keys, colours, scores",
-        keys: KEYS,
-        reading: READING,
+        keys: (keys ?? "").split("\n").map((line) => line.split("\t") as [string, string]),
+        reading: reading ?? "",
         terms: () =>
           Object.values(session.atlas?.scores ?? {}).map(({ label, card, source }) => [
             label,

@@ -1,5 +1,5 @@
 // The "?" card: every key, what the colours mean, and one sentence on each of the widget's words.
-import { attribute, h, setText, show, uniqueId, watchFacts } from "../lib/dom";
+import { attribute, focusedIn, h, setText, show, uniqueId, watchFacts } from "../lib/dom";
 import { onKeys } from "../lib/keyboard";
 import type { View, ViewContext } from "./context";
 import type { Composition, Term } from "./widget";
@@ -21,12 +21,12 @@ export function createHelp(
   const words = h("dl");
   const close = h("button.button", { "data-action": "close-help", onclick: () => toggle() }, "Close");
   const pressed = h("dl", ...list([...keys, ...KEYS].map(([key, does]) => [h("kbd", key), does])));
-  const lacking = h("dl", { "data-part": "lacking" });
+  const lacking = h("dl#lacking");
   const lackingHead = h("b");
   const model = h("section.help-model", { hidden: true }, lackingHead, lacking);
   const element = h(
-    "div.help",
-    { role: "dialog", "aria-labelledby": id, hidden: true, "data-part": "help", tabindex: -1 },
+    "div.help#help",
+    { role: "dialog", "aria-labelledby": id, hidden: true, tabindex: -1 },
     h("div.help-head", h("b", { id }, title), close),
     model,
     h("div.help-body", pressed, h("div", h("p", reading), words)),
@@ -38,8 +38,7 @@ export function createHelp(
     element.hidden = !element.hidden;
     attribute(context.root, "data-help", !element.hidden);
     if (element.hidden) return back?.focus();
-    const root = context.root.getRootNode() as Document | ShadowRoot;
-    back = root.activeElement as HTMLElement | null;
+    back = focusedIn(context.root);
     close.focus();
   }
   function update(): void {

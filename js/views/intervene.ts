@@ -6,53 +6,23 @@ import { headName } from "../lib/heads";
 import type { HeadsSession } from "../lib/heads-session";
 import type { Tab, What } from "../lib/intervention";
 import { shortLabel } from "../lib/labels";
-import type { Card } from "../lib/tooltip";
 import type { View, ViewContext } from "./context";
 import { createEffectPanel } from "./effect-panel";
 import { createPatchChips } from "./patch-chips";
 import { createRowEditor } from "./row-editor";
 import { createWrites } from "./writes";
 
-/** A kind of intervention: all of them are followed to the end of the network. */
-const kind = (title: string, what: string, source = ""): Card => ({
-  title,
-  lines: [what, "Total effect: everything after it is computed again.", source],
-});
-const KINDS: Record<What, Card> = {
-  zero: kind("zero", "z ← 0 at every position: the head writes nothing."),
-  mean: kind(
-    "mean",
-    "z ← its mean over unedited runs: what the head says on average, not what it says here.",
-    "Wang et al. 2022",
-  ),
-  resample: kind("resample", "z ← the z of another prompt's run."),
-  knockout: kind(
-    "knock out",
-    "score[dest, src] ← −∞ before the softmax, for the cell that is picked: that edge is cut and the row's other weights share the rest.",
-    "Geva et al. 2023",
-  ),
-  pattern: kind("pattern…", "A[dest, :] ← the row you draw, used as given: it is not rescaled."),
+const KINDS: Record<What, string> = {
+  zero: "zero",
+  mean: "mean",
+  resample: "resample",
+  knockout: "knock out",
+  pattern: "pattern…",
 };
-const TABS: Record<Tab, Card> = {
-  intervene: {
-    title: "intervene",
-    lines: ["Change what the head does and see what the model answers (total effect)."],
-  },
-  writes: {
-    title: "writes",
-    lines: ["The tokens that the head's output promotes and suppresses (direct effect)."],
-  },
-};
+const TABS: Record<Tab, string> = { intervene: "intervene", writes: "writes" };
 
-/** Choices that are named by the titles of their cards. */
-const choices = (cards: Record<string, Card>, chosen: string | null, off: string | null) =>
-  Object.entries(cards).map(([name, card]) => ({
-    name,
-    label: card.title ?? "",
-    chosen: name === chosen,
-    off,
-    card,
-  }));
+const choices = (labels: Record<string, string>, chosen: string | null, off: string | null) =>
+  Object.entries(labels).map(([name, label]) => ({ name, label, chosen: name === chosen, off }));
 
 export function createIntervene(context: ViewContext<HeadsSession>): View {
   const { session, tip } = context;
@@ -63,7 +33,7 @@ export function createIntervene(context: ViewContext<HeadsSession>): View {
     intervention.choose(name as What);
     if (intervention.lacks) context.say(intervention.lacks);
   });
-  const hint = h("div.note", { "data-part": "intervene-hint" });
+  const hint = h("div.note#intervene-hint");
   const row = createRowEditor(context);
   const asked = () => (intervention.tab === "writes" ? intervention.writes : intervention.effect);
   const retry = actionButton("Retry", tip, () => asked().retry(), {
@@ -76,7 +46,6 @@ export function createIntervene(context: ViewContext<HeadsSession>): View {
   const writes = createWrites(context);
   const keep = actionButton("Keep", tip, () => intervention.keep(), {
     name: "keep",
-    card: "Adds this to the experiment's edits, which all its widgets share, and sets the base to this prompt.",
   });
   const away = actionButton("put away", tip, () => intervention.choose(null), {
     class: "mi-link",
@@ -87,8 +56,7 @@ export function createIntervene(context: ViewContext<HeadsSession>): View {
   const running = h("span.note", { "aria-hidden": true }, "running…");
   const intervening = h("div", kinds.element, row.element);
   const element = h(
-    "section.intervene",
-    { "data-part": "intervene" },
+    "section.intervene#intervene",
     h("div.side-head", title, tabs.element),
     intervening,
     hint,

@@ -11,11 +11,6 @@ import { createLensTable } from "./lens-table";
 import { createTrajectories } from "./trajectories";
 import type { Composition, Kind, Term } from "./widget";
 
-const CHANGE = [
-  "change",
-  "Edited minus unedited, cell by cell: blue is more with the edits, red is less; the tokens are those of the edited run.",
-] as const;
-
 const KEYS: Term[] = [
   ["arrows", "move over the cells; Home, End and page keys go to the ends"],
   ["Space", "select the cell; on an amber row: open it"],
@@ -41,7 +36,7 @@ export const lens: Kind<LensSession> = {
     return {
       main: createLensSwitches(context),
       lead: createEditedChips(context),
-      runs: () => [...RUNS, CHANGE],
+      runs: () => [...RUNS, "change"],
       parts: [table.element, side, attribution.element],
       observed: [table.element, side, attribution.element],
       views: [table, card, trajectories, attribution],

@@ -1,6 +1,6 @@
 // The experiment's edits as chips: switched on and off, moved, removed, undone. All widgets of an experiment share them.
 import { actionButton } from "../lib/controls";
-import { disable, h, set, show, watchFacts } from "../lib/dom";
+import { disable, focusedIn, h, set, show, watchFacts } from "../lib/dom";
 import { onKeys } from "../lib/keyboard";
 import { shortLabel } from "../lib/labels";
 import type { Edit, Params } from "../lib/protocol";
@@ -19,8 +19,7 @@ export interface PatchChips {
 
 /** Asks the kernel to change the list of edits; it comes back as part of the question. */
 export function changeEdits(session: Session, verb: string, params: Params = {}): void {
-  const current = () => ({ ...params, base_rev: session.question?.rev ?? 0 });
-  session.ask(`edits.${verb}`, current, "The edits could not be changed", { slot: "edits" });
+  session.askChange(`edits.${verb}`, params, "The edits could not be changed", "edits");
 }
 
 /** Undoes or redoes one step where there is one; says whether there was. */
@@ -34,23 +33,23 @@ export function stepBack({ session, say }: ChipContext, verb: "undo" | "redo"): 
 export function createPatchChips(context: ChipContext): PatchChips {
   const { session, tip, say } = context;
   const chips = h("div.edit-list", { role: "list", "aria-label": "edits of the experiment" });
-  const card = (words: string) => () => ({ lines: [session.offReason ?? words] });
-  const step = (verb: "undo" | "redo", label: string, key: string) =>
+  const card = (name: string) => () => tip.card(name, "", session.offReason);
+  const step = (verb: "undo" | "redo", label: string) =>
     actionButton(label, tip, () => stepBack(context, verb), {
       class: "mi-icon",
       name: verb,
       says: `${verb} the last change of the edits`,
-      card: card(`${verb} (${key})`),
+      card: card(verb),
     });
-  const undo = step("undo", "↶", "Ctrl+Z");
-  const redo = step("redo", "↷", "Shift+Ctrl+Z");
+  const undo = step("undo", "↶");
+  const redo = step("redo", "↷");
   const clear = actionButton("clear", tip, () => changeEdits(session, "clear"), {
     class: "mi-link",
     name: "clear-edits",
-    card: card("Removes all edits; undo brings them back."),
+    card: card("clear-edits"),
   });
   const head = h("div.edits-head", h("b", "Edits"), undo, redo, clear);
-  const element = h("div.edits", { "data-part": "edits" }, head, chips);
+  const element = h("div.edits#edits", head, chips);
   const isNew = watchFacts();
 
   function chip(edit: Edit, index: number): HTMLElement {
@@ -63,11 +62,13 @@ export function createPatchChips(context: ChipContext): PatchChips {
       changeEdits(session, "remove", { index });
       say(`removed ${label}`);
     };
-    const keys = "click: on or off · Delete removes · Shift + arrows move";
     const toggle = actionButton(shortLabel(label, 40), tip, flip, {
       class: "mi-edit-label",
       name: "toggle-edit",
-      card: () => ({ title: label, lines: [edit.site, note, session.offReason ?? keys] }),
+      card: () => ({
+        title: label,
+        lines: [edit.site, note, ...(card("toggle-edit")()?.lines ?? [])],
+      }),
     });
     set(toggle, { "aria-pressed": on, dir: "auto" });
     const remove = actionButton("×", tip, drop, {
@@ -111,7 +112,7 @@ export function createPatchChips(context: ChipContext): PatchChips {
     disable(clear, off || !edits.length);
     if (!isNew(edits, off)) return;
     // The keyboard stays on the chip it was on, or on its neighbour when that one went.
-    const held = [...chips.children].findIndex((it) => it.contains(document.activeElement));
+    const held = [...chips.children].findIndex((it) => focusedIn(it as HTMLElement));
     chips.replaceChildren(...edits.map(chip));
     if (held >= 0) focusChip(Math.min(held, edits.length - 1));
   }

@@ -8,7 +8,7 @@ import { cellAt, clamp, type FocusLayout, focusLayout } from "../lib/geometry";
 import { type Cell, headName } from "../lib/heads";
 import type { HeadsSession } from "../lib/heads-session";
 import { arrows, onKeys } from "../lib/keyboard";
-import { bare, shortLabel, visible } from "../lib/labels";
+import { bare, dotted, shortLabel, visible } from "../lib/labels";
 import {
   COMBINATIONS,
   type Combine,
@@ -34,9 +34,9 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
   const facts = h("span.facts");
   const how = new Switch("several heads show", context.tip, (name) => focusing.setCombine(name as Combine));
   const tools = createFocusTools(context);
-  const link = (label: string, name: string, line: string, run: () => void) =>
-    actionButton(label, context.tip, run, { class: "mi-link", name, card: line });
-  const tableButton = link("table", "table", "The same numbers as a table.", () => {
+  const link = (label: string, name: string, run: () => void) =>
+    actionButton(label, context.tip, run, { class: "mi-link", name });
+  const tableButton = link("table", "table", () => {
     tabled = !tabled;
     update();
   });
@@ -52,29 +52,19 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
     h("div", { role: "row" }, cursorCell),
   );
   const table = createTable(context.say);
-  const readout = h("div.readout", { "data-part": "readout" });
+  const readout = h("div.readout#readout");
   const rank = () => session.cell && session.ranking.byCell(session.cell);
   const knockOut = () => intervention.choose("knockout");
-  const rankCell = link(
-    "rank heads by this cell",
-    "rank-cell",
-    "Orders all heads by how strongly they attend from this token to that one.",
-    rank,
-  );
-  const cut = link(
-    "knock out this edge",
-    "cut-cell",
-    "Sets this score to −∞ before the softmax; the row's other weights share the rest. Total effect.",
-    knockOut,
-  );
+  const rankCell = link("rank heads by this cell", "rank-cell", rank);
+  const cut = link("knock out this edge", "cut-cell", knockOut);
   const hint = h("span.note", "click a cell: rank by it, or cut it");
-  const note = h("div.note", { "data-part": "focus-note" });
+  const note = h("div.note#focus-note");
   const empty = h("div.note");
   const plot = h("div.plot", canvas, tools.overview);
   const head = h("div.focus-head", title, facts, how.element);
   const foot = h("div.focus-foot", readout, h("div.cell-actions", rankCell, cut, hint, tableButton));
   const parts = [head, tools.element, plot, table.element, foot, note];
-  const element = h("section.focus", { "data-part": "focus" }, ...parts, empty);
+  const element = h("section.focus#focus", ...parts, empty);
   let layout: FocusLayout | null = null;
   let pattern: Pattern | null = null;
   let tabled = false;
@@ -213,14 +203,14 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
             sharedKv(atlas, single[1]),
           ]
         : [];
-    setText(facts, told.filter(Boolean).join(" · "));
+    setText(facts, dotted(told));
     show(how.element, !!second);
     if (!second) return;
     const option = (name: Combine) => ({
       name,
       label: name,
       chosen: focusing.combine === name,
-      off: name === "difference" && !two ? "A difference is of two heads: select exactly two." : null,
+      off: name === "difference" && !two ? session.why("two-heads") : null,
       card: null,
     });
     how.update(COMBINATIONS.map(option));
@@ -233,15 +223,13 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
     const weighted = focusing.pending
       ? "computing the value-weighted norm"
       : `colours end at ${valueText(top, false, digitsOf(shown))}`;
-    return [
+    return dotted([
       valued && weighted,
       sinkText(context, shown),
       every > 1 && `every ${ordinal(every)} label is drawn, all ${size} rows and columns are`,
       pooled(shown) &&
         `${positions} tokens in ${size} cells: the strongest weight of each ${block} × ${block} block`,
-    ]
-      .filter(Boolean)
-      .join(" · ");
+    ]);
   }
 
   function updateTable(shown: Pattern): void {

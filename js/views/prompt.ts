@@ -1,6 +1,6 @@
 // The prompt, editable where it stands: the pencil opens it, Enter runs it, Escape brings back what was run.
 import { actionButton } from "../lib/controls";
-import { attribute, disable, h, set, setText, show } from "../lib/dom";
+import { attribute, disable, focusedIn, h, set, setText, show } from "../lib/dom";
 import { shorten } from "../lib/labels";
 import type { View, ViewContext } from "./context";
 
@@ -12,7 +12,7 @@ export function createPrompt(context: ViewContext): View {
   const off = () => session.offReason ?? (session.question?.model ? null : "Nothing was asked yet.");
   const card = () => {
     const whole = session.question?.prompts[which()]?.text ?? "";
-    const lines = [off() ?? "Click to edit. Enter runs, Escape restores, Shift+Enter is a new line."];
+    const { lines = [] } = tip.card("prompt", "", off()) ?? {};
     return { title: "prompt", lines: whole.length > 90 ? [shorten(whole, 600), ...lines] : lines };
   };
   const button = actionButton("", tip, () => edit(), { class: "mi-prompt", name: "prompt", card });
@@ -77,7 +77,7 @@ export function createPrompt(context: ViewContext): View {
     const reply = await session.setQuestion({ which: side, text: wanted });
     if (reply.kind !== "done" || editing !== side || area.value !== wanted) return;
     session.setDraft(side, null);
-    close(element.contains(document.activeElement) || element.getRootNode() !== document);
+    close(focusedIn(element) !== null);
   }
   function update(): void {
     const side = which();

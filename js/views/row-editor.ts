@@ -2,7 +2,7 @@
 
 import { actionButton } from "../lib/controls";
 import { h, onHeld, set, setText, shareOf, show } from "../lib/dom";
-import { clamp } from "../lib/geometry";
+import { clamp, times } from "../lib/geometry";
 import type { HeadsSession } from "../lib/heads-session";
 import type { Preset } from "../lib/intervention";
 import { arrows, onKeys } from "../lib/keyboard";
@@ -17,13 +17,7 @@ export function createRowEditor(context: ViewContext<HeadsSession>): View {
   const { session } = context;
   const { intervention } = session;
   const words = h("div.note");
-  const rail = h("div.row-rail", {
-    role: "slider",
-    tabindex: 0,
-    "data-part": "row",
-    "aria-valuemin": 0,
-    "aria-valuemax": 1,
-  });
+  const rail = h("div.row-rail#row", { role: "slider", tabindex: 0, "aria-valuemin": 0, "aria-valuemax": 1 });
   const input = h("input.row-input", {
     type: "number",
     min: 0,
@@ -34,11 +28,10 @@ export function createRowEditor(context: ViewContext<HeadsSession>): View {
   });
   const where = h("span");
   const total = h("span");
-  const preset = (name: Preset, label: string, card: string) =>
+  const preset = (name: Preset, label: string) =>
     actionButton(label, context.tip, () => intervention.preset(name, cursor), {
       class: "mi-link",
       name: `row-${name}`,
-      card,
     });
   const element = h(
     "div.row-editor",
@@ -47,11 +40,11 @@ export function createRowEditor(context: ViewContext<HeadsSession>): View {
     h("div.note.row-line", where, input, total),
     h(
       "div.row-presets",
-      preset("here", "all on it", "All of the row's attention goes to the source that is chosen."),
-      preset("uniform", "uniform", "Each source gets the same."),
-      preset("first", "first token", "All of the row's attention goes to the first token."),
-      preset("sum", "sum to 1", "The weights are divided by their sum."),
-      preset("shown", "as it was", "The row as the head has it."),
+      preset("here", "all on it"),
+      preset("uniform", "uniform"),
+      preset("first", "first token"),
+      preset("sum", "sum to 1"),
+      preset("own", "as it was"),
     ),
   );
   let cursor = 0;
@@ -101,7 +94,7 @@ export function createRowEditor(context: ViewContext<HeadsSession>): View {
     const from = `row from ${name(dest)}`;
     setText(words, `${from}: draw its weights`);
     if (bars.length !== count()) {
-      bars = Array.from({ length: count() }, () => h("i"));
+      bars = times(count(), () => h("i"));
       rail.replaceChildren(...bars);
     }
     for (const [place, bar] of bars.entries()) {

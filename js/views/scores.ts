@@ -18,13 +18,12 @@ export function createScores(context: ViewContext<HeadsSession>): View {
   const more = menuButton("⋯", context.signal, entries, "more-scores");
   const button = more.firstElementChild as HTMLElement;
   attribute(button, "aria-label", "more scores");
-  const lines = ["Scores on random tokens, and those of your own."];
-  tip.attach(button, () => ({ title: "more scores", lines }));
+  tip.attach(button, () => tip.card("more-scores", "more scores"));
   const word = h("span.word", "score");
   const element = h("div.group.scores", word, choice.element, more);
 
   const randomReason = () => {
-    if (session.question?.arrays || !session.question?.model) return "There is no model to run.";
+    if (session.question?.arrays || !session.question?.model) return session.why("no-model");
     return session.offReason ?? (ranking.waiting === "random" ? "This is being computed." : null);
   };
 

@@ -1,6 +1,6 @@
 // Every state that is not simply "ready", in words and with what can be done about it. Lasting states stand under the
 // header; passing ones float over the picture, so that nothing jumps when they come and go.
-import { h, setText, show } from "../lib/dom";
+import { focusedIn, h, setText, show } from "../lib/dom";
 import { progressText, stateOf } from "../lib/state-name";
 import type { View, ViewContext } from "./context";
 import type { Composition } from "./widget";
@@ -19,34 +19,13 @@ interface Notice {
   actions?: (Action | false | null)[];
 }
 
-/** Lines to the kernel on which nothing can be asked: the title, what to do with a picture, and without one. */
-const LINES: Record<string, [mark: "⚠" | "", title: string, pictured: string, blank?: string]> = {
-  reload: [
-    "⚠",
-    "Reload the page",
-    "The kernel speaks a newer protocol than this page. Reload the page to go on.",
-  ],
-  restarted: [
-    "",
-    "The kernel was restarted",
-    "The picture is from before. Run the cell again to go on.",
-    "Run the cell again to go on.",
-  ],
-  offline: [
-    "",
-    "Opened without a kernel",
-    "Everything drawn can still be explored. Rerunning needs a kernel.",
-    "Nothing was saved to draw. Run the cell to see it.",
-  ],
-};
-
 export function createStates(
   context: ViewContext,
   { example }: Composition,
 ): View & { floating: HTMLElement; empty: HTMLElement } {
   const { session } = context;
-  const element = h("div.notices", { "data-part": "notice" });
-  const floating = h("div.floating", { "data-part": "work" });
+  const element = h("div.notices#notice");
+  const floating = h("div.floating#work");
   let detailsOpen = false;
   let drawn = "";
   let drawnWork = "";
@@ -60,11 +39,12 @@ export function createStates(
 
   function lasting(): Notice[] {
     const notices: Notice[] = [];
-    const { channel, shown, status, trouble: asked, pictureTrouble } = session;
-    const line = LINES[channel.connection];
+    const { channel, line, shown, status, trouble: asked, pictureTrouble } = session;
+    const { connection } = channel;
     if (line) {
-      const [mark, title, pictured, lost] = line;
-      notices.push({ name: channel.connection, mark, title, text: shown ? pictured : (lost ?? pictured) });
+      const [title = "", , pictured = "", blank = pictured] = line;
+      const mark = connection === "reload" ? "⚠" : "";
+      notices.push({ name: connection, mark, title, text: shown ? pictured : blank });
     }
     const failed = status?.state === "failed" ? status.error : null;
     const again = failed?.retryable || failed?.error === "Cancelled" ? () => session.rerun() : null;
@@ -133,8 +113,8 @@ export function createStates(
   }
   const tell = ({ title, text }: Notice) => context.say(`${title}. ${text}`);
   const empty = h(
-    "div.empty",
-    { "data-part": "empty", hidden: true },
+    "div.empty#empty",
+    { hidden: true },
     card({
       name: "empty",
       title: "Nothing to show yet",
@@ -147,10 +127,9 @@ export function createStates(
     const facts = JSON.stringify(notices) + detailsOpen;
     if (facts !== drawn) {
       drawn = facts;
-      const focused = (document.activeElement as HTMLElement | null)?.dataset.action;
-      const held = focused && element.contains(document.activeElement);
+      const held = focusedIn(element)?.dataset.action;
       element.replaceChildren(...notices.map(card));
-      if (held) element.querySelector<HTMLElement>(`[data-action="${focused}"]`)?.focus();
+      if (held) element.querySelector<HTMLElement>(`[data-action="${held}"]`)?.focus();
       const first = notices[0];
       if (first?.title) tell(first);
     }

@@ -1,7 +1,7 @@
 // A canvas as a table: real rows and cells, a window of them when there are many, moved with the arrow keys.
 import { numberTable } from "../lib/a11y";
 import { attribute, h, setText } from "../lib/dom";
-import { clamp } from "../lib/geometry";
+import { clamp, times } from "../lib/geometry";
 import { arrows, onKeys } from "../lib/keyboard";
 
 /** So many rows and columns at a time: a page of a screen reader, not of the browser's patience. */
@@ -24,7 +24,7 @@ export interface WindowedTable {
 export function createTable(say: (text: string) => void): WindowedTable {
   const words = h("div.note");
   const body = h("div.table-scroll", { tabindex: 0 });
-  const element = h("div", { "data-part": "table" }, body, words);
+  const element = h("div#table", body, words);
   let source: TableSource = { caption: "", size: 0, row: String, col: String, value: () => "" };
   let drawn: unknown = null;
   let page = "";
@@ -35,9 +35,10 @@ export function createTable(say: (text: string) => void): WindowedTable {
     const { caption, size } = source;
     const before = first.join();
     first = starts.map((start) => clamp(start, 0, Math.max(0, size - PAGE)));
-    const [rows, cols] = first.map((start) =>
-      Array.from({ length: Math.min(size, PAGE) }, (_, index) => start + index),
-    ) as [number[], number[]];
+    const [rows, cols] = first.map((start) => times(Math.min(size, PAGE), (index) => start + index)) as [
+      number[],
+      number[],
+    ];
     const range = (shown: number[]) => `${(shown[0] ?? 0) + 1}–${(shown.at(-1) ?? 0) + 1}`;
     page = size > PAGE ? `rows ${range(rows)}, columns ${range(cols)} of ${size} · arrows move` : "";
     const table = numberTable(caption, rows.map(source.row), cols.map(source.col), (row, col) =>

@@ -19,8 +19,8 @@ export function createTokenStrip(context: ViewContext<HeadsSession>): View {
   const from = h("span.token.token-focus", { dir: "auto" });
   const where = h("span.note");
   const tokenAt = (event: Event) => {
-    const token = (event.target as HTMLElement).closest<HTMLElement>("[data-token]")?.dataset.token;
-    return token === undefined ? null : Number(token);
+    const found = (event.target as Element).closest("[data-token]")?.getAttribute("data-token");
+    return found == null ? null : Number(found);
   };
   const leave = () => session.hoverPosition(null);
   const strip = h("div.strip-text", {
@@ -37,8 +37,7 @@ export function createTokenStrip(context: ViewContext<HeadsSession>): View {
   });
   const legend = h("div.note");
   const element = h(
-    "section.strip",
-    { "data-part": "strip" },
+    "section.strip#strip",
     h("div.strip-head", h("b", "From"), " ", from, " ", where),
     strip,
     legend,

@@ -21,8 +21,8 @@ export interface Composition {
   lead?: View;
   /** The words of the model chip where there is no model. */
   unmodelled?(): string[];
-  /** The runs that it offers, each with its card. */
-  runs(): readonly (readonly [run: Run, card: string])[];
+  /** The runs that it offers. */
+  runs(): readonly Run[];
   /** The picture's parts; those whose width matters to what is drawn are observed. */
   parts: readonly HTMLElement[];
   observed: readonly HTMLElement[];

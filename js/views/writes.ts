@@ -11,7 +11,7 @@ import { bar, barRow, numberText, tokenName } from "./effect-panel";
 export function createWrites(context: ViewContext<HeadsSession>): View {
   const { session } = context;
   const { writes } = session.intervention;
-  const element = h("div.writes", { "data-part": "writes" });
+  const element = h("div.writes#writes");
   const isNew = watchFacts();
 
   function list(title: string, role: string, entries: Writes["promoted"], most: number): HTMLElement {

@@ -17,6 +17,7 @@ from mi_widgets.widgets.heads_arrays import ArraysExperiment
 from mi_widgets.widgets.heads_ops import HeadsOps
 from mi_widgets.widgets.heads_source import HeadsSource, LiveHeads
 from mi_widgets.widgets.intervening import Intervening
+from mi_widgets.widgets.words import HEADS
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -52,6 +53,7 @@ class AttentionHeads(HeadsOps, Intervening):
     """
 
     bundle_name: ClassVar[str] = "attention-heads"
+    words_of_its_own: ClassVar[Mapping[str, str]] = HEADS
 
     def __init__(self, *args: Any, compare: Any = None, masks: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         self._run = "clean"

@@ -26,6 +26,7 @@ from mi_widgets.widgets.channel import Channel
 from mi_widgets.widgets.experiments import experiment_of
 from mi_widgets.widgets.ops import Op, Params, Reply, Task, ops_of
 from mi_widgets.widgets.traits import LockedTraits, Selection
+from mi_widgets.widgets.words import SHARED
 
 __all__ = ["MiWidget"]
 
@@ -58,6 +59,8 @@ class MiWidget(LockedTraits):
 
     bundle_name: ClassVar[str] = ""
     """The built files are `<bundle_name>.js` and `<bundle_name>.css`."""
+    words_of_its_own: ClassVar[Mapping[str, str]] = {}
+    """Cards beside those that every widget has."""
     topics: ClassVar[tuple[str, ...]] = ("question",)
     """Traits that a page can fall behind on: each has a revision in `revs`."""
 
@@ -66,6 +69,7 @@ class MiWidget(LockedTraits):
     protocol = t.Int(messages.PROTOCOL, read_only=True).tag(sync=True)
     epoch = t.Unicode(read_only=True).tag(sync=True)
     experiment = t.Unicode(read_only=True).tag(sync=True)
+    words = t.Dict(read_only=True).tag(sync=True)
     revs = t.Dict(read_only=True).tag(sync=True)
     question = t.Dict(read_only=True).tag(sync=True)
     status = t.Dict(read_only=True).tag(sync=True)
@@ -102,6 +106,10 @@ class MiWidget(LockedTraits):
     @t.default("_css")
     def _built_style(self) -> str:
         return asset(f"{self.bundle_name}.css")
+
+    @t.default("words")
+    def _all_words(self) -> dict[str, str]:
+        return {**SHARED, **self.words_of_its_own}
 
     # State
 

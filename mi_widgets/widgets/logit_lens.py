@@ -6,6 +6,7 @@ Further cells, cards and trajectories are never synced: the page asks for what i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +15,7 @@ from mi_widgets.errors import BadInput, MiWidgetsError
 from mi_widgets.widgets import lens_fallback
 from mi_widgets.widgets.lens_ops import LensOps
 from mi_widgets.widgets.lens_table import LensChoice
+from mi_widgets.widgets.words import LENS
 
 if TYPE_CHECKING:
     from mi_widgets.analysis.lens_result import LensResult
@@ -46,6 +48,7 @@ class LogitLens(LensOps):
     """
 
     bundle_name: ClassVar[str] = "logit-lens"
+    words_of_its_own: ClassVar[Mapping[str, str]] = LENS
 
     def __init__(self, *args: Any, translators: Any = None, **kwargs: Any) -> None:
         self._wished = self._choice = LensChoice("edited", tuned=translators is not None)

@@ -78,6 +78,9 @@ export class FakeHost implements HostProbe {
   busy = () => this.kernelBusy;
   onChange = (listener: () => void) => {
     this.#listeners.push(listener);
+    return () => {
+      this.#listeners = this.#listeners.filter((it) => it !== listener);
+    };
   };
   become(live: boolean): void {
     this.live = live;

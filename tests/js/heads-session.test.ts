@@ -101,7 +101,13 @@ describe("revisions", () => {
 
   test("a welcome without a snapshot brings nothing, whatever it counts", () => {
     const held = session.have();
-    model.receive({ kind: "welcome", client: "tab", epoch: "e", revs: { question: 3, atlas: 3 }, running: [] });
+    model.receive({
+      kind: "welcome",
+      client: "tab",
+      epoch: "e",
+      revs: { question: 3, atlas: 3 },
+      running: [],
+    });
     expect(session.have()).toEqual(held);
   });
 });
@@ -225,7 +231,7 @@ describe("runs", () => {
     model.update({
       question: question({ rev: 2, prompts: { ...(question().prompts as object), corrupted: null } }),
     });
-    expect(session.runReason("corrupted")).toMatch(/corrupted prompt/);
+    expect(session.runReason("corrupted")).toMatch(/no-corrupted/);
     session.setRun("difference");
     expect(model.of("request")).toEqual([]);
   });

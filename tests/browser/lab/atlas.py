@@ -53,7 +53,7 @@ class AtlasPixels:
 
 def atlas_canvas(widget: Locator) -> Locator:
     """The canvas with all heads."""
-    return widget.locator("[data-part=atlas] canvas")
+    return widget.locator("[data-part=atlas] canvas[role=grid]")
 
 
 def read_atlas(widget: Locator) -> AtlasPixels:

@@ -12,6 +12,7 @@ from typing import Any
 from playwright.sync_api import Locator, Page
 
 import mi_widgets
+from mi_widgets.widgets.words import HEADS, LENS, SHARED
 
 HERE = Path(__file__).parent
 STATIC = Path(mi_widgets.__file__).parent / "static"
@@ -70,6 +71,7 @@ class Plain:
         """Load the page, without a widget yet."""
         self.page.goto(self.url)
         self.page.wait_for_function("window.loaded === true")
+        self.page.evaluate("words => { window.words = words; }", {**SHARED, **HEADS, **LENS})
         if dark:
             self.page.evaluate("document.body.classList.add('dark')")
         return self
@@ -114,7 +116,7 @@ class Plain:
 
     def head_centre(self, layer: int, head: int) -> tuple[float, float]:
         """The middle of a thumbnail, in page coordinates."""
-        canvas = self.part("atlas").locator("canvas")
+        canvas = self.part("atlas").locator("canvas[role=grid]")
         canvas.scroll_into_view_if_needed()
         box = canvas.bounding_box()
         assert box is not None
@@ -127,7 +129,7 @@ class Plain:
 
     def cell_centre(self, dest: int, src: int) -> tuple[float, float]:
         """The middle of a cell of the focus pattern, in page coordinates."""
-        canvas = self.part("focus").locator("canvas")
+        canvas = self.part("focus").locator("canvas[role=grid]")
         canvas.scroll_into_view_if_needed()
         box = canvas.bounding_box()
         assert box is not None
@@ -138,7 +140,7 @@ class Plain:
         """Colour of a canvas at a point given in CSS pixels of that canvas."""
         red, green, blue = (
             self.part(part)
-            .locator("canvas")
+            .locator("canvas[role=grid]")
             .evaluate(
                 """(canvas, [x, y]) => {
               const ratio = canvas.width / canvas.clientWidth;

@@ -4,7 +4,8 @@ import { answerEdits, editsOf } from "./shim-edits.js";
 
 export class ShimModel {
   constructor(state) {
-    this.state = { ...state };
+    // The words come from the package: tests/browser/page/plain_page.py sets them.
+    this.state = { words: globalThis.words, ...state };
     this.listeners = new Map();
     this.sent = [];
     this.saved = [];
@@ -92,11 +93,14 @@ export class ScriptedKernel {
       ...(options.mode ?? {}),
     };
     this.held = [];
+    /** Of several prompts, the clean one first and `options.more` after it. */
+    this.shownPrompt = 0;
     const labels = options.labels ?? DEFAULT.labels;
     this.prompts = {
       clean: { text: options.text ?? DEFAULT.text, labels },
       corrupted: options.corrupted ?? null,
     };
+    this.firstPrompt = this.prompts.clean;
     this.rev = 1;
     this.run = options.run ?? "clean";
     this.counts = { question: 1, atlas: 1 };
@@ -179,8 +183,8 @@ export class ScriptedKernel {
         missing: this.options.lacking ?? {},
       },
       prompts: { clean: prompt(this.prompts.clean), corrupted: prompt(this.prompts.corrupted) },
-      prompt: 0,
-      n_prompts: 1,
+      prompt: this.shownPrompt,
+      n_prompts: 1 + (this.options.more ?? []).length,
       ...this.answers,
       metric: this.metric,
       metric_label: this.metric === "logit_diff" ? "logit difference" : "probability",
@@ -435,6 +439,10 @@ export class ScriptedKernel {
           params[name] === null
             ? { ...answer("␣the"), guessed: true }
             : answer(params[name].replaceAll(" ", "␣"));
+    if ("prompt" in params) {
+      this.prompts.clean = [this.firstPrompt, ...this.options.more][params.prompt];
+      this.shownPrompt = params.prompt;
+    }
     if (params.metric) this.metric = params.metric;
     if (params.base) this.base = params.base;
     this.rev++;

@@ -18,7 +18,7 @@ DEEP = "{ layers: 32, heads: 32, kvHeads: 32, name: 'large' }"
 
 
 def canvas(plain: Plain) -> Locator:
-    return plain.part("atlas").locator("canvas")
+    return plain.part("atlas").locator("canvas[role=grid]")
 
 
 def place_centre(plain: Plain, place: int) -> tuple[float, float]:
@@ -429,6 +429,14 @@ def test_many_heads_stay_in_their_own_box(plain: Plain, width: int) -> None:
     assert ring["y"] + ring["height"] <= box["y"] + box["height"] + 4
     assert ring["x"] + ring["width"] <= box["x"] + box["width"] + 4
     assert plain.page.evaluate("scrollY") == scrolled
+    # The names of columns and rows stay at the edges of the box, clear of the head under the cursor.
+    above, beside = (it.bounding_box() for it in scroller.locator(".mi-atlas-names").all())
+    assert above is not None
+    assert beside is not None
+    assert above["y"] == pytest.approx(box["y"], abs=1)
+    assert beside["x"] == pytest.approx(box["x"], abs=1)
+    assert ring["y"] >= above["y"] + above["height"] - 4
+    assert ring["x"] >= beside["x"] + beside["width"] - 4
 
 
 def test_hovering_paints_nothing_and_a_streamed_layer_only_itself(plain: Plain) -> None:

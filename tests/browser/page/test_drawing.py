@@ -19,7 +19,7 @@ def values(plain: Plain, run: str = "clean") -> np.ndarray:
 
 
 def thumb_pixel(plain: Plain, layer: int, head: int, dest: int, src: int, side: int) -> tuple[int, int, int]:
-    canvas = plain.part("atlas").locator("canvas")
+    canvas = plain.part("atlas").locator("canvas[role=grid]")
     names = ("thumb", "left", "top", "pitch-x", "pitch-y")
     thumb, left, top, pitch_x, pitch_y = (float(canvas.get_attribute(f"data-{name}") or 0) for name in names)
     x = left + head * pitch_x + (src + 0.5) * thumb / side
@@ -28,7 +28,7 @@ def thumb_pixel(plain: Plain, layer: int, head: int, dest: int, src: int, side: 
 
 
 def focus_pixel(plain: Plain, dest: int, src: int) -> tuple[int, int, int]:
-    canvas = plain.part("focus").locator("canvas")
+    canvas = plain.part("focus").locator("canvas[role=grid]")
     cell, left, top = (float(canvas.get_attribute(f"data-{name}") or 0) for name in ("cell", "left", "top"))
     # Off the middle, where the crosshair would be.
     return plain.pixel("focus", left + (src + 0.7) * cell, top + (dest + 0.3) * cell)
@@ -87,7 +87,7 @@ def test_cells_that_are_not_finite_are_hatched_not_white(plain: Plain) -> None:
     plain.page.mouse.move(0, 0)
     shades = (
         plain.part("focus")
-        .locator("canvas")
+        .locator("canvas[role=grid]")
         .evaluate(
             """canvas => {
           const cell = +canvas.dataset.cell, x = +canvas.dataset.left + 3 * cell, y = +canvas.dataset.top + 9 * cell;
@@ -106,7 +106,7 @@ def test_the_bar_is_as_long_as_the_score(plain: Plain) -> None:
     plain.root.get_by_role("radio", name="previous").click()
     plain.page.wait_for_selector('[data-name=previous][aria-checked="true"]')
     score = plain.kernel("k.scores().previous.bars")
-    canvas = plain.part("atlas").locator("canvas")
+    canvas = plain.part("atlas").locator("canvas[role=grid]")
     thumb = float(canvas.get_attribute("data-thumb") or 0)
     for layer, head in ((0, 1), (1, 2), (3, 3)):
         length = canvas.evaluate(

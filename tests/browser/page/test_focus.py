@@ -17,7 +17,7 @@ def long(count: int) -> str:
 
 def window(plain: Plain) -> tuple[int, int, int]:
     """First dest, first src and span of what is in view, in tokens."""
-    dest, src, span = (plain.part("focus").locator("canvas").get_attribute("data-window") or "").split()
+    dest, src, span = (plain.part("focus").locator("canvas[role=grid]").get_attribute("data-window") or "").split()
     return int(dest), int(src), int(span)
 
 
@@ -61,7 +61,7 @@ def test_the_wheel_zooms_only_after_a_click_and_keeps_what_is_under_it(plain: Pl
 
 def test_zoom_and_pan_on_the_keyboard(plain: Plain) -> None:
     lock(plain)
-    canvas = plain.part("focus").locator("canvas")
+    canvas = plain.part("focus").locator("canvas[role=grid]")
     canvas.focus()
     plain.page.keyboard.press("+")
     plain.page.keyboard.press("+")
@@ -103,12 +103,12 @@ def test_zoom_buttons_say_where_one_is(plain: Plain) -> None:
 
 def test_a_drag_pans_what_is_zoomed_and_picks_nothing(plain: Plain) -> None:
     lock(plain)
-    plain.part("focus").locator("canvas").focus()
+    plain.part("focus").locator("canvas[role=grid]").focus()
     for _ in range(3):
         plain.page.keyboard.press("+")
     plain.page.wait_for_function("document.querySelector('.mi-focus canvas').dataset.window.endsWith(' 6')")
     start = window(plain)
-    cell = float(plain.part("focus").locator("canvas").get_attribute("data-cell") or 0)
+    cell = float(plain.part("focus").locator("canvas[role=grid]").get_attribute("data-cell") or 0)
     x, y = plain.cell_centre(3, 2)
     plain.page.mouse.move(x, y)
     plain.page.mouse.down()
@@ -123,7 +123,7 @@ def test_a_drag_pans_what_is_zoomed_and_picks_nothing(plain: Plain) -> None:
 
 def test_two_fingers_zoom(plain: Plain) -> None:
     lock(plain)
-    plain.part("focus").locator("canvas").evaluate(
+    plain.part("focus").locator("canvas[role=grid]").evaluate(
         """canvas => {
           const box = canvas.getBoundingClientRect();
           const at = (type, id, x) => canvas.dispatchEvent(new PointerEvent(type, {
@@ -139,7 +139,7 @@ def test_two_fingers_zoom(plain: Plain) -> None:
 
 def test_large_cells_hold_their_numbers(plain: Plain) -> None:
     lock(plain)
-    plain.part("focus").locator("canvas").focus()
+    plain.part("focus").locator("canvas[role=grid]").focus()
     for _ in range(3):
         plain.page.keyboard.press("+")
     plain.page.wait_for_function("document.querySelector('.mi-focus canvas').dataset.window.endsWith(' 6')")
@@ -160,7 +160,7 @@ def test_of_a_long_prompt_only_what_is_in_view_is_fetched(plain: Plain) -> None:
     first = plain.sent("heads.pattern")[-1]["params"]
     assert (first["dest"], first["src"]) == ([0, 600], [0, 600])
     assert first["side"] < 600, "no finer than it is drawn"
-    canvas = plain.part("focus").locator("canvas")
+    canvas = plain.part("focus").locator("canvas[role=grid]")
     canvas.focus()
     for _ in range(7):
         plain.page.keyboard.press("+")
@@ -188,7 +188,7 @@ def test_value_weighting_has_its_own_scale(plain: Plain) -> None:
     plain.page.mouse.move(*plain.cell_centre(10, 4))
     expect(plain.part("readout")).to_contain_text(f"exactly {values[10][4]:.5f}")
     plain.page.mouse.move(0, 0)
-    canvas = plain.part("focus").locator("canvas")
+    canvas = plain.part("focus").locator("canvas[role=grid]")
     cell, left, edge = (float(canvas.get_attribute(f"data-{name}") or 0) for name in ("cell", "left", "top"))
     seen = plain.pixel("focus", left + 6.2 * cell, edge + 14.2 * cell)
     assert close(seen, colour(SEQUENTIAL_LIGHT, values[14][6] / top), within=4)
@@ -200,7 +200,7 @@ def test_value_weighting_has_its_own_scale(plain: Plain) -> None:
 
 def test_the_hidden_sink_is_blank_and_its_mass_is_stated(plain: Plain) -> None:
     lock(plain, head=(0, 0))
-    canvas = plain.part("focus").locator("canvas")
+    canvas = plain.part("focus").locator("canvas[role=grid]")
     cell, left, top = (float(canvas.get_attribute(f"data-{name}") or 0) for name in ("cell", "left", "top"))
     at = (left + 0.5 * cell, top + 8.5 * cell)
     assert plain.pixel("focus", *at) != (255, 255, 255)
@@ -251,7 +251,7 @@ def test_not_finite_cells_stay_hatched_when_zoomed(plain: Plain) -> None:
     lock(
         plain, "{ pattern: (l, h, n) => Array.from({length: n}, () => new Float64Array(n).fill(l === 1 ? NaN : 0.2)) }"
     )
-    plain.part("focus").locator("canvas").focus()
+    plain.part("focus").locator("canvas[role=grid]").focus()
     plain.page.keyboard.press("+")
     plain.page.keyboard.press("ArrowLeft")
     expect(plain.part("readout")).to_contain_text("not finite")
@@ -259,7 +259,7 @@ def test_not_finite_cells_stay_hatched_when_zoomed(plain: Plain) -> None:
 
 def test_one_token_can_be_zoomed_without_harm(plain: Plain) -> None:
     plain.mount("{ text: '', labels: ['‹bos›'] }")
-    plain.part("focus").locator("canvas").focus()
+    plain.part("focus").locator("canvas[role=grid]").focus()
     for key in ("+", "ArrowRight", "-", "0", "Enter"):
         plain.page.keyboard.press(key)
     assert window(plain) == (0, 0, 1)

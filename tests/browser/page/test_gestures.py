@@ -35,7 +35,7 @@ def test_hover_previews_click_locks_shift_click_adds(plain: Plain) -> None:
 
 def test_the_atlas_on_the_keyboard(plain: Plain) -> None:
     plain.mount()
-    canvas = plain.part("atlas").locator("canvas")
+    canvas = plain.part("atlas").locator("canvas[role=grid]")
     canvas.focus()
     start = plain.root.get_attribute("data-focus")
     assert start == "L3H1"
@@ -76,7 +76,7 @@ def test_the_pattern_on_the_keyboard(plain: Plain) -> None:
     plain.mount()
     plain.page.mouse.click(*plain.head_centre(1, 1))
     plain.page.mouse.move(0, 0)
-    canvas = plain.part("focus").locator("canvas")
+    canvas = plain.part("focus").locator("canvas[role=grid]")
     canvas.focus()
     for _ in range(4):
         plain.page.keyboard.press("ArrowUp")
@@ -142,7 +142,7 @@ def test_scores_by_pointer_and_arrows_skip_no_reason(plain: Plain) -> None:
 
 def test_help_lists_keys_and_scores_and_gives_the_focus_back(plain: Plain) -> None:
     plain.mount()
-    plain.part("atlas").locator("canvas").focus()
+    plain.part("atlas").locator("canvas[role=grid]").focus()
     plain.page.keyboard.press("?")
     card = plain.part("help")
     expect(card).to_be_visible()
@@ -183,7 +183,7 @@ def test_a_canvas_as_a_table(plain: Plain) -> None:
 def test_keys_in_the_widget_do_not_reach_the_host(plain: Plain, key: str) -> None:
     plain.mount()
     plain.page.evaluate("window.heard = []; document.addEventListener('keydown', e => heard.push(e.key))")
-    plain.part("atlas").locator("canvas").focus()
+    plain.part("atlas").locator("canvas[role=grid]").focus()
     plain.page.keyboard.press(key)
     assert plain.page.evaluate("heard") == []
     assert plain.root.get_attribute("data-lm-suppress-shortcuts") == "true"

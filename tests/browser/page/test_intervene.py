@@ -64,7 +64,7 @@ def test_kinds_on_the_keyboard_and_put_away(plain: Plain) -> None:
     plain.page.keyboard.press("Enter")
     expect(kind(plain, "mean")).to_have_attribute("aria-checked", "false")
     expect(plain.part("effect")).not_to_contain_text("ablated")
-    plain.part("atlas").locator("canvas").first.focus()
+    plain.part("atlas").locator("canvas[role=grid]").first.focus()
     plain.page.keyboard.press("a")
     effect(plain, "+1.64")
 
@@ -84,7 +84,7 @@ def test_an_edge_is_cut_by_clicking_its_cell(plain: Plain) -> None:
 
 def test_a_picked_cell_offers_to_be_cut_and_to_rank_by(plain: Plain) -> None:
     lock(plain)
-    canvas = plain.part("focus").locator("canvas")
+    canvas = plain.part("focus").locator("canvas[role=grid]")
     canvas.focus()
     for key in ("ArrowUp",) * 4 + ("ArrowLeft",) * 10 + ("Enter",):
         plain.page.keyboard.press(key)
@@ -269,9 +269,9 @@ def test_made_from_arrays_there_is_no_model_to_intervene_on(plain: Plain) -> Non
     lock(plain, "{ arrays: true }")
     plain.wait(state="ready")
     expect(kind(plain, "zero")).to_have_attribute("aria-disabled", "true")
-    expect(plain.part("intervene-hint")).to_contain_text("made from arrays: there is no model to run")
+    expect(plain.part("intervene-hint")).to_contain_text("Made from arrays: there is no model to run")
     plain.part("intervene").get_by_role("radio", name="writes").click()
-    expect(plain.part("intervene-hint")).to_contain_text("made from arrays")
+    expect(plain.part("intervene-hint")).to_contain_text("Made from arrays")
     expect(plain.root.get_by_role("radio", name="value-weighted")).to_have_attribute("aria-disabled", "true")
     plain.page.mouse.move(*plain.cell_centre(10, 4))
     expect(plain.part("readout")).to_contain_text("exactly")

@@ -65,7 +65,7 @@ def test_a_long_prompt_stays_inside_its_widget(plain: Plain) -> None:
     strip = plain.part("strip").get_by_role("listbox")
     assert strip.evaluate("el => el.scrollHeight > el.clientHeight"), "the strip scrolls, not the page"
     plain.page.mouse.click(*plain.head_centre(0, 0))
-    expect(plain.part("focus").locator("canvas")).to_have_attribute("data-size", "200")
+    expect(plain.part("focus").locator("canvas[role=grid]")).to_have_attribute("data-size", "200")
     assert "label is drawn, all 200 rows and columns are" in plain.part("focus").inner_text()
     scrolled = plain.page.evaluate("scrollY")
     plain.root.locator("[data-action=prompt]").hover()
@@ -88,7 +88,7 @@ def test_the_theme_is_decided_by_the_background_that_is_there(plain: Plain, back
 def test_it_is_redrawn_when_the_host_switches(plain: Plain) -> None:
     plain.mount()
     plain.wait(theme="light")
-    corner = (float(plain.part("atlas").locator("canvas").get_attribute("data-left") or 0) - 10, 5.0)
+    corner = (float(plain.part("atlas").locator("canvas[role=grid]").get_attribute("data-left") or 0) - 10, 5.0)
     assert plain.pixel("atlas", *corner) == (255, 255, 255)
     plain.page.evaluate("document.body.classList.add('dark')")
     plain.wait(theme="dark")

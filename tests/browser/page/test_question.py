@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import expect
 
 from tests.browser.page.plain_page import Plain
@@ -30,8 +32,32 @@ def test_the_prompt_is_edited_in_place_and_enter_runs_it(plain: Plain) -> None:
     assert last_question(plain) == {"which": "clean", "text": NEW, "base_rev": 1}
     expect(area).to_be_hidden()
     expect(plain.part("strip").locator("[data-token]")).to_have_text(["‹bos›", "Anna", "and", "Tom", "sat"])
-    expect(plain.part("focus").locator("canvas")).to_have_attribute("data-size", "5")
+    expect(plain.part("focus").locator("canvas[role=grid]")).to_have_attribute("data-size", "5")
     expect(plain.root.locator(".mi-picture")).not_to_have_attribute("data-stale", "")
+
+
+def test_of_several_prompts_the_picker_shows_one_at_a_time(plain: Plain) -> None:
+    plain.mount("{ more: [{ text: 'Anna sat', labels: ['‹bos›', '␣Anna', '␣sat'] }] }")
+    picker = plain.root.locator("[data-select='shown prompt']")
+    expect(picker.locator("option")).to_have_text(["1 of 2", "2 of 2", "mean"])
+    # Prompts of other words have no mean to draw, and it says so.
+    mean = picker.locator("option[value=mean]")
+    expect(mean).to_be_disabled()
+    expect(mean).to_have_attribute("title", re.compile("tokens of one prompt"))
+    picker.select_option("1")
+    plain.wait(state="ready", atlas_rev="2", question_rev="2")
+    assert last_question(plain) == {"prompt": 1, "base_rev": 1}
+    expect(picker).to_have_value("1")
+    expect(plain.part("strip").locator("[data-token]")).to_have_text(["‹bos›", "Anna", "sat"])
+    picker.focus()
+    plain.page.keyboard.press("ArrowUp")
+    plain.wait(state="ready", atlas_rev="3", question_rev="3")
+    expect(plain.root.locator("[data-action=prompt]")).to_contain_text("When Mary and John went")
+
+
+def test_one_prompt_needs_no_picker(plain: Plain) -> None:
+    plain.mount()
+    expect(plain.root.locator("[data-select='shown prompt']")).to_be_hidden()
 
 
 def test_escape_restores_what_was_run(plain: Plain) -> None:

@@ -1,0 +1,99 @@
+"""The words that teach: one card for each control, by the name the page gives the control.
+
+They travel once, with the widget's first message: a page has no sentences of its own to keep in step with the
+definitions. A card is text, line by line; the last one may be the source. `reading` and `keys` fill the "?" card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["HEADS", "LENS", "SHARED"]
+
+_TOTAL = "Total effect: everything after it is computed again."
+
+SHARED: Mapping[str, str] = {
+    "clean": "The clean prompt as it is.",
+    "corrupted": "The corrupted prompt as it is.",
+    "edited": "The base prompt with the edits that are switched on.",
+    "difference": "Clean minus corrupted, cell by cell: blue is more in clean, red is more in corrupted.",
+    "base": "Where edited runs start: the clean or the corrupted prompt.",
+    "metric": "How the answer is scored at the answer position.",
+    "prompt": "Click to edit. Enter runs, Escape restores, Shift+Enter is a new line.",
+    "answer": "The token whose logit counts for. Click to change; a space is typed as a space and shown as ␣. "
+    "Empty asks for a guess.",
+    "distractor": "The token whose logit counts against. Click to change. Empty asks for a guess.",
+    "swap": "Swap answer and distractor: the metric changes its sign.",
+    "shown prompt": "Which of the prompts is drawn; the metric stays the mean of all of them.",
+    "no-model": "Made from arrays: there is no model to run.",
+    "no-corrupted": "This needs a corrupted prompt: mi.Experiment(model, clean, corrupted).",
+    "no-mean": "A picture has the tokens of one prompt on its axes: prompts of other words have no mean to draw.",
+    "projector": "Larger type and stronger contrast, for talks.",
+    "undo": "undo (Ctrl+Z)",
+    "redo": "redo (Shift+Ctrl+Z)",
+    "clear-edits": "Removes all edits; undo brings them back.",
+    "toggle-edit": "click: on or off · Delete removes · Shift + arrows move",
+    "table": "The same numbers as a table.",
+    "reload": "Reload the page\nReload the page first.\n"
+    "The kernel speaks a newer protocol than this page. Reload the page to go on.",
+    "restarted": "The kernel was restarted\nThe kernel was restarted: run the cell again.\n"
+    "The picture is from before. Run the cell again to go on.\nRun the cell again to go on.",
+    "offline": "Opened without a kernel\nOpened without a kernel: rerunning needs one.\n"
+    "Everything drawn can still be explored. Rerunning needs a kernel.\n"
+    "Nothing was saved to draw. Run the cell to see it.",
+}
+"""Of the controls that every widget has. `reload`, `restarted` and `offline` are lines to the kernel on which nothing
+can be asked: a title, why controls are off, what to do with a picture, and without one."""
+
+HEADS: Mapping[str, str] = {
+    "other": "The clean prompt in the experiment that this one is compared with.",
+    "against": "Clean minus the same run of the other experiment: blue is more here, red is more there.",
+    "no-compare": "This needs another experiment: mi.AttentionHeads(exp, compare=other).",
+    "other-shown": "The other experiment is shown, and this one is intervened on: show clean first.",
+    "no-cell": "Pick a cell of the pattern: the edge it stands for is cut.",
+    "no-values": "Made from arrays: there are no values to weigh by.",
+    "two-heads": "A difference is of two heads: select exactly two.",
+    "more-scores": "Scores on random tokens, and those of your own.",
+    "attention": "How much each token (dest) takes from each source: A[dest, src], rows sum to 1.",
+    "value": "The weight times the size of what is moved: A[dest, src] · ‖v[src] W_O‖, before any post-norm. "
+    "Rows are not rescaled; the scale is this head's own.\nKobayashi et al. 2020",
+    "hide-sink": "Many heads park their attention on the first token, which says little about them. Its column is left "
+    "blank and its share is stated; nothing is rescaled.",
+    "zoom-out": "zoom out (key −)",
+    "zoom-in": "zoom in (key +; the wheel after a click)",
+    "zoom-all": "show all tokens (key 0, double click)",
+    "rank-cell": "Orders all heads by how strongly they attend from this token to that one.",
+    "cut-cell": "Sets this score to −∞ before the softmax; the row's other weights share the rest. Total effect.",
+    "intervene": "Change what the head does and see what the model answers (total effect).",
+    "writes": "The tokens that the head's output promotes and suppresses (direct effect).",
+    "zero": f"z ← 0 at every position: the head writes nothing.\n{_TOTAL}",
+    "mean": "z ← its mean over unedited runs: what the head says on average, not what it says here.\n"
+    f"{_TOTAL}\nWang et al. 2022",
+    "resample": f"z ← the z of another prompt's run.\n{_TOTAL}",
+    "knockout": "score[dest, src] ← −∞ before the softmax, for the cell that is picked: that edge is cut and the row's "
+    f"other weights share the rest.\n{_TOTAL}\nGeva et al. 2023",
+    "pattern": f"A[dest, :] ← the row you draw, used as given: it is not rescaled.\n{_TOTAL}",
+    "row-here": "All of the row's attention goes to the source that is chosen.",
+    "row-uniform": "Each source gets the same.",
+    "row-first": "All of the row's attention goes to the first token.",
+    "row-sum": "The weights are divided by their sum.",
+    "row-own": "The row as the head has it.",
+    "keep": "Adds this to the experiment's edits, which all its widgets share, and sets the base to this prompt.",
+    "reading": "Row = the token that looks (dest), column = the token it looks at (src). All thumbnails share one "
+    "scale, 0 to 1; a difference runs from −1 to 1. The part that the causal mask forbids has its own ground; hatched "
+    "cells are not finite.",
+    "keys": "arrows\tmove over heads, cells or tokens; Home, End and page keys go to the end\n"
+    "Space\tlock the head, pick the cell, focus the token\n"
+    "Shift + Space\tadd the head to the selection, or take it out; so does Shift + click\n"
+    "Enter\tpick the head up to carry it to a patch board; on a cell or token: pick it\n"
+    "Escape\tput back what is carried; clear the selection; in a text: restore it\n"
+    "[ ]\tthe layer above, the layer below\n"
+    "C E\tcompare with the other prompt or model; edited or unedited\n"
+    "+ − 0\tlook closer at the pattern, further, at all of it; the wheel after a click, drag to pan\n"
+    "A K R\tablate the head; knock out the picked cell; rank heads by it",
+}
+
+LENS: Mapping[str, str] = {
+    "change": "Edited minus unedited, cell by cell: blue is more with the edits, red is less; the tokens are those of "
+    "the edited run.",
+}
