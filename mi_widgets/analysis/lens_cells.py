@@ -25,7 +25,8 @@ class Cells:
         top_ids, top: [cell, k] ids and logits (on contributions relative to the mean over the vocabulary).
         picked: [cell, pick] logits of the tokens picked.
         measures: {name: [cell]}.
-        lse: [cell] log of the sum of exponentials; of streams only.
+        shift, rest: [cell] the greatest logit, and the log of the sum of exponentials of what is left of each when that
+            is taken off; of streams only. Apart they lose nothing where logits are large.
         low_ids, low: the same as the first for the smallest; of contributions only.
         ranks: [cell, token] int64 of the tokens whose ranks were asked for.
     """
@@ -34,7 +35,8 @@ class Cells:
     top: torch.Tensor
     picked: torch.Tensor
     measures: dict[str, torch.Tensor] = field(default_factory=dict)
-    lse: torch.Tensor | None = None
+    shift: torch.Tensor | None = None
+    rest: torch.Tensor | None = None
     low_ids: torch.Tensor | None = None
     low: torch.Tensor | None = None
     ranks: torch.Tensor | None = None
@@ -46,7 +48,9 @@ class Cells:
 
     def of(self, logits: torch.Tensor) -> torch.Tensor:
         """[cell, token] logits -> probabilities; NaN on contributions."""
-        return torch.full_like(logits, torch.nan) if self.lse is None else (logits - self.lse[:, None]).exp()
+        if self.shift is None or self.rest is None:
+            return torch.full_like(logits, torch.nan)
+        return (logits - self.shift[:, None] - self.rest[:, None]).exp()
 
 
 class Side:
@@ -145,7 +149,8 @@ class Side:
         return Cells(
             top_ids=tally.top_ids[:last].cpu(),
             top=tally.top[:last].cpu(),
-            lse=tally.lse[:last].cpu(),
+            shift=tally.shift[:last].cpu(),
+            rest=tally.rest[:last].cpu(),
             picked=picked[:last, : own.shape[1]],
             measures={n: v[:last] for n, v in targets.measured(tally, picked[:, own.shape[1] :]).items()},
             ranks=None if tally.count is None else tally.count[:last, -len(ranked) :].cpu() if ranked else None,
@@ -251,7 +256,7 @@ class _Targets:
         found: dict[str, torch.Tensor] = {}
         for name in self.measures:
             if name == "prob":
-                value = (tally.top[:, 0] - tally.lse).exp()
+                value = (tally.top[:, 0] - tally.shift - tally.rest).exp()
             elif name == "entropy":
                 value = tally.entropy
             elif name == "kl":
@@ -264,9 +269,9 @@ class _Targets:
                 against = picked[:, self._answers : self._difference].mean(1) if self._distractors else tally.mean.cpu()
                 value = answers - against
             else:
-                own = picked[:, self._difference :]
+                own = picked[:, self._difference :] - tally.shift.cpu()[:, None]
                 there = own.isfinite().any(1)
                 sums = torch.where(own.isfinite(), own, torch.full_like(own, -torch.inf)).logsumexp(1)
-                value = torch.where(there, tally.lse.cpu() - sums, torch.full_like(sums, torch.nan))
+                value = torch.where(there, tally.rest.cpu() - sums, torch.full_like(sums, torch.nan))
             found[name] = value.cpu()
         return found

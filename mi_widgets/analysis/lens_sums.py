@@ -52,6 +52,7 @@ class Tally:
     Attributes:
         top, top_ids: [cell, k] the greatest, in falling order.
         low, low_ids: [cell, k] the smallest, in rising order.
+        shift: [cell] the greatest logit.
         picked: [cell, pick] logits of the tokens picked; NaN for none.
         count: [cell, count] int64, how many logits are strictly greater than `above`.
 
@@ -78,7 +79,7 @@ class Tally:
         self.count = None if wanted.above is None else torch.zeros_like(wanted.above, dtype=torch.long)
         self._sum, self._size = full(0.0), 0
         # Sums of exponentials of what is left of each logit when the shift, which is the greatest so far, is taken off.
-        self._shift, self._total, self._weighted = full(-math.inf), full(0.0), full(0.0)
+        self.shift, self._total, self._weighted = full(-math.inf), full(0.0), full(0.0)
         self._across = full(0.0).view(wanted.finals, -1) if wanted.finals else None
 
     def add(self, block: torch.Tensor, low: int) -> None:
@@ -128,9 +129,9 @@ class Tally:
         return found[:, 0]
 
     def _exponentials(self, block: torch.Tensor, greatest: torch.Tensor) -> None:
-        shift = torch.maximum(self._shift, greatest)
-        rise = torch.where(self._total > 0, shift - self._shift, torch.zeros_like(shift))
-        self._shift = shift
+        shift = torch.maximum(self.shift, greatest)
+        rise = torch.where(self._total > 0, shift - self.shift, torch.zeros_like(shift))
+        self.shift = shift
         less = (-rise).exp()
         if self._across is not None:
             final = slice(-self._across.shape[1], None)
@@ -153,7 +154,12 @@ class Tally:
     @property
     def lse(self) -> torch.Tensor:
         """[cell] log of the sum of exponentials."""
-        return self._shift + self._total.log()
+        return self.shift + self.rest
+
+    @property
+    def rest(self) -> torch.Tensor:
+        """[cell] the same sum of what is left of each logit when `shift` is taken off."""
+        return self._total.log()
 
     @property
     def entropy(self) -> torch.Tensor:

@@ -173,7 +173,8 @@ def page(columns: list[Column], tokens: int) -> str:
         "# The logit lens, measured\n\n"
         f"Written by `make bench-lens`. GPT-2 small's shape, random weights, {tokens} tokens, 13 rows, vocabulary of "
         "50,257, float32. All columns take turns in one process, on CPU time and one thread; each makes its forward "
-        "pass anew on a prompt it has not seen; the bare products are the unembedding of as many rows alone. "
+        "pass anew on a prompt it has not seen (ours with the experiment's baselines known); the bare products are the "
+        "unembedding of as many rows alone. "
         f"Medians of {ROUNDS} rounds. Memory is the peak above the loaded model, in a process of its own.\n\n"
         f"{table(columns)}\n\n{facts}\n"
     )
