@@ -2,8 +2,6 @@
 import { decodeAll, type Grid } from "./arrays";
 import type { ArrayEntries, Provenance, Run } from "./protocol";
 
-export const LENS_RUNS: readonly Run[] = ["clean", "corrupted", "edited", "difference", "change"];
-
 export interface LensRow {
   /** resid_pre (the input), resid_mid, attn_out, mlp_out or resid_post. */
   site: string;
@@ -50,6 +48,8 @@ interface LensFacts {
   card: { title: string; formula: string; source: string };
   scale: LensScale;
   measures: MeasureFacts[];
+  /** Where the answer of this run is read: prompts may differ in length. */
+  answer?: { position: number };
 }
 
 /** The trait `lens`: the picture's facts and the cells it opens with. */

@@ -112,6 +112,13 @@ export function windowWith({ first, end, positions }: LensLayout, position: numb
   return position >= end ? clamp(position - count + 1, 0, positions - count) : first;
 }
 
+/** The first position for which `position`, where it is out of view, is in view with three times as many before it as after. */
+export function windowRound({ first, end, positions }: LensLayout, position: number): number {
+  const count = end - first;
+  const inView = position >= first && position < end;
+  return inView ? first : clamp(position - Math.floor(count * 0.75), 0, positions - count);
+}
+
 /** The window a page before (-1) or after (1): the column at the edge stays in view. */
 export function turned({ first, end, positions }: LensLayout, by: -1 | 1): number {
   const count = end - first;

@@ -218,11 +218,16 @@ export class LensSession extends RunSession<Lens> {
     return hoverCell ?? linked ?? this.pickedCell ?? cell;
   }
 
+  /** Where the answer of the run in view is read; the end where nobody says. */
+  get answerPosition(): number {
+    return this.lens?.answer?.position ?? this.question?.answer_position ?? Number.POSITIVE_INFINITY;
+  }
+
   /** The clicked cell, or the last row at the answer position. */
   get pickedCell(): LensCell | null {
     const { lens, cell } = this;
     if (!lens || cell) return cell;
-    const position = Math.min(this.question?.answer_position ?? lens.positions, lens.positions - 1);
+    const position = Math.min(this.answerPosition, lens.positions - 1);
     return position < 0 ? null : { row: lens.rows.length - 1, position };
   }
 

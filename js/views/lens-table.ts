@@ -19,6 +19,7 @@ import {
   type Spot,
   spotAt,
   turned,
+  windowRound,
   windowWith,
 } from "../lib/lens-layout";
 import type { LensSession } from "../lib/lens-session";
@@ -31,9 +32,7 @@ import { drawRings } from "./lens-rings";
 /** The most that the table is high before it scrolls inside itself. */
 const MOST = 640;
 
-export function createLensTable(
-  context: ViewContext<LensSession>,
-): View & { figure(): Figure | null; reveal(cell: LensCell): void } {
+export function createLensTable(context: ViewContext<LensSession>): View & { figure(): Figure | null } {
   const { session, say } = context;
   const active = h("div", { role: "gridcell", id: uniqueId("cell") });
   const activeRow = h("div", { role: "row" }, active);
@@ -226,9 +225,9 @@ export function createLensTable(
   }
 
   /** Brings a cell into view: the window of positions, and the table's own scrolling, never the page's. */
-  function reveal({ row, position }: LensCell): void {
+  function reveal({ row, position }: LensCell, windowOf = windowWith): void {
     if (!layout) return;
-    const next = windowWith(layout, position);
+    const next = windowOf(layout, position);
     if (next !== layout.first) moveTo(next);
     const line = lineOf(layout, row);
     const [top, bottom] = [layout.tops[line] ?? 0, layout.tops[line + 1] ?? 0];
@@ -239,7 +238,7 @@ export function createLensTable(
 
   // --- drawing ------------------------------------------------------------------------------------------------------
   function look(): LensLook | null {
-    const { lens, question } = session;
+    const { lens } = session;
     if (!lens) return null;
     const { theme, scale } = context;
     const open = session.openRows;
@@ -255,7 +254,7 @@ export function createLensTable(
         scale,
       }),
     );
-    const answer = question?.answer_position ?? -1;
+    const answer = session.answerPosition;
     const pinned = (id: number) => session.card.pinColour(id, theme);
     return { lens, layout, labels: labels(), answer, theme, scale, pinned };
   }
@@ -332,7 +331,7 @@ export function createLensTable(
     const now = [lens.positions, lens.rows.length, pickedCell.row, pickedCell.position].join();
     if (now === seen) return;
     seen = now;
-    reveal(pickedCell);
+    reveal(pickedCell, windowRound);
     look();
   }
 
@@ -369,5 +368,5 @@ export function createLensTable(
     const now = look();
     return now && lensFigure(now, session.pickedCell);
   };
-  return { element, update, figure, reveal };
+  return { element, update, figure };
 }

@@ -11,6 +11,7 @@ import {
   linesOf,
   spotAt,
   turned,
+  windowRound,
   windowWith,
 } from "../../js/lib/lens-layout";
 
@@ -95,6 +96,16 @@ describe("positions", () => {
       if (position >= layout.first && position < layout.end) expect(first).toBe(layout.first);
       else expect([moved.first, moved.end - 1]).toContain(position);
     }
+  });
+
+  test("a position that was picked elsewhere comes with some of what is before and after it", () => {
+    const layout = laid(512, 720, 497);
+    const count = layout.end - layout.first;
+    for (const position of [0, 1, 100, 300, 480]) {
+      const moved = laid(512, 720, windowRound(layout, position));
+      expect(position - moved.first).toBe(Math.min(position, Math.floor(count * 0.75)));
+    }
+    expect(windowRound(layout, 505)).toBe(layout.first);
   });
 
   test("larger type gives fewer and larger cells", () => {

@@ -169,7 +169,8 @@ describe("cells on screen", () => {
   test("without a kernel the reason stands where cells lack, and none where they are here", () => {
     open(WINDOW);
     model.receive({ kind: "welcome", client: "tab", epoch: "other", revs: {}, snapshot: {}, running: [] });
-    expect(session.lacking([1], 2, 6)).toContain("restarted");
+    expect(session.lacking([1], 2, 6)).toBe(session.offReason);
+    expect(session.offReason).toMatch(/kernel/);
     expect(session.lacking([0, 3], 2, 6)).toBeNull();
   });
 });
@@ -184,6 +185,11 @@ describe("the cell in focus", () => {
     session.hoverAt(null);
     session.pickCell({ row: 1, position: 2 });
     expect(session.cell).toBeNull();
+  });
+
+  test("the answer is where this run reads it, whatever the prompt of the question", () => {
+    open({ answer: { position: 2, ids: [1], distractor: [2] } });
+    expect(session.focusCell).toEqual({ row: 3, position: 2 });
   });
 
   test("is told to other widgets as sites, layers and positions, and heard from them", () => {

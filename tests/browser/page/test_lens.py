@@ -369,7 +369,7 @@ def test_480_pixels_fold_the_positions_round_the_selected_one(lens: LensPage) ->
     assert int(lens.canvas.get_attribute("data-first") or 0) > 3
     lens.kernel_async("m.update({ selection: ['L1.resid_post@2'] })")
     lens.wait(focus="L1.resid_post@2")
-    expect(lens.canvas).to_have_attribute("data-first", "2")
+    expect(lens.canvas).to_have_attribute("data-first", "0")
     expect(lens.part("readout")).to_be_visible()
     table, card = lens.part("lens").bounding_box(), lens.part("lens-card").bounding_box()
     assert table is not None
