@@ -10,7 +10,7 @@ from tests.browser.page.plain_page import Plain
 TWO = "{ corrupted: shim.CORRUPTED }"
 LONG = "{ text: 'w '.repeat(199), labels: ['‹bos›', ...Array.from({length: 199}, (_, i) => '␣word' + i % 31)] }"
 OVERLAPS = """root => {
-  const kinds = 'button, select, .mi-chip, .mi-title, .mi-word, canvas, [data-token], .mi-note';
+  const kinds = 'button, select, .mi-chip, .mi-title, .mi-word, canvas[role], [data-token], .mi-note';
   const seen = [...root.querySelectorAll(kinds)]
     .filter(el => el.getClientRects().length && !el.closest('[hidden], .mi-help, .mi-tip'));
   const leaves = seen.filter(el => !seen.some(other => other !== el && el.contains(other)));
