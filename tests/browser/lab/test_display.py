@@ -35,7 +35,7 @@ def test_the_cell_ends_before_the_result_and_the_view_stays_when_its_picture_com
         notebook.until_run(index)
     widget = page.locator(".jp-Cell .mi-widget")
     # The atlas is held in its first layer, and yet the cell has ended and the widget is there.
-    expect(widget).to_have_attribute("data-state", "running")
+    expect(widget).to_have_attribute("data-state", "loading")
     assert "The picture follows" in notebook.output(1)
     button = widget.locator("button").first
     button.focus()
