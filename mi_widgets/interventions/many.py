@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from ..errors import NotFinite
-from ..model.kernels import fast_linear
+from ..model.kernels import words_of
 from .draws import draws_of
 from .packed.base import NotPackable
 from .packed.engine import Packed
@@ -188,7 +188,7 @@ def kernel_words(question: Question) -> str:
     model = question.model
     if model.device.type != "cpu" or model.dtype != torch.float32 or model.in_place:
         return attention
-    return f"{attention}, products on {fast_linear().name}"
+    return f"{attention}, products on {words_of(model)}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,16 +1,19 @@
 """Faster float32 matrix products on CPUs where torch's own are slow; probed once, and left alone where they are not.
 
-torch hands float32 products on a CPU to the library it was built with, mostly MKL. Its other one, oneDNN, does the
-same product on the same weights and is faster on some CPUs. The way to it is a private
-operation, so it is tried out before anything relies on it: is it there, does it give the same numbers, is it faster?
+torch hands float32 products on a CPU to the library it was built with, mostly MKL. Others do the same product on the
+same weights (`products`), and which is the fastest depends on the CPU, on how the weight lies in memory, and on how
+many rows there are: with a few, as a single patch has, reading the weight takes the time. So they are tried out before
+anything relies on them: are they there, do they give the same numbers, are they faster?
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -20,20 +23,30 @@ from torch import nn
 from transformers.activations import NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
-from .resume import forward_replaced
+from .products import Named, Product, openblas_threads, products
 
 if TYPE_CHECKING:
     from .handle import Model
 
-Product = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
-"""x [..., in], weight [out, in], bias [out] or None -> [..., out]."""
+FEW = 64
+"""Rows up to which a product is one of few rows."""
 
-ROWS, WIDTH = 256, 768
-"""The product that is timed: some hundred rows, as a sweep packs them, times a square weight of GPT-2's width."""
+INTO, OUT_OF = 768, 3072
+TIMED = (8, 96)
+"""Rows of the products that are timed: the few of a single patch, and some hundred, as a sweep packs them. The weight
+is that of GPT-2's first step in an MLP."""
+
+COPIES = 8
+"""Of the weight, which take turns: a run finds each of its weights outside of the cache."""
+
+Way = Callable[[], torch.Tensor]
 
 ROUNDS = 7
-FASTER = 1.2
-"""By how much it must be faster: less is within what timing on a busy machine tells."""
+FASTER = 1.05
+"""By how much it must be faster: less is within what the median of these rounds tells."""
+
+SAME = 3e-6
+"""How far the same numbers may be apart, over the largest."""
 
 
 def own_name() -> str:
@@ -41,83 +54,128 @@ def own_name() -> str:
     return "mkl" if torch.backends.mkl.is_available() else "torch"
 
 
+_GELU = 2 * math.sqrt(2 / math.pi)
+
+
+@dataclass(frozen=True)
+class Fastest:
+    """The fastest products with a weight of one layout; None = torch's own.
+
+    Attributes:
+        few: with up to `FEW` rows.
+        many: with more.
+    """
+
+    few: Named | None = None
+    many: Named | None = None
+
+    def at(self, x: torch.Tensor) -> Named | None:
+        """The one for the rows of x [..., in]."""
+        return self.few if x.numel() <= FEW * x.shape[-1] else self.many
+
+    @property
+    def words(self) -> str:
+        """What runs, for provenance: "openblas", or "openblas up to 64 rows, mkl beyond"."""
+        few, many = (own_name() if one is None else one.name for one in (self.few, self.many))
+        return few if few == many else f"{few} up to {FEW} rows, {many} beyond"
+
+
 @dataclass(frozen=True)
 class Kernel:
     """What the probe found.
 
     Attributes:
-        name: "onednn" where that is faster, else what torch uses by itself ("mkl" or "torch").
-        product: the faster product; None = torch's own stays.
-        linear: how many times faster it is with a weight [out, in], as `nn.Linear` keeps it.
-        conv1d: the same with a view of a weight [in, out], as GPT-2's `Conv1D` keeps it.
+        linear: with a weight [out, in], as `nn.Linear` keeps it.
+        conv1d: with a weight [in, out], as GPT-2's `Conv1D` keeps it; a product is handed a view of it.
     """
 
-    name: str
-    product: Product | None = None
-    linear: float = 1.0
-    conv1d: float = 1.0
+    linear: Fastest = Fastest()
+    conv1d: Fastest = Fastest()
+
+    def of(self, module: nn.Module) -> Fastest:
+        """The fastest for a module's weight."""
+        return self.conv1d if isinstance(module, Conv1D) else self.linear
 
 
-def onednn(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """The product on oneDNN, by a private operation of torch.
-
-    Raises:
-        AttributeError, RuntimeError: this torch does not have it, or has it otherwise.
-    """
-    y: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-    return y
-
-
-@lru_cache(maxsize=1)
 def fast_linear() -> Kernel:
-    """Which product of float32 on this CPU is the fastest; probed once per process, by some products of each.
+    """Which products of float32 are the fastest on this CPU; probed once per process and number of threads.
 
     Example:
-        >>> fast_linear().name in ("onednn", "mkl", "torch")
+        >>> fast_linear() is fast_linear()
         True
     """
-    return probe(onednn)
+    return _probed(torch.get_num_threads(), openblas_threads())
 
 
-def probe(product: Product) -> Kernel:
-    """Try a product out against torch's own: is it there, are its numbers the same, is it faster?
+@lru_cache
+def _probed(threads: int, others: int | None) -> Kernel:
+    return probe(products())
+
+
+@torch.no_grad()
+def probe(candidates: Sequence[Named]) -> Kernel:
+    """Try products out against torch's own: are they there, are their numbers the same, are they faster?
 
     Args:
-        product: which.
+        candidates: which.
     """
-    plain = Kernel(own_name())
     generator = torch.Generator().manual_seed(0)
-    x, weight, bias = (
-        torch.randn(*shape, generator=generator, dtype=torch.float32)
-        for shape in ((ROWS, WIDTH), (WIDTH, WIDTH), (WIDTH,))
-    )
-    turned = weight.t().contiguous()
-    ways: tuple[Callable[[], torch.Tensor], ...] = (
-        lambda: nn.functional.linear(x, weight, bias),
-        lambda: product(x, weight, bias),
-        lambda: torch.addmm(bias, x, turned),
-        lambda: product(x, turned.t(), bias),
-    )
-    with torch.no_grad():
-        try:
-            expected, *given = (way() for way in ways)
-        except (AttributeError, RuntimeError, TypeError, ValueError, NotImplementedError):
-            return plain
-        size = float(expected.abs().max())
-        if not all(bool((y - expected).abs().max() <= 1e-5 * size) for y in given):
-            return plain
-        plain_time, its_time, plain_turned, its_turned = _times(ways)
-    linear, conv1d = (
-        statistics.median(a / b for a, b in zip(theirs, its, strict=True))
-        for theirs, its in ((plain_time, its_time), (plain_turned, its_turned))
-    )
-    if max(linear, conv1d) < FASTER:
-        return Kernel(plain.name, None, linear, conv1d)
-    return Kernel("onednn", product, linear, conv1d)
+    linear: list[Named | None] = []
+    conv1d: list[Named | None] = []
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float32)
+
+    weight, bias = drawn(OUT_OF, INTO), drawn(OUT_OF)
+    plain = [weight.clone() for _ in range(COPIES)]
+    turned = [weight.t().contiguous().t() for _ in range(COPIES)]
+    for rows in TIMED:
+        x = drawn(rows, INTO)
+        linear.append(_fastest(candidates, nn.functional.linear, x, plain, bias))
+        conv1d.append(_fastest(candidates, _addmm, x, turned, bias))
+    return Kernel(Fastest(*linear), Fastest(*conv1d))
 
 
-def _times(ways: tuple[Callable[[], torch.Tensor], ...]) -> list[list[float]]:
-    """Seconds of each run of each, taken in turn so that what else the machine does meets all of them."""
+def _addmm(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """As `Conv1D` multiplies."""
+    assert bias is not None
+    return torch.addmm(bias, x, weight.t())
+
+
+def _fastest(
+    candidates: Sequence[Named],
+    own: Product,
+    x: torch.Tensor,
+    weights: Sequence[torch.Tensor],
+    bias: torch.Tensor,
+) -> Named | None:
+    """The fastest of those that are right and clearly faster than torch's own, or None."""
+    expected = own(x, weights[0], bias)
+    right = [one for one in candidates if _same(one, (x, weights[0], bias), expected)]
+    if not right:
+        return None
+
+    def way(product: Product) -> Way:
+        turn = itertools.cycle(weights)
+        return lambda: product(x, next(turn), bias)
+
+    theirs, *times = _times([way(own), *(way(one.product) for one in right)])
+    gains = [statistics.median(a / b for a, b in zip(theirs, its, strict=True)) for its in times]
+    best = max(range(len(right)), key=lambda i: gains[i])
+    return right[best] if gains[best] >= FASTER else None
+
+
+def _same(one: Named, given: tuple[torch.Tensor, ...], expected: torch.Tensor) -> bool:
+    """Whether a product is there and gives the same numbers, up to rounding."""
+    try:
+        y = one.product(*given)
+    except (AttributeError, RuntimeError, TypeError, ValueError, NotImplementedError):
+        return False
+    return bool((y - expected).abs().max() <= SAME * expected.abs().max())
+
+
+def _times(ways: Sequence[Way]) -> list[list[float]]:
+    """Seconds of each run of each, in turn, so that what else the machine does meets all of them."""
     # A thread's own time leaves out what others take from it, but not what helpers of its own work.
     clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
     took: list[list[float]] = [[] for _ in ways]
@@ -129,9 +187,27 @@ def _times(ways: tuple[Callable[[], torch.Tensor], ...]) -> list[list[float]]:
     return took
 
 
+def words_of(model: Model, kernel: Kernel | None = None) -> str:
+    """What a model's products run on inside `fast`, for provenance.
+
+    Args:
+        model: who runs.
+        kernel: None = what was found on this machine.
+
+    Example:
+        >>> import mi_widgets as mi
+        >>> any(name in words_of(mi.load()) for name in ("onednn", "openblas", "mkl", "torch"))
+        True
+    """
+    kernel = fast_linear() if kernel is None else kernel
+    # Layers are alike: the first tells which layouts there are.
+    modules = [] if model.in_place else model.shadow.get_submodule(model.architecture.layers[0].path).modules()
+    return " and ".join(dict.fromkeys(kernel.of(m).words for m in modules if _multiplies(m))) or own_name()
+
+
 @contextmanager
-def fast(model: Model, kernel: Kernel | None = None, within: str = "") -> Iterator[str]:
-    """Have the products of a model's `nn.Linear` and `Conv1D` run on the faster kernel inside the block.
+def fast(model: Model, kernel: Kernel | None = None, within: str = "") -> Iterator[None]:
+    """Have the products of a model's `nn.Linear` and `Conv1D` run on the fastest kernel inside the block.
 
     Only float32 on a CPU, only modules of a shadow whose forward is the class's own, and only without gradients;
     hooks run around them as ever. GPT-2's activation, which is written out in Python, is computed in one step. A model
@@ -142,56 +218,89 @@ def fast(model: Model, kernel: Kernel | None = None, within: str = "") -> Iterat
         kernel: None = what was found on this machine.
         within: path of the only module that will run; "" = the whole model.
 
-    Yields:
-        The name of what runs, for provenance: "onednn", "mkl", "torch", or the device's type.
-
     Example:
         >>> import mi_widgets as mi
-        >>> with fast(mi.load()) as name:
-        ...     name == fast_linear().name
-        True
+        >>> model = mi.load()
+        >>> with torch.no_grad(), fast(model):
+        ...     model.shadow(input_ids=torch.tensor([[5, 6, 7]])).logits.shape[:2]
+        torch.Size([1, 3])
     """
-    if model.device.type != "cpu":
-        yield model.device.type
+    if model.device.type != "cpu" or model.in_place:
+        yield
         return
     kernel = fast_linear() if kernel is None else kernel
-    with ExitStack() as stack:
-        count = 0
-        modules = [] if model.in_place else list(model.shadow.get_submodule(within).modules())
-        for module in modules:
-            if type(module) is NewGELUActivation and "forward" not in vars(module):
-                stack.enter_context(forward_replaced(module, _gelu))
-        if kernel.product is not None:
-            for module in modules:
-                gain = kernel.conv1d if isinstance(module, Conv1D) else kernel.linear
-                if gain >= FASTER and _multiplies(module):
-                    stack.enter_context(forward_replaced(module, _forward(module, kernel.product)))
-                    count += 1
-        yield kernel.name if count else own_name()
+    modules = list(model.shadow.get_submodule(within).modules())
+    replaced = [(vars(m), forward) for m in modules if (forward := _faster(m, kernel)) is not None]
+    for own, forward in replaced:
+        own["forward"] = forward
+    try:
+        yield
+    finally:
+        for own, _ in replaced:
+            del own["forward"]
+
+
+def _faster(module: nn.Module, kernel: Kernel) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """What stands in for a module's forward, or None where that stays."""
+    if type(module) is NewGELUActivation and "forward" not in vars(module):
+        return _gelu
+    return _forward(module, kernel.of(module)) if _multiplies(module) and kernel.of(module) != Fastest() else None
+
+
+def multiply(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """The product x @ weight^T + bias, on the fastest there is where it has no gradient.
+
+    Args:
+        x: [..., in].
+        weight: [out, in].
+        bias: [out] or None.
+
+    Example:
+        >>> multiply(torch.ones(1, 2), torch.ones(3, 2), None).tolist()
+        [[2.0, 2.0, 2.0]]
+    """
+    one = fast_linear().linear.at(x) if _plain(weight) and _free(x) else None
+    return (nn.functional.linear if one is None else one.product)(x, weight, bias)
+
+
+def _free(x: torch.Tensor) -> bool:
+    """The products beside torch's own may run: they are of float32, have no gradient and know nothing of autocast."""
+    return x.dtype == torch.float32 and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
 
 
 def _gelu(x: torch.Tensor) -> torch.Tensor:
-    """GPT-2's activation in one step: written out in Python it takes seven."""
-    return nn.functional.gelu(x, approximate="tanh")
+    """GPT-2's activation: written out in Python it makes seven tensors.
+
+    x (1 + tanh u) / 2 is x sigmoid(2u), u = sqrt(2 / pi) (x + 0.044715 x^3): PyTorch's tanh takes four times as long as
+    its sigmoid, and its gelu as long as its tanh.
+    """
+    twice = x * x
+    twice.mul_(_GELU * 0.044715).add_(_GELU).mul_(x)
+    return twice.sigmoid_().mul_(x)
 
 
 def _multiplies(module: Any) -> bool:
     """A linear map of float32 with its weight on the CPU, whose forward is its class's own."""
     if type(module).forward not in (nn.Linear.forward, Conv1D.forward) or "forward" in vars(module):
         return False
-    weight = module.weight
-    return bool(weight.dtype == torch.float32 and weight.device.type == "cpu" and weight.ndim == 2)
+    return _plain(module.weight) and bool(module.weight.is_contiguous())
 
 
-def _forward(module: Any, product: Product) -> Callable[[torch.Tensor], torch.Tensor]:
+def _plain(weight: torch.Tensor) -> bool:
+    """A matrix of float32 on the CPU, and nothing that only looks like one."""
+    own = type(weight) in (nn.Parameter, torch.Tensor) and weight.ndim == 2
+    return own and weight.dtype == torch.float32 and weight.device.type == "cpu"
+
+
+def _forward(module: Any, fastest: Fastest) -> Callable[[torch.Tensor], torch.Tensor]:
     turned = isinstance(module, Conv1D)
     own = module.forward
 
     def forward(x: torch.Tensor) -> torch.Tensor:
-        # The private operation has no gradient, and knows nothing of autocast.
-        if x.dtype != torch.float32 or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+        one = fastest.at(x)
+        if one is None or not _free(x):
             plain: torch.Tensor = own(x)
             return plain
-        return product(x, module.weight.t() if turned else module.weight, module.bias)
+        return one.product(x, module.weight.t() if turned else module.weight, module.bias)
 
     return forward

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from transformers import PretrainedConfig
+
+from mi_widgets.model.products import Product, products
 
 from .rows import Cell, Row
 
@@ -104,19 +106,10 @@ def multiply_adds(row: Row, sizes: Sizes) -> int:
     return total
 
 
-Product = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-
-
 def _kernels() -> dict[str, Product]:
-    """Float32 products torch has here."""
-
-    def onednn(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-
-    found: dict[str, Product] = {"torch": torch.nn.functional.linear}
-    if torch.backends.mkldnn.is_available():
-        found["oneDNN"] = onednn
-    return found
+    """Float32 products that there are here."""
+    titles = {"onednn": "oneDNN", "openblas": "OpenBLAS"}
+    return {"torch": torch.nn.functional.linear, **{titles[one.name]: one.product for one in products()}}
 
 
 @dataclass(frozen=True)
@@ -180,18 +173,21 @@ def measured_products(sizes: Sizes, tokens: int, cells: Sequence[Cell], repeats:
     """
     layers = [[torch.randn(b, a) * a**-0.5 for a, b in sizes.products] for _ in range(COLD)]
 
-    def seconds(rows: int) -> list[float]:
+    def seconds(rows: int, product: Product) -> list[float]:
         """Of each product of a layer."""
         inputs = [torch.randn(rows, a) for a, _ in sizes.products]
         times: list[list[float]] = [[] for _ in inputs]
         for weights in layers * repeats:
             for x, weight, taken in zip(inputs, weights, times, strict=True):
                 started = time.process_time()
-                torch.nn.functional.linear(x, weight)
+                product(x, weight, None)
                 taken.append(time.process_time() - started)
         return [statistics.median(taken) for taken in times]
 
-    at = {rows: seconds(rows) for rows in {1, *(tokens - position for _, position in cells)}}
+    def fastest(rows: int) -> list[float]:
+        return [min(times) for times in zip(*(seconds(rows, product) for product in _kernels().values()), strict=True)]
+
+    at = {rows: fastest(rows) for rows in {1, *(tokens - position for _, position in cells)}}
 
     def patch(layer: int, position: int) -> float:
         rows = tokens - position

@@ -9,12 +9,11 @@ from typing import Protocol
 import nnsight
 import torch
 from nnsight.modeling.transformers import TransformersModel
-from torch import nn
 from transformers import PreTrainedModel
 
 import mi_widgets as mi
 from mi_widgets.analysis.lens_measures import MEASURES
-from mi_widgets.model.kernels import FASTER, fast_linear
+from mi_widgets.model.kernels import multiply
 
 from .rows import copy_of, tokenizer_of
 
@@ -58,9 +57,6 @@ class Products:
     name, short = "bare matrix products", "products"
 
     def __init__(self, hf: PreTrainedModel) -> None:
-        kernel = fast_linear()
-        fast = kernel.product is not None and kernel.linear >= FASTER
-        self.product = kernel.product if fast else nn.functional.linear
         self.weight, self.rows = hf.lm_head.weight, hf.config.n_layer + 1
 
     def prepare(self, ids: torch.Tensor) -> None:
@@ -69,7 +65,7 @@ class Products:
     def run(self) -> None:
         for x in self.x.split(AT_ONCE):
             for weight in self.weight.split(BLOCK):
-                self.product(x, weight, None)
+                multiply(x, weight, None)
 
 
 class Ours:

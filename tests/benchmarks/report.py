@@ -198,7 +198,7 @@ def page(table: Record) -> str:
     )
     facts = "\n".join(f"- {name}: {value}" for name, value in table["machine"].items())
     rates = [record["gigaflops"] for record in table["rows"].values()]
-    for kernel in rates[0] if rates else ():
+    for kernel in dict.fromkeys(name for rate in rates for name in rate):
         rate = statistics.median(r[kernel] for r in rates if kernel in r)
         facts += f"\n- matrix products with {kernel}: {rate:.0f} GFLOP/s (median over the rows)"
     text = [_HEAD.format(machine=facts, shapes=shapes)]

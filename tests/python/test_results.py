@@ -79,7 +79,7 @@ def test_frozen_and_float32_on_the_cpu(results, name):
                 assert not tensor.requires_grad
     about = result.provenance
     assert (about.model, about.dtype, about.device) == ("gemma2", "float32", "cpu")
-    assert re.fullmatch("eager(, products on (mkl|torch|onednn))?", about.kernel)
+    assert re.fullmatch("eager(, products on [a-z0-9, ]+)?", about.kernel)
     assert about.milliseconds > 0
     assert about.question
     assert about.recomputed

@@ -13,6 +13,7 @@ from ...model.access import Key, Visitor
 from ...model.attention_math import Terms
 from ...model.batches import Batch
 from ...model.handle import Model
+from ...model.kernels import fast
 from ...model.watch import input_of, logits_of, tensor_of
 
 VisitorsOf = Callable[[Batch, Sequence[int]], Mapping[Key, Visitor]]
@@ -173,7 +174,8 @@ def _one_pass(model: Model, batch: Batch, rows: list[int], visitors_of: Visitors
     modules = [model.shadow.get_submodule(layer.path) for layer in parts.layers]
     handles = [m.register_forward_pre_hook(entering(i), with_kwargs=True) for i, m in enumerate(modules)]
     try:
-        with model.passing({**edits, **seeing}, arounds=arounds) as shadow:
+        # On the products that variants run on: what both compute differs by how many rows there are alone.
+        with model.passing({**edits, **seeing}, arounds=arounds) as shadow, fast(model):
             handles.append(modules[-1].register_forward_hook(leaving(len(seen) - 1)))
             logits_of(shadow, **some.inputs(model.device))
     except _Enough:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from ...model.attention_math import Terms
 from ...model.attention_tap import Kernel
 from ...model.handle import Model
 from ...model.kernels import fast
+from ...model.resume import forward_replaced
 from ...model.watch import tensor_of
 from .attention import Group, attend
 from .base import BaseRuns, at_tokens
@@ -19,6 +23,11 @@ from .variants import Lot, Variant, Writing
 
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """q, k, v [row, head, d] of packed rows -> what attention gives them, [row, head, d_head_v]."""
+
+
+def _zeros(module: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    width = module.nf if isinstance(module, Conv1D) else module.out_features
+    return lambda x: x.new_zeros(*x.shape[:-1], width)
 
 
 class _KeysAndValues(Exception):
@@ -145,7 +154,8 @@ class _Packing:
             tokens += [runs.starts[variant.prompt] + p for p in positions]
         where = torch.tensor(tokens)
         attended = base.attended[where]
-        stream = self.call(layer, base.stream[where], where, lots, lambda q, k, v: attended)
+        with self._unasked(layer):
+            stream = self.call(layer, base.stream[where], where, lots, lambda q, k, v: attended)
         found = []
         for lot in lots:
             own = stream[lot.row : lot.row + len(lot.positions)]
@@ -156,6 +166,18 @@ class _Packing:
             rows[[p - lot.variant.start for p in lot.positions]] = own
             found.append((lot.variant, rows))
         return found
+
+    @contextmanager
+    def _unasked(self, layer: int) -> Iterator[None]:
+        """Leave out the products that only attention reads, for calls that do without it: zeros stand for them."""
+        parts, shadow = self.model.architecture.layers[layer], self.model.shadow
+        with ExitStack() as stack:
+            if parts.attention is not None and parts.out_proj is not None and not parts.gated:
+                behind = set(shadow.get_submodule(parts.out_proj).modules())
+                for module in shadow.get_submodule(parts.attention).modules():
+                    if type(module) in (nn.Linear, Conv1D) and module not in behind and "forward" not in vars(module):
+                        stack.enter_context(forward_replaced(module, _zeros(module)))
+            yield
 
     def whole(self, layer: int, under_way: list[_Abreast]) -> list[_Abreast]:
         """Run a layer on all rows."""
