@@ -58,8 +58,18 @@ class LensOps(LensTable):
                 for i, v, x, b in zip(ids.tolist(), values, logits.tolist(), before, strict=True)
             ]
 
-        def reply(found: LensResult) -> Reply:
-            stream = rows[row].kind == "stream"
+        stream = rows[row].kind == "stream"
+        spec = self.spec(choice, [rows[row]], (position, position + 1), k=k, measures=measures)
+
+        def steps() -> Generator[Any, None, tuple[LensResult, list[float] | None]]:
+            found = yield from lens_steps(question, spec)
+            if not stream or choice.run not in ("edited", "change"):
+                return found, None
+            followed = yield from trajectory_steps(question, spec, position, found.top_ids[0, 0].tolist())
+            return found, None if followed.unedited is None else followed.unedited.ranks[0].tolist()
+
+        def reply(both: tuple[LensResult, list[float] | None]) -> Reply:
+            found, ranks = both
             logits = found.logits[0, 0]
             values = (found.probs[0, 0] if stream else logits).tolist()
             data: dict[str, Any] = {
@@ -72,10 +82,11 @@ class LensOps(LensTable):
             if not stream:
                 low = found.bottom_logits[0, 0]
                 data["suppressed"] = listed(found.bottom_ids[0, 0], low.tolist(), low, [float("nan")] * len(low))
+            for token, rank in zip(data["tokens"], ranks or (), strict=False):
+                token["before_rank"] = int(rank)
             return Reply(question.rev, data)
 
-        spec = self.spec(choice, [rows[row]], (position, position + 1), k=k, measures=measures)
-        return Task(lens_steps(question, spec), reply)
+        return Task(steps(), reply)
 
     @op("lens.track", slot="track", priority=Priority.FETCH)
     def _ask_track(self, params: Params) -> Task:

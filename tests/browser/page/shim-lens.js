@@ -339,7 +339,8 @@ export class LensKernel extends ScriptedKernel {
     const withEdit = run === "edited" || run === "change";
     const tokens = top.map(({ id, label, value }) => {
       const index = (id - 100) / 3;
-      return { id, label, value, logit: logits[index], before: withEdit ? unedited[index] : null };
+      const rank = withEdit && { before_rank: unedited.filter((it) => it > unedited[index]).length };
+      return { id, label, value, logit: logits[index], before: withEdit ? unedited[index] : null, ...rank };
     });
     const lowest = here
       ? range(here.length)

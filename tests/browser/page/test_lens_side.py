@@ -215,12 +215,17 @@ def test_an_edited_run_is_told_beside_the_unedited_one(lens: LensPage) -> None:
     rows = options(lens)
     pinned = {"␣Mary", "␣John"}
     for at, token in enumerate(found["tokens"]):
+        place = token["before_rank"]
         words = [
             f"{token['label']} {number(token['value'])}",
             f"unedited {number(token['before'])}",
+            *([f"from place {place + 1} to {at + 1}"] if place != at else []),
             *(["pinned"] if token["label"] in pinned else []),
         ]
         expect(rows.nth(at)).to_have_attribute("aria-label", ", ".join(words).replace("\n", "↵"))
+        arrow = f"{'▲' if place > at else '▼'}{abs(place - at)}" if place != at else ""
+        expect(rows.nth(at).locator(".mi-top-move")).to_have_text(arrow)
+    assert any(it["before_rank"] != at for at, it in enumerate(found["tokens"])), "an edit that moves something"
     most = max(max(it["value"], it["before"]) for it in found["tokens"])
     for at, token in enumerate(found["tokens"]):
         mark = rows.nth(at).locator(".mi-was")

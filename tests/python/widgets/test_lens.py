@@ -238,7 +238,10 @@ def test_a_card_tells_tokens_before_and_after_and_all_measures(table):
     expected = exp.lens(k=20, measures=("prob", "rank", "entropy", "kl", "logit_diff", "cross_entropy"))
     assert [one["id"] for one in done["tokens"]] == expected.top_ids[4, LAST].tolist()
     assert [one["value"] for one in done["tokens"]] == pytest.approx(expected.probs[4, LAST].tolist(), rel=1e-4)
-    unedited = said(model, streams(model, CORRUPTED))[4, LAST].softmax(-1)
+    logits = said(model, streams(model, CORRUPTED))[4, LAST]
+    ranks = [int((logits > logits[one["id"]]).sum()) for one in done["tokens"]]
+    assert [one["before_rank"] for one in done["tokens"]] == ranks
+    unedited = logits.softmax(-1)
     assert [one["before"] for one in done["tokens"]] == pytest.approx(
         [float(unedited[one["id"]]) for one in done["tokens"]], rel=1e-3, abs=1e-6
     )
@@ -254,6 +257,7 @@ def test_a_card_tells_tokens_before_and_after_and_all_measures(table):
     assert promoted == sorted(promoted, reverse=True)
     assert suppressed == sorted(suppressed)
     assert suppressed[0] < 0 < promoted[0]
+    assert "before_rank" not in done["tokens"][0]
 
 
 def test_tokens_are_followed_over_all_rows_with_and_without_the_edits(table):
