@@ -143,22 +143,37 @@ def cell(site: str, x: torch.Tensor) -> tuple[int, ...]:
 
 
 def test_every_write_is_the_same_write_by_plain_hooks(case):
-    """In one batch: the whole layer, one head at one position, and a row that is left alone."""
-    ids, plain = torch.tensor([LONG] * 3), case.sites["logits", None][0]
-    batch = case.batch(LONG, LONG, LONG)
-    for key in case.offered():
+    """Each site in one batch, with three rows for every layer that has it.
 
-        def write(x: torch.Tensor, site: str = key[0], noise: torch.Tensor = case.noise[key]) -> torch.Tensor:
-            new, where = x.clone(), cell(site, x)
-            new[0] = noise
-            new[1][where] = noise[where]
-            return new
+    One row is written as a whole there, one at one head and position, and one is left alone.
+    """
+    plain = case.sites["logits", None][0]
+    for site in dict.fromkeys(site for site, _ in case.offered()):
+        keys = [(site, layer) for layer in case.model.layers_with(site)]
+        prompts, changes = [LONG] * 3 * len(keys), {}
+        rows = [range(first, first + 3) for first in range(0, len(prompts), 3)]
+        for key, (whole, part, _) in zip(keys, rows, strict=True):
 
-        expected = written(case.own, case.name, ids, {key: write})
-        for row in (0, 1):
-            assert float((expected[row] - plain).abs().max()) > 1e-3, f"{key} written in row {row} moves nothing"
-        close(expected[2], plain, key)
-        close(case.model.forward(batch, {key: write}), expected, key)
+            def write(
+                x: torch.Tensor,
+                site: str = site,
+                whole: int = whole,
+                part: int = part,
+                noise: torch.Tensor = case.noise[key],
+            ) -> torch.Tensor:
+                new, where = x.clone(), cell(site, x)
+                new[whole] = noise
+                new[part][where] = noise[where]
+                return new
+
+            changes[key] = write
+        expected = written(case.own, case.name, torch.tensor(prompts), changes)
+        logits = case.model.forward(case.batch(*prompts), changes)
+        for key, (whole, part, alone) in zip(keys, rows, strict=True):
+            for row in (whole, part):
+                assert float((expected[row] - plain).abs().max()) > 1e-3, f"{key} written in row {row} moves nothing"
+            close(expected[alone], plain, key)
+            close(logits[whole : alone + 1], expected[whole : alone + 1], key)
 
 
 def test_writes_everywhere_at_once_act_in_the_order_of_the_computation(case):
@@ -190,19 +205,26 @@ def test_pads_are_never_read(case):
 
 def test_pads_are_never_edited(case):
     """One edit of both prompts, at every position: the logits are those of each prompt edited alone."""
-    exp = mi.Experiment(case.model, [list(LONG), list(SHORT)])
-    for site in case.model.architecture.sites:
+    keys, zeros = [], {}
+    for number, site in enumerate(case.model.architecture.sites):
         layers = case.model.layers_with(site)
-        key = site, layers[len(layers) // 2]
+        keys.append((site, layers[len(layers) // 2]))
         axis = 1 if site in SQUARE else 2 if site in HEADED else None
-        head = None if axis is None else case.sites[key].shape[axis] - 1
 
-        def zero(x: torch.Tensor, axis: int | None = axis) -> torch.Tensor:
-            part = x if axis is None else x.movedim(axis, 0)[-1]
+        def zero(x: torch.Tensor, row: int = number, axis: int | None = axis) -> torch.Tensor:
+            """By plain hooks each edit has a row of its own."""
+            new = x.clone()
+            part = new[row : row + 1]
+            part = part if axis is None else part.movedim(axis, 0)[-1]
             part.masked_fill_(part > -torch.inf, 0)
-            return x
+            return new
 
+        zeros[keys[-1]] = zero
+    alone = [written(case.own, case.name, torch.tensor([ids] * len(keys)), zeros) for ids in (LONG, SHORT)]
+    exp = mi.Experiment(case.model, [list(LONG), list(SHORT)])
+    for number, key in enumerate(keys):
+        value = case.sites[key]
+        head = value.shape[1] - 1 if key[0] in SQUARE else value.shape[2] - 1 if key[0] in HEADED else None
         logits = exp.run(mi.Zero(*key, head=head)).logits
-        for row, ids in enumerate((LONG, SHORT)):
-            alone = written(case.own, case.name, torch.tensor([ids]), {key: lambda x, zero=zero: zero(x.clone())})
-            close(logits[row], alone[0, -1], (key, row))
+        for row in (0, 1):
+            close(logits[row], alone[row][number, -1], (key, row))
