@@ -4,7 +4,7 @@
 // A name is shortened only if our sources declare it and nothing of that name, anywhere in them,
 // - is declared by lib/protocol.ts, or by the language itself, or belongs to a thing of the DOM that we touch;
 // - comes from outside or goes there: by a cast or a predicate from `unknown`, `any` or a record, or by an access to
-//   one; by being put into one; as the detail of a CustomEvent; as what an entry exports;
+//   one; by being put into one; as the detail of a CustomEvent; as what is Asked for; as what an entry exports;
 // - is used as a string: a quoted key, `name in object`, `object[name]`, `Object.entries(object)`.
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -20,6 +20,9 @@ const REFLECT = new Set([
   "stringify",
   "structuredClone",
 ]);
+
+/** What these are of comes from outside, or goes there; inside of them it is cast to a parameter, which tells no names. */
+const CARRIERS = new Set(["CustomEvent", "Asked"]);
 
 const nameOf = (name) => (name && (ts.isIdentifier(name) || ts.isStringLiteralLike(name)) ? name.text : null);
 const isMember = (node) =>
@@ -149,7 +152,7 @@ export function privateNames(entries) {
       if (wanted && partsOf(wanted).some((it) => !(it.flags & ts.TypeFlags.Primitive)))
         flow(typeOf(node), wanted);
     }
-    if (nameOf(node.typeName ?? (ts.isNewExpression(node) ? node.expression : undefined)) === "CustomEvent")
+    if (CARRIERS.has(nameOf(node.typeName ?? (ts.isNewExpression(node) ? node.expression : undefined))))
       for (const it of checker.getTypeArguments(typeOf(node))) keepType(it);
     if (isMember(node) && node.name) {
       if (ts.isIdentifier(node.name)) declared.add(node.name.text);
