@@ -66,7 +66,7 @@ test-page: $(STAMPS)/overlays build chromium ## Tests on a plain page in Chromiu
 
 .PHONY: test-lab
 test-lab: $(STAMPS)/overlays build chromium ## Tests in a real JupyterLab, Notebook 7, marimo and notebooks without a kernel
-	$(PY) -m pytest tests/browser/lab tests/browser/hosts
+	$(PY) -m pytest tests/browser/lab tests/browser/hosts $(TWO_AT_A_TIME)
 
 .PHONY: bench
 bench: $(STAMPS)/overlays build ## Benchmarks, and BENCHMARKS.md; ROWS="gpt2-16-z gpt2-16-drag" runs some rows alone

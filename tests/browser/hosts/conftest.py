@@ -9,8 +9,10 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbformat import NotebookNode
+from playwright.sync_api import Browser
 
 from tests.browser.hosts.plain_model import CLEAN
+from tests.browser.lab.desk import Desk
 from tests.browser.lab.server import LabServer, start
 
 CELLS = ["import mi_widgets as mi", f"heads = mi.AttentionHeads(mi.load(), {CLEAN!r})\nheads"]
@@ -21,6 +23,13 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
     server = start(tmp_path_factory.mktemp("lab"))
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def desk(lab: LabServer, browser: Browser) -> Iterator[Desk]:
+    desk = Desk(lab, browser)
+    yield desk
+    desk.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,18 @@
-"""A JupyterLab for all tests of this layer, and notebooks opened in watched tabs."""
+"""A JupyterLab for all tests of this layer, and notebooks opened in its watched tab."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext
+from playwright.sync_api import Browser
 
-from tests.browser.chromium import guarded
+from tests.browser.lab.desk import Desk
 from tests.browser.lab.notebook_page import NotebookPage, write_notebook
-from tests.browser.lab.server import LabServer, start
+from tests.browser.lab.ready_kernels import PREFIX, ready_kernels
+from tests.browser.lab.server import LabServer, environment, start
 
 NOTEBOOKS = Path(__file__).parents[3] / "notebooks"
 
@@ -54,9 +54,18 @@ exp = mi.Experiment(slow, clean=ids, corrupted=ids[:-2] + [words[3], ids[-1]], a
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
-    server = start(tmp_path_factory.mktemp("lab"))
-    yield server
-    server.stop()
+    folder = tmp_path_factory.mktemp("lab")
+    with ready_kernels(folder / "data" / "kernels", environment(folder)):
+        server = start(folder)
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def desk(lab: LabServer, browser: Browser) -> Iterator[Desk]:
+    desk = Desk(lab, browser)
+    yield desk
+    desk.close()
 
 
 @pytest.fixture
@@ -78,36 +87,31 @@ OpenNotebook = Callable[..., NotebookPage]
 
 
 @pytest.fixture
-def open_notebook(lab: LabServer, browser: Browser, request: pytest.FixtureRequest) -> Iterator[OpenNotebook]:
-    """Open cells, or a notebook of the repository, in a tab of their own; `tab_of` opens a second tab of a first."""
-    with ExitStack() as stack:
-        made: list[BrowserContext] = []
+def open_notebook(desk: Desk, request: pytest.FixtureRequest) -> Iterator[OpenNotebook]:
+    """Open cells, or a notebook of the repository, in JupyterLab's tab; `tab_of` opens a notebook in a second tab.
 
-        def opened(
-            cells: list[str] | str,
-            *,
-            kernel: str = "python3",
-            tab_of: NotebookPage | None = None,
-            allowed: tuple[str, ...] = (),
-            wait: bool = True,
-        ) -> NotebookPage:
-            if tab_of is not None:
-                return NotebookPage(tab_of.page.context.new_page(), lab, tab_of.name).open(kernel=wait)
-            if isinstance(cells, str):
-                name = cells
-                shutil.copy(NOTEBOOKS / cells, lab.root / cells)
-            else:
-                name = write_notebook(
-                    lab, f"{request.node.name[:40].translate(_SAFE)}-{len(made)}.ipynb", cells, kernel
-                )
-            context, _ = stack.enter_context(
-                guarded(browser, allowed=allowed, viewport={"width": 1400, "height": 1000}, reduced_motion="reduce")
-            )
-            made.append(context)
-            return NotebookPage(context.new_page(), lab, name).open(kernel=wait)
+    Kernels have imported torch already, except those of the repository's notebooks.
+    """
+    failed_before = request.session.testsfailed
 
-        yield opened
-        lab.end_sessions()
+    def opened(
+        cells: list[str] | str,
+        *,
+        kernel: str = PREFIX,
+        tab_of: NotebookPage | None = None,
+        allowed: tuple[str, ...] = (),
+    ) -> NotebookPage:
+        if tab_of is not None:
+            return desk.open_in_second_tab(tab_of.name)
+        if isinstance(cells, str):
+            name = cells
+            shutil.copy(NOTEBOOKS / cells, desk.server.root / cells)
+        else:
+            name = write_notebook(desk.server, f"{request.node.name[:60].translate(_SAFE)}.ipynb", cells, kernel)
+        return desk.open(name, allowed)
+
+    yield opened
+    desk.clear(failed=request.session.testsfailed > failed_before)
 
 
 _SAFE = str.maketrans("[]/. ", "-----")

@@ -52,6 +52,15 @@ class NotebookPage:
             self.until_idle()
         return self
 
+    def open_in_the_running_lab(self, *, kernel: bool = True) -> NotebookPage:
+        """Open it as `open` does, in a tab that shows JupyterLab already."""
+        self.command("docmanager:open", {"path": self.name})
+        self.page.wait_for_function("name => jupyterapp.shell.currentWidget?.context?.path === name", arg=self.name)
+        self.page.wait_for_selector(".jp-Notebook")
+        if kernel:
+            self.until_idle()
+        return self
+
     def until_idle(self) -> None:
         """Wait until the kernel is connected and has nothing to do."""
         self.page.wait_for_function(_READY)

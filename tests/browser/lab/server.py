@@ -76,6 +76,23 @@ class LabServer:
             self.process.wait(5)
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """The variables of a server and its kernels: all they keep at home lies below `folder`, and is seen by no other."""
+    homes = {
+        "HOME": folder / "home",
+        "IPYTHONDIR": folder / "ipython",
+        "JUPYTER_CONFIG_DIR": folder / "config",
+        "JUPYTER_DATA_DIR": folder / "data",
+        "JUPYTER_RUNTIME_DIR": folder / "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": folder / "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": folder / "workspaces",
+    }
+    for path in homes.values():
+        path.mkdir(parents=True, exist_ok=True)
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "PYTEST"))}
+    return {**plain, **{k: str(v) for k, v in homes.items()}, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
+
+
 def start(folder: Path, app: str = "jupyterlab") -> LabServer:
     """Start a server that serves `folder/notebooks`.
 
@@ -87,23 +104,11 @@ def start(folder: Path, app: str = "jupyterlab") -> LabServer:
         RuntimeError: it did not answer within 200 s; shows the end of its log.
     """
     root = folder / "notebooks"
-    homes = {
-        "HOME": folder / "home",
-        "IPYTHONDIR": folder / "ipython",
-        "JUPYTER_CONFIG_DIR": folder / "config",
-        "JUPYTER_DATA_DIR": folder / "data",
-        "JUPYTER_RUNTIME_DIR": folder / "runtime",
-        "JUPYTERLAB_SETTINGS_DIR": folder / "settings",
-        "JUPYTERLAB_WORKSPACES_DIR": folder / "workspaces",
-    }
-    for path in (root, *homes.values()):
-        path.mkdir(parents=True, exist_ok=True)
+    root.mkdir(parents=True, exist_ok=True)
     for name, values in _SETTINGS.items():
         file = folder / "settings" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values))
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "PYTEST"))}
-    env |= {k: str(v) for k, v in homes.items()} | {"HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
     port = free_port()
     log = folder / "lab.log"
     with log.open("wb") as out:
@@ -122,7 +127,7 @@ def start(folder: Path, app: str = "jupyterlab") -> LabServer:
                 "--expose-app-in-browser",
                 "--LabApp.extension_manager=readonly",
             ],
-            env=env,
+            env=environment(folder),
             cwd=root,
             stdout=out,
             stderr=subprocess.STDOUT,

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.lab.conftest import SLOW
+from tests.browser.lab.ready_kernels import PREFIX
 
 NOTED = """
 import json, time
@@ -51,10 +52,11 @@ def switch_run(widget, name: str) -> None:
 
 def slow_widget(open_notebook, version: str, third: str = BUSY):
     """A notebook of the slow model on one ipykernel, and its widget once it rests."""
-    notebook = open_notebook([SLOW, NOTED, third, REPORT], kernel=f"mi-ipykernel-{version}")
+    notebook = open_notebook([SLOW, NOTED, third, REPORT, "pass"], kernel=f"{PREFIX}-{version}")
     for index in (0, 1):
         notebook.run_cell(index)
     notebook.until_run(1)
+    assert notebook.evaluate_in_kernel(4, "print(__import__('ipykernel').__version__)").startswith(f"{version}.")
     return notebook, notebook.resting_widget()
 
 
