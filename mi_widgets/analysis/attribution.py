@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import torch
 
 from ..errors import BadInput, SiteUnavailable
+from ..interventions.draws import draws_of
 from ..interventions.metrics import measure
 from ..interventions.question import Question
 from ..model.access import Key, head_results, projection_of
@@ -47,8 +49,17 @@ def require_direct(model: Model) -> None:
     Raises:
         SiteUnavailable: no z or final norm, or logits that are no linear map of the norm's output.
     """
-    for kind in ("z", "final_norm"):
-        model.require(kind)
+    model.require("z")
+    require_linear(model)
+
+
+def require_linear(model: Model) -> None:
+    """Raise where what is added to the stream has no share of its own in the logits, whoever adds it.
+
+    Raises:
+        SiteUnavailable: no final norm, or logits that are no linear map of the norm's output.
+    """
+    model.require("final_norm")
     if model.architecture.odd_logits is not None:
         raise SiteUnavailable(
             f"Direct attribution is not defined for {model.name}: {model.architecture.odd_logits}.",
@@ -104,6 +115,9 @@ def attribute(
     if prompt != "mean":
         question = question.one(prompt)
     started = time.perf_counter()
+    draws = draws_of(question.edits, len(question.clean)) if run == "edited" else []
+    if len(draws) > 1:
+        return _mean(question, [attribute(replace(question, edits=edits), by, run) for edits in draws], started)
     model, batch = question.model, question.batch(run)
     if by == "source" and len(set(batch.lengths)) > 1:
         raise BadInput("Attribution by source needs prompts of one length.", hint="Give prompt=0, 1, ...")
@@ -168,13 +182,32 @@ def attribute(
         "source": lambda: torch.stack(per_source),
     }[by]()
     return AttributionResult(
-        provenance=provenance(question, run, "one forward pass", started, notes=_notes(question)),
+        provenance=provenance(question, run, "one forward pass", started, notes=_notes(question, run)),
         values=chosen,
         by=by,
         components=tuple(parts),
         rest=rest,
         total=total_mean,
         residue=float(_logit_difference(question, values).mean()) - float(flat.sum()),
+    )
+
+
+def _mean(question: Question, each: list[AttributionResult], started: float) -> AttributionResult:
+    """Over draws: the norm's scale is another one in each, so what adds up is each draw of its own."""
+    first = each[0]
+
+    def mean(values: Iterable[float]) -> float:
+        return sum(values) / len(each)
+
+    return replace(
+        first,
+        provenance=provenance(
+            question, "edited", f"{len(each)} forward passes", started, notes=_notes(question, "edited")
+        ),
+        values=torch.stack([one.values for one in each]).mean(0),
+        rest={name: mean(one.rest[name] for one in each) for name in first.rest},
+        total=mean(one.total for one in each),
+        residue=mean(one.residue for one in each),
     )
 
 
@@ -193,8 +226,10 @@ def _positions(question: Question, run: str, values: dict[Key, torch.Tensor]) ->
     return added[torch.arange(len(batch)), question.columns(batch)]
 
 
-def _notes(question: Question) -> tuple[str, ...]:
+def _notes(question: Question, run: str) -> tuple[str, ...]:
     notes = []
+    if run == "edited" and any(edit.site == "logits" for edit in question.edits):
+        notes.append("What edits write into the logits themselves is no component's doing: it is in the residue.")
     if question.metric != "logit_diff":
         notes.append(f"Attribution is of the logit difference; the metric shown elsewhere is {question.metric}.")
     if question.sequential:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from ..errors import UnsupportedArchitecture
+
+FAINT = 2.0**-12
+"""A stream so small that a norm's epsilon shows, and large enough for what comes out to be told from the bias."""
 
 
 @dataclass(frozen=True)
@@ -17,11 +21,13 @@ class Norm:
     Attributes:
         centres: subtracts the mean (LayerNorm) or not (RMSNorm).
         gain, bias: [d_model] float32; gain up to one common factor, which `scale` takes up.
+        least: the scale of a stream that is zero, which the norm's epsilon alone sets.
     """
 
     centres: bool
     gain: torch.Tensor
     bias: torch.Tensor
+    least: float
 
     def shape(self, x: torch.Tensor) -> torch.Tensor:
         """The numerator: (x - mean(x) if it centres) * gain."""
@@ -36,17 +42,19 @@ class Norm:
         """
         top, out = self.shape(x), y.float() - self.bias
         s = top.square().sum(-1, keepdim=True) / (top * out).sum(-1, keepdim=True)
-        error = (top / s - out).norm() / out.norm()
-        if not float(error) < 64 * torch.finfo(y.dtype).eps + 1e-5:
+        # A zero, which an edit may well have written, does not show what it was divided by.
+        s = torch.where((top == 0).all(-1, keepdim=True), self.least, s)
+        error, size = (top / s - out).norm(), out.norm()
+        if not float(error) <= (64 * torch.finfo(y.dtype).eps + 1e-5) * float(size):
             raise UnsupportedArchitecture(
-                f"A norm is not of the form (x - mean) / s * gain + bias (relative error {float(error):.1e}).",
+                f"A norm is not of the form (x - mean) / s * gain + bias (relative error {float(error / size):.1e}).",
                 hint="Attribution through this norm is not defined.",
             )
         return s
 
 
 def read_norm(module: nn.Module, d_model: int) -> Norm:
-    """Find out what a norm does by asking it about three vectors; no family is known here.
+    """Find out what a norm does by asking it about four vectors; no family is known here.
 
     Args:
         module: maps [..., d_model] to [..., d_model].
@@ -65,5 +73,9 @@ def read_norm(module: nn.Module, d_model: int) -> Norm:
         bias = module(torch.zeros_like(signs)[None, None])[0, 0].float()
         shaped = module(signs[None, None])[0, 0].float() - bias
         lifted = module((signs + 2)[None, None])[0, 0].float() - bias
+        faint = module((signs * FAINT)[None, None])[0, 0].float() - bias
     centres = bool((lifted - shaped).norm() < 1e-2 * shaped.norm())
-    return Norm(centres, shaped * signs.float(), bias)
+    # What comes out is divided by sqrt(mean square + epsilon), in units of that of the signs.
+    s = FAINT * float(shaped.square().sum() / (shaped * faint).sum())
+    least = math.sqrt(max(s**2 - FAINT**2, 0.0) / (1 - FAINT**2))
+    return Norm(centres, shaped * signs.float(), bias, least)
