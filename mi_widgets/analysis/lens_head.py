@@ -13,7 +13,7 @@ from ..model.access import projection_of
 from ..model.batches import Batch
 from ..model.handle import Model
 from ..model.kernels import multiply
-from .attribution import require_direct
+from .attribution import require_linear
 from .lens_rows import CONTRIBUTIONS
 
 CELLS = 2**21
@@ -121,4 +121,4 @@ def require_contributions(model: Model, sites: Sequence[str]) -> None:
         SiteUnavailable: no final norm, or logits that are no linear map of the norm's output.
     """
     if set(sites) & set(CONTRIBUTIONS):
-        require_direct(model)
+        require_linear(model)

@@ -71,15 +71,15 @@ def check_lens(question: Question, spec: LensSpec) -> tuple[tuple[LensRow, ...],
         if not 0 <= token < model.architecture.d_vocab:
             raise BadInput(f"Token id {token} is outside the vocabulary.", hint=f"It has {model.architecture.d_vocab}.")
     for name in spec.measures:
-        if name not in MEASURES:
+        if not isinstance(name, str) or name not in MEASURES:
             raise BadInput(f"There is no measure {name!r}.", hint=f"Measures: {', '.join(MEASURES)}.")
         reason = reason_against(question, name)
         if reason is not None:
             raise BadInput(reason, hint="For example answer=' Mary'.")
     if spec.translators is not None:
         spec.translators.require(model)
-    require_contributions(model, spec.at)
     rows = rows_of(model, spec.at)
+    require_contributions(model, spec.at)
     model.require("resid_post", model.n_layers - 1)
     if spec.rows is not None:
         known = {row.key: row for row in rows}

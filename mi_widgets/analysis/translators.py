@@ -131,6 +131,22 @@ def read_translators(folder: str | Path, compare: bool = True) -> Translators:
     return found if compare else replace(found, unembed_hash="")
 
 
+def as_translators(given: Any) -> Translators | None:
+    """Translators as users give them: None, the folder of a tuned lens, or what was read of one.
+
+    Raises:
+        BadInput: something else, or a folder that holds none.
+    """
+    if given is None or isinstance(given, Translators):
+        return given
+    if not isinstance(given, (str, Path)):
+        raise BadInput(
+            f"translators is the folder of a tuned lens, not {type(given).__name__}.",
+            hint="Give the folder that holds config.json and params.pt.",
+        )
+    return read_translators(given)
+
+
 def hash_of(model: Model) -> str:
     """What the tuned-lens library tells an unembedding by: a hash of numpy's short printout of its matrix.
 

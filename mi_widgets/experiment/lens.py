@@ -10,9 +10,9 @@ from typing import Any
 from ..analysis.lens import lens_steps
 from ..analysis.lens_result import LensResult
 from ..analysis.lens_spec import LensSpec, check_lens, runs_of
-from ..analysis.translators import Translators, read_translators
+from ..analysis.translators import Translators, as_translators
 from ..errors import BadInput
-from ..interventions.edits import index_of
+from ..interventions.edits import index_of, place_of, several
 from ..jobs import Priority
 from ..model.numbers import whole
 from .answers import token_of
@@ -76,18 +76,17 @@ class Lens(LiveQuestion):
             ' Mary'
         """
         question = self.snapshot().one(prompt)
-        several = (track,) if isinstance(track, str) or whole(track) is not None else tuple(track)
+        followed = _given("track", track, "tokens, by text or id")
         count = whole(k)
         if count is None:
             raise BadInput(f"k is a whole number, not {k!r}.", hint="Use k=5.")
-        read = translators if isinstance(translators, Translators) or translators is None else None
         spec = LensSpec(
             run=run,
-            at=(at,) if isinstance(at, str) else tuple(at),
+            at=_given("at", at, "names of sites"),
             k=count,
-            track=tuple(token_of(self.model, one) for one in several),
-            measures=(measures,) if isinstance(measures, str) else tuple(measures),
-            translators=read if read is not None or translators is None else read_translators(str(translators)),
+            track=tuple(token_of(self.model, one) for one in followed),
+            measures=_given("measures", measures, "names of measures"),
+            translators=as_translators(translators),
         )
         rows, _ = check_lens(question, spec)
         which = index_of("layers", layers)
@@ -98,12 +97,20 @@ class Lens(LiveQuestion):
             spec = replace(spec, rows=tuple(r.key for r in rows if r.layer in wanted and r.site != "resid_pre"))
         if positions is not None:
             batch = question.batch(runs_of(question, run)[0])
-            named = [positions] if isinstance(positions, str) or not isinstance(positions, Iterable) else positions
-            columns = [batch.column(0, p if isinstance(p, str) else whole(p)) for p in named]  # type: ignore[arg-type]
-            spec = replace(spec, positions=tuple(sorted(set(columns))))
+            columns = {batch.column(0, place) for place in several(place_of("positions", positions))}
+            spec = replace(spec, positions=tuple(sorted(columns)))
 
         def steps() -> Steps[LensResult]:
             yield from self._look(question)
             return (yield from lens_steps(question, spec))
 
         return self._work(steps(), "lens.run", Priority.FETCH)
+
+
+def _given(name: str, given: Any, what: str) -> tuple[Any, ...]:
+    """One or several, as users give them."""
+    if isinstance(given, str) or whole(given) is not None:
+        return (given,)
+    if not isinstance(given, Iterable):
+        raise BadInput(f"{name} are {what}, not {given!r}.", hint="Give one, or several in a list.")
+    return tuple(given)

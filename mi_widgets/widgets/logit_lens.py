@@ -7,11 +7,11 @@ Further cells, cards and trajectories are never synced: the page asks for what i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mi_widgets.analysis.lens_spec import check_lens
-from mi_widgets.errors import BadInput, MiWidgetsError
+from mi_widgets.analysis.translators import as_translators
+from mi_widgets.errors import MiWidgetsError
 from mi_widgets.widgets import lens_fallback
 from mi_widgets.widgets.lens_ops import LensOps
 from mi_widgets.widgets.lens_table import LensChoice
@@ -57,7 +57,7 @@ class LogitLens(LensOps):
         self._translators = None
         super().__init__(*args, **kwargs)
         try:
-            self._translators = _read(translators)
+            self._translators = as_translators(translators)
             # A model that has no lens, and translators of another model, are refused where the widget is made.
             check_lens(self.asked_now(), self.spec(self._wished))
             self.draw()
@@ -79,16 +79,3 @@ class LogitLens(LensOps):
     def static_text(self) -> str:
         """Model, prompt, and what each row says at the answer position."""
         return lens_fallback.words(self._result, self.lens, self.question)
-
-
-def _read(translators: Any) -> Any:
-    if translators is None:
-        return None
-    from mi_widgets.analysis.translators import Translators, read_translators
-
-    if not isinstance(translators, (str, Path, Translators)):
-        raise BadInput(
-            f"translators is the folder of a tuned lens, not {type(translators).__name__}.",
-            hint="Give the folder that holds config.json and params.pt.",
-        )
-    return translators if isinstance(translators, Translators) else read_translators(translators)

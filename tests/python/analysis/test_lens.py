@@ -7,6 +7,7 @@ import torch
 
 import mi_widgets as mi
 from mi_widgets.analysis import lens_head
+from mi_widgets.analysis.lens_rows import sublayers_of
 from tests.families.configs import build
 from tests.python import lens_by_hand
 from tests.python.by_hand import record
@@ -193,13 +194,14 @@ def test_contributions_are_direct_logits_at_the_frozen_scale():
         assert bool(found.tracked_probs.isnan().all())
 
 
-@pytest.mark.parametrize("family", [*lens_by_hand.FAMILIES, "granite", "gptj", "phi"])
+@pytest.mark.parametrize("family", [*lens_by_hand.FAMILIES, "granite", "gptj", "phi", "mamba"])
 def test_contributions_add_up_to_the_final_logits_before_any_cap(family):
     """Input, all that is added, the norm's bias and the unembedding's bias are the final centred logits."""
     model = mi.wrap(build(family), word_tokenizer(), family)
     exp = mi.Experiment(model, CLEAN)
     tokens = tuple(range(model.architecture.d_vocab))
-    added = exp.lens(at=ADDED, k=1, track=tokens).tracked.sum(0)
+    sites = [site for site in sublayers_of(model) if site in ADDED]  # a layer of mamba has no MLP
+    added = exp.lens(at=sites, k=1, track=tokens).tracked.sum(0)
     parts = model.architecture
     norm, unembed = model.hf.get_submodule(parts.final_norm), model.hf.get_output_embeddings()
     first, last = exp.read("resid_pre", 0)[0], exp.read("resid_post", model.n_layers - 1)[0]
@@ -265,6 +267,14 @@ def test_in_half_precision_the_last_row_is_still_the_models_own():
         ({"layers": 7}, "Layer 7"),
         ({"prompt": 3}, "no prompt 3"),
         ({"track": 10_000}, "outside the vocabulary"),
+        ({"track": None}, "track are tokens"),
+        ({"at": None}, "at are names of sites"),
+        ({"at": ["resid_post", ["attn_out"]]}, "rows of a lens"),
+        ({"measures": None}, "measures are names"),
+        ({"measures": [["kl"]]}, "no measure"),
+        ({"positions": []}, r"positions is .* not \[\]"),
+        ({"positions": 1.5}, "not 1.5"),
+        ({"translators": 5}, "folder of a tuned lens, not int"),
     ],
 )
 def test_what_cannot_be_asked(asked, says):
