@@ -333,7 +333,10 @@ export class LensCard {
     if (reply.kind === "failed") return `${reply.message} ${reply.hint}`.trim();
     if (reply.kind !== "done") return "";
     const { tokens } = reply.data as unknown as { tokens: { id: number; label: string }[] };
-    const [found, other] = tokens;
+    // A word within a text begins with its space, which is easily left out: typed again, it is the other one.
+    if (!/^\s/.test(text)) tokens.sort((a, b) => b.label.length - a.label.length);
+    const found = tokens.find(({ id }) => !this.isPinned(id)) ?? tokens[0];
+    const other = tokens.find((it) => it !== found);
     if (!found) return `no single token is “${text}”`;
     if (!this.isPinned(found.id)) this.togglePin(found.id, found.label);
     return `${found.label} pinned${other ? `; there is ${other.label} too` : ""}`;

@@ -56,22 +56,31 @@ export interface LensLayout {
 }
 
 const MIN_CELL = 40;
+/** Columns may be as narrow as this where all of them have room then: less is lost than behind a strip. */
+const TIGHT_CELL = 34;
 const MAX_CELL = 64;
 const ROW = 20;
 const FOLD = 13;
 const STRIP = 18;
 
+const gutterOf = (names: number, scale: number) => Math.ceil(names + 12 * scale);
+
+/** Pixels of `room` that all positions take in columns of the usual least width, or narrower; 0 where they have none. */
+export function widthOfAll(names: number, positions: number, room: number, scale = 1): number {
+  const taken = (cell: number) => gutterOf(names, scale) + positions * Math.round(cell * scale) + 2;
+  return taken(TIGHT_CELL) > room ? 0 : Math.min(taken(MIN_CELL), room);
+}
+
 /** Rows down, positions across: as many as have room for a short token, the rest of a long prompt behind two strips. */
 export function lensLayout(lines: readonly Line[], sizes: LensSizes): LensLayout {
   const { width, names, positions, scale = 1 } = sizes;
-  const [least, most, strip] = [MIN_CELL, MAX_CELL, STRIP].map((it) => Math.round(it * scale)) as [
-    number,
-    number,
-    number,
-  ];
-  const gutter = Math.ceil(names + 6 * scale);
-  const whole = Math.max(least, width - gutter - 2);
-  const fits = positions * least <= whole;
+  const [tight, usual, most, strip] = [TIGHT_CELL, MIN_CELL, MAX_CELL, STRIP].map((it) =>
+    Math.round(it * scale),
+  ) as [number, number, number, number];
+  const gutter = gutterOf(names, scale);
+  const whole = Math.max(usual, width - gutter - 2);
+  const fits = positions * tight <= whole;
+  const least = fits ? tight : usual;
   // A long prompt keeps room for both strips, so that its columns stay where they are while it is paged.
   const room = fits ? whole : Math.max(least, whole - 2 * strip);
   const count = Math.min(positions, Math.max(1, Math.floor(room / least)));

@@ -114,8 +114,9 @@ export function renderWidget<S extends RunSession>(
     for (const { target, contentRect } of entries) {
       const { width } = contentRect;
       const before = widths.get(target) ?? 0;
-      if (width === before || width === 0) continue;
+      // What was hidden for a moment (a host that changes its theme does that) may have been drawn for no width.
       widths.set(target, width);
+      if (width === before || width === 0) continue;
       schedule();
       if (target !== root) continue;
       // Coming from hidden the element had no theme to read either.

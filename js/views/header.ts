@@ -27,7 +27,9 @@ export function createHeader(
   facts: HeaderFacts,
 ): View {
   const { session, tip } = context;
-  const model = h("span.chip.model");
+  const modelRest = h("span.model-rest");
+  const modelName = h("span");
+  const model = h("span.chip.model", modelName, modelRest);
   const square = (label: string, name: string, says: string, action: () => void) =>
     actionButton(label, tip, action, { class: "mi-button mi-square", name, says });
   const projector = square("◱", "projector", "projector", facts.toggleProjector);
@@ -79,7 +81,11 @@ export function createHeader(
       ? [asked.name, sizeText(asked.n_layers, asked.n_heads), asked.dtype, asked.device]
       : (unmodelled?.() ?? []);
     const text = dotted(words);
-    set(model, { text, title: text || null, hidden: text === "" });
+    // Name and number of layers, and what a widget with more in its first line leaves to the title.
+    const [, name, rest] = /^(.*? layers)?(.*)$/s.exec(text) ?? [];
+    setText(modelName, name ?? "");
+    setText(modelRest, rest ?? "");
+    set(model, { title: text || null, hidden: text === "" });
     setText(title, question?.title || facts.title);
     main.update();
     lead?.update();

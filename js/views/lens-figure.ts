@@ -120,6 +120,9 @@ function cellItems(look: LensLook, cell: LensCell, x: number, y: number): Item[]
   return items;
 }
 
+/** How many tokens are out of view. */
+export const moreTokens = (count: number) => `${count} more ${count === 1 ? "token" : "tokens"}`;
+
 /** The strips that stand for positions out of view, from `top` to `bottom`, each with how many there are. */
 export function strips(look: LensLook, top: number, bottom: number): Item[] {
   const { layout, theme, scale } = look;
@@ -129,7 +132,7 @@ export function strips(look: LensLook, top: number, bottom: number): Item[] {
     if (!width) return [];
     const x = left + width / 2;
     const y = (top + bottom) / 2;
-    const words = `${count} more tokens`;
+    const words = moreTokens(count);
     const text = bottom - top > words.length * type.size * ADVANCE + 12 ? words : String(count);
     const length = text.length * type.size * ADVANCE + 8;
     const plate = { x: left + 1, width: width - 3, y: y - length / 2, height: length, radius: 2 };

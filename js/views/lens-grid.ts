@@ -7,7 +7,7 @@ import type { LensCell } from "../lib/lens-cells";
 import { measureLabel, measureText } from "../lib/lens-colours";
 import type { LensSession } from "../lib/lens-session";
 import type { ViewContext } from "./context";
-import { foldName, type LensLook } from "./lens-figure";
+import { foldName, type LensLook, moreTokens } from "./lens-figure";
 
 export interface LensGrid {
   element: HTMLElement;
@@ -63,7 +63,7 @@ export function createLensGrid(context: ViewContext<LensSession>): LensGrid {
     });
     const turn = (count: number, by: -1 | 1) =>
       count > 0 &&
-      actionButton(by < 0 ? `‹ ${count} more tokens` : `${count} more tokens ›`, tip, () => page(by), {
+      actionButton(by < 0 ? `‹ ${moreTokens(count)}` : `${moreTokens(count)} ›`, tip, () => page(by), {
         class: "mi-link",
         name: by < 0 ? "before" : "after",
       });

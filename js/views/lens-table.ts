@@ -19,18 +19,21 @@ import {
   type Spot,
   spotAt,
   turned,
+  widthOfAll,
   windowRound,
   windowWith,
 } from "../lib/lens-layout";
 import type { LensSession } from "../lib/lens-session";
 import type { View, ViewContext } from "./context";
-import { foldName, headings, type LensLook, lensFigure, lineItems, strips } from "./lens-figure";
+import { foldName, headings, type LensLook, lensFigure, lineItems, moreTokens, strips } from "./lens-figure";
 import { createLensFoot } from "./lens-foot";
 import { createLensGrid } from "./lens-grid";
 import { drawRings } from "./lens-rings";
 
 /** The most that the table is high before it scrolls inside itself. */
 const MOST = 640;
+/** What it leaves to the panel beside it and the gap between them, where the whole prompt has room so. */
+const BESIDE = 280;
 
 export function createLensTable(context: ViewContext<LensSession>): View & { figure(): Figure | null } {
   const { session, say } = context;
@@ -123,8 +126,8 @@ export function createLensTable(context: ViewContext<LensSession>): View & { fig
     if (at.kind === "fold") return `${range(layout.lines[at.line] as Line)} folded: click to open`;
     if (at.kind === "position") return tokenWhole(at.position);
     const { first, end, positions } = layout;
-    if (at.kind === "before") return `${first} more tokens: click to see them`;
-    return at.kind === "after" ? `${positions - end} more tokens: click to see them` : null;
+    if (at.kind === "before") return `${moreTokens(first)}: click to see them`;
+    return at.kind === "after" ? `${moreTokens(positions - end)}: click to see them` : null;
   }
   const tokenWhole = (position: number) =>
     `${shortLabel(labels()[position] ?? "?", 300)} · position ${position}`;
@@ -244,11 +247,17 @@ export function createLensTable(context: ViewContext<LensSession>): View & { fig
     const open = session.openRows;
     const lines = laidLines([lens.rows, open.join()], () => linesOf(lens.rows.length, open));
     const longest = Math.max(...lines.map((line) => foldName(lens, line).length));
+    const names = longest * 11 * ADVANCE * scale;
+    const { parentElement: picture } = element;
+    if (picture) {
+      const least = widthOfAll(names, lens.positions, picture.clientWidth - BESIDE, scale);
+      picture.style.setProperty("--mi-lens-least", `${least}px`);
+    }
     const width = element.clientWidth || 640;
     layout = laid([lines, width, first, lens.positions, scale], () =>
       lensLayout(lines, {
         width,
-        names: longest * 11 * ADVANCE * scale,
+        names,
         positions: lens.positions,
         first,
         scale,

@@ -246,6 +246,25 @@ describe("pins", () => {
     expect(await none).toContain("no single token");
   });
 
+  test("of a word with and without its space the one with it is pinned, and the other when it is asked for again", async () => {
+    const [plain, spaced] = [
+      { id: 81, label: "Zoe" },
+      { id: 82, label: "␣Zoe" },
+    ];
+    const pinning = async (text: string) => {
+      const said = session.card.pinText(text);
+      await answer("lens.find", { tokens: text.startsWith(" ") ? [spaced, plain] : [plain, spaced] });
+      return said;
+    };
+    expect(await pinning("Zoe")).toBe("␣Zoe pinned; there is Zoe too");
+    expect([session.card.isPinned(81), session.card.isPinned(82)]).toEqual([false, true]);
+    expect(await pinning("Zoe")).toBe("Zoe pinned; there is ␣Zoe too");
+    expect([session.card.isPinned(81), session.card.isPinned(82)]).toEqual([true, true]);
+    session.card.togglePin(81);
+    session.card.togglePin(82);
+    expect(await pinning(" Zoe")).toBe("␣Zoe pinned; there is Zoe too");
+  });
+
   test("colours are told apart from the background and from each other in both themes", () => {
     for (const background of [
       [255, 255, 255],

@@ -11,6 +11,7 @@ import {
   linesOf,
   spotAt,
   turned,
+  widthOfAll,
   windowRound,
   windowWith,
 } from "../../js/lib/lens-layout";
@@ -53,6 +54,27 @@ describe("positions", () => {
     expect([layout.first, layout.end, layout.before, layout.after]).toEqual([0, 15, 0, 0]);
     expect(layout.width).toBeLessThanOrEqual(720);
     expect(layout.width).toBeGreaterThan(720 - 15 - 2);
+  });
+
+  test("no position is folded that columns a little narrower have room for", () => {
+    const need = widthOfAll(40, 15, 2000);
+    for (let width = 300; width <= need + 20; width++) {
+      const { first, end, cell, before, after, gutter, width: taken } = laid(15, width);
+      expect(taken).toBeLessThanOrEqual(width);
+      expect(before > 0 || after > 0).toBe(end - first < 15);
+      if (width >= need) expect([end - first, cell >= 40]).toEqual([15, true]);
+      // Folded only where all columns, each as narrow as a token of four letters, would not fit.
+      if (end - first < 15) expect(gutter + 15 * 34 + 2).toBeGreaterThan(width);
+      // The room that is asked for is asked for where it keeps a fold away, and is enough for that.
+      const claimed = widthOfAll(40, 15, width);
+      expect(claimed).toBeLessThanOrEqual(width);
+      expect(claimed > 0).toBe(end - first === 15);
+      if (claimed) expect(laid(15, claimed).first).toBe(0);
+    }
+  });
+
+  test("names of rows stand off both the edge and the cells", () => {
+    expect(laid(15, 720).gutter).toBeGreaterThanOrEqual(40 + 2 * 5);
   });
 
   test("of a long prompt as many as fit, never wider than the room, the rest counted on both sides", () => {
