@@ -116,7 +116,7 @@ class Plain:
 
     def head_centre(self, layer: int, head: int) -> tuple[float, float]:
         """The middle of a thumbnail, in page coordinates."""
-        canvas = self.part("atlas").locator("canvas[role=grid]")
+        canvas = self.part("atlas").locator("canvas[tabindex]")
         canvas.scroll_into_view_if_needed()
         box = canvas.bounding_box()
         assert box is not None
@@ -129,7 +129,7 @@ class Plain:
 
     def cell_centre(self, dest: int, src: int) -> tuple[float, float]:
         """The middle of a cell of the focus pattern, in page coordinates."""
-        canvas = self.part("focus").locator("canvas[role=grid]")
+        canvas = self.part("focus").locator("canvas[tabindex]")
         canvas.scroll_into_view_if_needed()
         box = canvas.bounding_box()
         assert box is not None
@@ -140,7 +140,7 @@ class Plain:
         """Colour of a canvas at a point given in CSS pixels of that canvas."""
         red, green, blue = (
             self.part(part)
-            .locator("canvas[role=grid]")
+            .locator("canvas[tabindex]")
             .evaluate(
                 """(canvas, [x, y]) => {
               const ratio = canvas.width / canvas.clientWidth;

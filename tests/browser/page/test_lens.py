@@ -362,6 +362,47 @@ def test_many_open_rows_scroll_inside_the_widget_under_their_headings(lens: Lens
     lens.wait(focus="L39.resid_post@508")
 
 
+def test_a_prompt_is_whole_where_the_panel_beside_the_table_can_spare_the_room(lens: LensPage) -> None:
+    lens.mount("{}")
+    for width in (900, 960, 1080, 1220):
+        lens.page.set_viewport_size({"width": width, "height": 900})
+        expect(lens.canvas).to_have_attribute("data-end", "15")
+        expect(lens.canvas).to_have_attribute("data-first", "0")
+        boxes = [lens.root.locator(part).bounding_box() for part in (".mi-lens-table", ".mi-lens-side")]
+        table, side = (box for box in boxes if box)
+        assert side["x"] >= table["x"] + table["width"], "the panel is beside the table"
+        assert side["width"] >= 250
+        drawn = lens.canvas.bounding_box()
+        assert drawn
+        assert drawn["width"] <= table["width"]
+
+
+def test_the_model_chip_is_short_and_tells_the_whole_on_hover(lens: LensPage) -> None:
+    lens.mount("{}")
+    for width in (480, 1180):
+        lens.page.set_viewport_size({"width": width, "height": 900})
+        chip = lens.root.locator(".mi-model")
+        name, title = chip.inner_text(), chip.get_attribute("title") or ""
+        assert name.endswith(" layers")
+        assert title.startswith(f"{name} × ")
+        assert chip.evaluate("it => it.scrollWidth <= it.clientWidth"), "nothing of it is cut off"
+
+
+def test_hidden_while_the_theme_changes_it_comes_back_in_its_width(lens: LensPage) -> None:
+    lens.mount("{}")
+    before = lens.canvas.evaluate("it => [it.clientWidth, it.dataset.cell]")
+    lens.page.evaluate("""async () => {
+      const frames = async () => { for (let i = 0; i < 4; i++) await new Promise(requestAnimationFrame); };
+      document.body.style.display = 'none';
+      await frames();
+      document.body.classList.add('dark');
+      await frames();
+      document.body.style.display = '';
+      await frames();
+    }""")
+    assert lens.canvas.evaluate("it => [it.clientWidth, it.dataset.cell]") == before
+
+
 def test_480_pixels_fold_the_positions_round_the_selected_one(lens: LensPage) -> None:
     lens.page.set_viewport_size({"width": 480, "height": 900})
     lens.mount(EDITED)
