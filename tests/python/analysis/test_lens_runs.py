@@ -186,6 +186,20 @@ def test_several_prompts_with_edits_are_looked_at_one_at_a_time(model):
     close(pair.lens(k=3, prompt=1).logits, rows_of(model.hf, sites).topk(3).values)
 
 
+def test_an_edit_that_looks_at_other_prompts_is_told_to_be_of_one_alone(model):
+    cleans, corrupteds = [CLEAN, SHORT_CLEAN], [CORRUPTED, SHORT_CORRUPTED]
+    pair = mi.Experiment(model, cleans, corrupteds, [" Mary", " Mary"], [" John", " Anna"])
+    alone = mi.Experiment(model, SHORT_CLEAN, SHORT_CORRUPTED, " Mary", " Anna")
+    edit = mi.Mean("z", 1, over="clean", pool="all")
+    for exp in (pair, alone):
+        exp.edits.add(edit)
+    found = pair.lens(prompt=1)
+    close(found.logits, alone.lens().logits)
+    assert any("this prompt alone" in note for note in found.provenance.notes)
+    assert not any("this prompt alone" in note for note in alone.lens().provenance.notes)
+    assert not any("this prompt alone" in note for note in pair.lens(prompt=1, run="clean").provenance.notes)
+
+
 def test_scrolling_reruns_nothing(model, monkeypatch):
     """Other rows and columns come from what a first look has kept, of the unedited and of the edited run."""
     exp = experiment(model)
