@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, expect
 from tests.browser.lab.conftest import EXPERIMENT
 from tests.browser.lab.notebook_page import NotebookPage
 
-WIDGET = "widget = mi.LogitLens(exp)\nwidget"
+WIDGET = "exp.base = 'clean'\nwidget = mi.LogitLens(exp)\nwidget"
 POSITIONS = 15
 TOLD = """
 found = exp.lens(run={run!r}, measures=({measure!r},))
@@ -56,9 +56,9 @@ def matches(notebook: NotebookPage, shown: list[list[str]], run: str, measure: s
 
 def test_an_edit_in_python_shows_the_edited_run_and_switched_off_the_old_table(open_notebook):
     notebook, widget = opened(open_notebook)
-    expect(widget).to_have_attribute("data-run", "corrupted")
+    expect(widget).to_have_attribute("data-run", "clean")
     before = cells(widget)
-    matches(notebook, before, "corrupted", "prob")
+    matches(notebook, before, "clean", "prob")
     notebook.evaluate_in_kernel(2, "exp.edits.add(mi.Knockout(layer=0, head=[2, 3], dest=14, src=10))")
     expect(widget).to_have_attribute("data-run", "edited")
     edited = widget.locator("[data-part=edited]")
@@ -69,7 +69,7 @@ def test_an_edit_in_python_shows_the_edited_run_and_switched_off_the_old_table(o
     assert "changed" in after[4][-1]
     matches(notebook, after, "edited", "prob")
     edited.locator("[data-action=toggle-edit]").click()
-    expect(widget).to_have_attribute("data-run", "corrupted")
+    expect(widget).to_have_attribute("data-run", "clean")
     expect(edited).to_contain_text("edits off:")
     expect(widget).to_have_attribute("data-state", "ready")
     assert cells(widget) == before
@@ -78,15 +78,15 @@ def test_an_edit_in_python_shows_the_edited_run_and_switched_off_the_old_table(o
 
 def test_another_run_measure_and_sublayers_are_the_kernels_own(open_notebook):
     notebook, widget = opened(open_notebook)
-    widget.get_by_role("radio", name="clean", exact=True).click()
-    expect(widget).to_have_attribute("data-run", "clean")
+    widget.get_by_role("radio", name="corrupted", exact=True).click()
+    expect(widget).to_have_attribute("data-run", "corrupted")
     widget.get_by_role("radio", name="entropy", exact=True).click()
     grid = widget.locator("[data-part=lens-grid] caption")
     expect(grid).to_contain_text("entropy")
     expect(widget).to_have_attribute("data-state", "ready")
-    matches(notebook, cells(widget), "clean", "entropy")
+    matches(notebook, cells(widget), "corrupted", "entropy")
     widget.get_by_role("radio", name="sublayers", exact=True).click()
     expect(widget.locator("[data-part=lens-grid] tbody tr")).to_have_count(17)
-    assert "clean entropy True" in notebook.until_kernel_prints(
+    assert "corrupted entropy True" in notebook.until_kernel_prints(
         2, "print(*(widget.lens[name] for name in ('run', 'measure', 'sublayers')))", "True"
     )
