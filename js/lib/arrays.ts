@@ -24,7 +24,7 @@ export class Grid {
   constructor(
     readonly dtype: ArrayEntry["dtype"],
     readonly shape: readonly number[],
-    readonly layout: ArrayEntry["layout"],
+    readonly storage: ArrayEntry["layout"],
     readonly raw: Uint8Array | Int32Array | Float32Array,
     readonly scale = 1,
     readonly offset = 0,
@@ -33,7 +33,7 @@ export class Grid {
   /** Numbers stored for one square (or rectangle) of the last two axes. */
   get planeSize(): number {
     const [rows, cols] = this.plane;
-    return this.layout === "lower" ? (rows * (rows + 1)) / 2 : rows * cols;
+    return this.storage === "lower" ? (rows * (rows + 1)) / 2 : rows * cols;
   }
 
   get plane(): [number, number] {
@@ -42,7 +42,8 @@ export class Grid {
 
   /** Where (row, col) of plane number `plane` is stored; -1 above the diagonal of a `lower` array. */
   index(plane: number, row: number, col: number): number {
-    if (this.layout === "lower") return col > row ? -1 : plane * this.planeSize + (row * (row + 1)) / 2 + col;
+    if (this.storage === "lower")
+      return col > row ? -1 : plane * this.planeSize + (row * (row + 1)) / 2 + col;
     return plane * this.planeSize + row * this.plane[1] + col;
   }
 
@@ -55,7 +56,7 @@ export class Grid {
     );
     for (let row = 0; row < rows; row++) {
       const from = this.index(plane, row, 0);
-      const end = this.layout === "lower" ? row + 1 : cols;
+      const end = this.storage === "lower" ? row + 1 : cols;
       for (let col = 0; col < end; col++) {
         const raw = this.raw[from + col] as number;
         found[row * cols + col] = this.dtype === "u8" ? (known[raw] as number) : raw;

@@ -12,14 +12,15 @@ export interface Atlas {
   layers: number;
   heads: number;
   kvHeads: number;
-  positions: number;
+  /** Tokens on a side of each pattern. */
+  span: number;
   side: number;
   /** u8 [layer, head, side, side], mostly the lower triangle; layers that are still to come are not finite. */
-  thumbs: Grid;
+  thumbnails: Grid;
   /** Which layers have arrived. */
   arrived: boolean[];
   scores: Record<string, Score>;
-  missing: Record<string, string>;
+  absent: Record<string, string>;
   provenance: Provenance;
 }
 
@@ -30,7 +31,20 @@ export function readAtlas(entry: AtlasEntry, buffers: readonly unknown[] = []): 
   if (!arrays.thumbs) throw new TypeError("an atlas without thumbnails");
   const thumbs = decode(arrays.thumbs, buffers);
   const arrived = new Array(layers).fill(true);
-  return { rev, run, layers, heads, kvHeads, positions, side, thumbs, arrived, scores, missing, provenance };
+  return {
+    rev,
+    run,
+    layers,
+    heads,
+    kvHeads,
+    span: positions,
+    side,
+    thumbnails: thumbs,
+    arrived,
+    scores,
+    absent: missing,
+    provenance,
+  };
 }
 
 /** A streamed part of an atlas laid into the one that is growing, or into a new one when it is of another question.
@@ -62,29 +76,31 @@ export function growAtlas(
   const [count = 0, heads = 0] = part.shape;
   const kvHeads = model.kvHeads ?? heads;
   const same = growing?.rev === rev && growing.run === run && growing.side === side;
-  const atlas = same ? growing : emptyAtlas({ rev, run, layers, heads, kvHeads, positions, side }, part);
-  (atlas.thumbs.raw as Uint8Array).set(part.raw as Uint8Array, range[0] * heads * part.planeSize);
+  const atlas = same
+    ? growing
+    : emptyAtlas({ rev, run, layers, heads, kvHeads, span: positions, side }, part);
+  (atlas.thumbnails.raw as Uint8Array).set(part.raw as Uint8Array, range[0] * heads * part.planeSize);
   atlas.arrived.fill(true, range[0], range[0] + count);
   return { ...atlas };
 }
 
-type Facts = Pick<Atlas, "rev" | "run" | "layers" | "heads" | "kvHeads" | "positions" | "side">;
+type Facts = Pick<Atlas, "rev" | "run" | "layers" | "heads" | "kvHeads" | "span" | "side">;
 
 function emptyAtlas(facts: Facts, like: Grid): Atlas {
   const shape = [facts.layers, facts.heads, facts.side, facts.side];
   const raw = new Uint8Array(facts.layers * facts.heads * like.planeSize).fill(NOT_FINITE);
   return {
     ...facts,
-    thumbs: new Grid("u8", shape, like.layout, raw, like.scale, like.offset),
+    thumbnails: new Grid("u8", shape, like.storage, raw, like.scale, like.offset),
     arrived: new Array(facts.layers).fill(false),
     scores: {},
-    missing: {},
+    absent: {},
     provenance: {},
   };
 }
 
 /** Is the thumbnail the pattern itself? Then a focus needs nothing more from the kernel. */
-export const thumbsAreExact = (atlas: Atlas) => atlas.positions <= atlas.side;
+export const thumbsAreExact = (atlas: Atlas) => atlas.span <= atlas.side;
 
 /** Does the score have a sign: an effect, or what two runs differ by? */
 export const hasSign = (atlas: Atlas, name: string) =>
@@ -102,7 +118,7 @@ export function strongestFirst(atlas: Atlas, name: string): Head[] {
   const bars = atlas.scores[name]?.bars ?? [];
   const bar = ([layer, head]: Head) => bars[layer]?.[head] ?? null;
   return allHeads(atlas.layers, atlas.heads)
-    .filter((head) => atlas.missing[head[0]] === undefined && bar(head) !== null)
+    .filter((head) => atlas.absent[head[0]] === undefined && bar(head) !== null)
     .sort((a, b) => (bar(b) as number) - (bar(a) as number));
 }
 

@@ -40,14 +40,14 @@ export function createFocus(session: HeadsSession) {
   const memos = new Map<string, { key: string; pattern: Pattern | null }>();
   const self = {
     combine: "mean" as Combine,
-    weighting: "attention" as Weighting,
+    weighedBy: "attention" as Weighting,
     /** Column 0 is left blank; nothing is renormalised. */
     hideSink: false,
     /** The exact value of the cell that the pointer rests on. */
     exact: null as { key: string; value: number | null } | null,
     /** How many pixels (device) the focus pattern can show on a side; set by the view. */
     pixels: 512,
-    get positions() {
+    get all() {
       return positions();
     },
     /** What is in view, in tokens. */
@@ -102,7 +102,7 @@ export function createFocus(session: HeadsSession) {
   // --- the window ---------------------------------------------------------------------------------------------------
 
   function positions(): number {
-    return session.shown?.positions ?? 0;
+    return session.shown?.span ?? 0;
   }
 
   /** What is in view, in tokens. */
@@ -162,7 +162,7 @@ export function createFocus(session: HeadsSession) {
   }
 
   function setWeighting(weighting: Weighting): void {
-    self.weighting = weighting;
+    self.weighedBy = weighting;
     self.exact = null;
     redraw();
   }
@@ -182,28 +182,28 @@ export function createFocus(session: HeadsSession) {
   }
 
   function key(head: Head, atlas: Atlas): string {
-    return `${atlas.run}:${atlas.rev}:${headKey(head)}:${self.weighting}`;
+    return `${atlas.run}:${atlas.rev}:${headKey(head)}:${self.weighedBy}`;
   }
 
   /** Where a window can be read from, the finest first. */
   function known(head: Head, atlas: Atlas, window: Window): Pattern[] {
     const kept = (cache.get(key(head, atlas)) ?? []).filter((it) => covers(it, window));
-    const thumb = self.weighting === "attention" && (kept.length === 0 || thumbsAreExact(atlas));
+    const thumb = self.weighedBy === "attention" && (kept.length === 0 || thumbsAreExact(atlas));
     const all = thumb ? [...kept, patternFromThumb(atlas, head)] : kept;
-    return all.sort((a, b) => a.positions / a.size - b.positions / b.size);
+    return all.sort((a, b) => a.span / a.size - b.span / b.size);
   }
 
   /** Is the head known as well as it can be drawn? */
   function sharp(head: Head, atlas: Atlas): boolean {
     const [best] = known(head, atlas, inView());
     if (!best) return false;
-    return best.size === best.positions || (isOf(best, inView()) && best.size >= 0.8 * side());
+    return best.size === best.span || (isOf(best, inView()) && best.size >= 0.8 * side());
   }
 
   /** The pattern of one head as well as it is known in a window; null while nothing of it is. */
   function patternOf(head: Head, window = inView()): Pattern | null {
     const atlas = session.shown;
-    if (!atlas?.arrived[head[0]] || atlas.missing[head[0]] !== undefined) return null;
+    if (!atlas?.arrived[head[0]] || atlas.absent[head[0]] !== undefined) return null;
     const [best] = known(head, atlas, window);
     if (!best || isOf(best, window)) return best ?? null;
     return resample(best, window, Math.min(window.span, side()));
@@ -212,12 +212,12 @@ export function createFocus(session: HeadsSession) {
   /** Row `dest` of a head's attention, sources 0..dest, when all of it is known token by token; else null. */
   function rowOf(head: Head, dest: number): number[] | null {
     const atlas = session.shown;
-    if (!atlas || self.weighting !== "attention") return null;
+    if (!atlas || self.weighedBy !== "attention") return null;
     const kept = cache.get(key(head, atlas)) ?? [];
     const known = thumbsAreExact(atlas) ? [patternFromThumb(atlas, head)] : kept;
-    const whole = known.find((it) => it.size === atlas.positions);
+    const whole = known.find((it) => it.size === atlas.span);
     if (!whole) return null;
-    const row = Array.from(whole.values.subarray(dest * whole.size, dest * whole.size + dest + 1));
+    const row = Array.from(whole.numbers.subarray(dest * whole.size, dest * whole.size + dest + 1));
     return row.every(Number.isFinite) ? row : null;
   }
 
@@ -227,12 +227,12 @@ export function createFocus(session: HeadsSession) {
 
   function combined(name: string, window: Window): Pattern | null {
     const atlas = session.shown;
-    const { weighting } = self;
+    const { weighedBy: weighting } = self;
     const shown = [atlas?.run, atlas?.rev, atlas?.arrived, weighting, self.combine, version];
-    const key = [session.focus, placeOf(window), side(), shown].join();
+    const key = [session.inFocus, placeOf(window), side(), shown].join();
     const known = memos.get(name);
     if (known?.key === key) return known.pattern;
-    const patterns = session.focus.map((head) => patternOf(head, window));
+    const patterns = session.inFocus.map((head) => patternOf(head, window));
     const there = patterns.filter((it) => it !== null);
     // Half of the heads would be another mean than the one asked for.
     const whole = there.length === patterns.length || weighting === "attention";
@@ -248,7 +248,7 @@ export function createFocus(session: HeadsSession) {
     session.timers.clear(restTimer);
     const atlas = session.atlas;
     if (!atlas || session.growing || !session.channel.usable) return;
-    if (self.weighting === "attention" && thumbsAreExact(atlas)) return;
+    if (self.weighedBy === "attention" && thumbsAreExact(atlas)) return;
     if (rest) restTimer = session.timers.set(ask, rest);
     else ask();
   }
@@ -256,14 +256,14 @@ export function createFocus(session: HeadsSession) {
   function ask(): void {
     const atlas = session.atlas;
     if (!atlas || atlas.rev !== session.question?.rev) return;
-    const heads = session.focus.filter((it) => atlas.missing[it[0]] === undefined && !sharp(it, atlas));
+    const heads = session.inFocus.filter((it) => atlas.absent[it[0]] === undefined && !sharp(it, atlas));
     const window = inView();
     const { dest, src, span } = window;
     const keys = heads.map((it) => key(it, atlas));
     const wanted = [...keys, dest, src, span].join(" ");
     if (heads.length === 0 || wanted === asked) return;
     asked = wanted;
-    const { weighting } = self;
+    const { weighedBy: weighting } = self;
     const part = { dest: [dest, dest + span], src: [src, src + span], side: side() };
     void request("pattern", { heads, ...part }).then((reply) => {
       if (asked === wanted) asked = "";
@@ -284,7 +284,7 @@ export function createFocus(session: HeadsSession) {
 
   /** Asks about the run in view, weighted as it is shown; the newest question of an op wins. */
   function request(slot: "pattern" | "value", asked: Params) {
-    const { weighting } = self;
+    const { weighedBy: weighting } = self;
     const params = { run: session.atlas?.run, ...asked, ...(weighting === "value" && { weighting }) };
     return session.channel.request(`heads.${slot}`, params, { slot }).reply;
   }
@@ -294,7 +294,7 @@ export function createFocus(session: HeadsSession) {
     const others = (cache.get(key) ?? []).filter((it) => !isOf(it, window));
     cache.delete(key);
     cache.set(key, [...others, pattern].slice(-4));
-    const count = () => [...cache.values()].flat().reduce((sum, it) => sum + it.values.length, 0);
+    const count = () => [...cache.values()].flat().reduce((sum, it) => sum + it.numbers.length, 0);
     for (const old of cache.keys()) {
       if (count() <= KEPT_VALUES || old === key) break;
       cache.delete(old);
@@ -305,7 +305,7 @@ export function createFocus(session: HeadsSession) {
 
   /** Key of the cell whose value is read out, for the one head in focus. */
   function valueKey(cell: Cell): string | null {
-    const { focus, atlas } = session;
+    const { inFocus: focus, atlas } = session;
     const [head, more] = focus;
     return head && !more && atlas ? `${key(head, atlas)}:${cell.dest}<${cell.src}` : null;
   }
@@ -313,9 +313,9 @@ export function createFocus(session: HeadsSession) {
   /** Asks for the exact value of the cell under the cursor, once it rests there. */
   function wantValue(rest: number): void {
     session.timers.clear(valueTimer);
-    const cell = session.hoverCell ?? session.cell;
+    const cell = session.hoverCell ?? session.lockedCell;
     const key = cell && valueKey(cell);
-    const [layer, head] = session.focus[0] ?? [];
+    const [layer, head] = session.inFocus[0] ?? [];
     const askable = !session.stale && session.channel.usable;
     if (!cell || !key || self.exact?.key === key || !askable || cell.src > cell.dest) return;
     valueTimer = session.timers.set(() => {

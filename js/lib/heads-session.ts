@@ -17,13 +17,13 @@ export class HeadsSession extends RunSession<Atlas> {
   protected readonly topic = "atlas";
   protected readonly op = "heads.atlas";
   protected override readonly quiet = new Set(["heads.pattern", "heads.value"]);
-  score = "induction";
+  scoreName = "induction";
   locked: Head[] = [];
   hovered: Head | null = null;
   /** The token in focus; null until one is chosen: then it is the answer position. */
   token: number | null = null;
   /** A clicked cell of the focus pattern. */
-  cell: Cell | null = null;
+  lockedCell: Cell | null = null;
   hoverCell: Cell | null = null;
   hoverToken: number | null = null;
   /** The patterns of the heads in view. */
@@ -55,12 +55,13 @@ export class HeadsSession extends RunSession<Atlas> {
     const inside = ([layer, head]: Head) => layer < atlas.layers && head < atlas.heads;
     this.locked = this.locked.filter(inside);
     if (this.hovered && !inside(this.hovered)) this.hovered = null;
-    if (this.token !== null && this.token >= atlas.positions) this.token = null;
-    if (this.cell && Math.max(this.cell.dest, this.cell.src) >= atlas.positions) this.cell = null;
+    if (this.token !== null && this.token >= atlas.span) this.token = null;
+    if (this.lockedCell && Math.max(this.lockedCell.dest, this.lockedCell.src) >= atlas.span)
+      this.lockedCell = null;
     this.hoverCell = null;
     this.ranking.renew();
-    const gone = !(this.score in atlas.scores) && this.ranking.waiting !== "rank";
-    if (gone || !(this.#scoreChosen || this.scoreDefined(this.score))) this.fallBack();
+    const gone = !(this.scoreName in atlas.scores) && this.ranking.waiting !== "rank";
+    if (gone || !(this.#scoreChosen || this.scoreDefined(this.scoreName))) this.fallBack();
     this.focusing.renew();
   }
 
@@ -78,13 +79,13 @@ export class HeadsSession extends RunSession<Atlas> {
   /** Shows a score that is defined, in place of one that is not. */
   fallBack(): void {
     const others = ["duplicate", "previous", "first", "entropy"];
-    this.score = others.find((name) => this.scoreDefined(name)) ?? this.score;
+    this.scoreName = others.find((name) => this.scoreDefined(name)) ?? this.scoreName;
   }
 
   setScore(name: string): void {
     if (!this.scoreDefined(name)) return;
     this.#scoreChosen = true;
-    this.score = name;
+    this.scoreName = name;
     this.focusing.want();
     this.changed();
   }
@@ -103,14 +104,14 @@ export class HeadsSession extends RunSession<Atlas> {
   // --- heads in view ----------------------------------------------------------------------------------------------
 
   /** What the focus shows: the hovered head, else the locked ones, else the strongest head of the score. */
-  get focus(): Head[] {
+  get inFocus(): Head[] {
     const { hovered, linkedHover, locked, shown: atlas } = this;
     if (hovered) return [hovered];
     if (!atlas) return [];
     const { layer = atlas.layers, head = atlas.heads } = linkedHover ?? {};
     if (layer < atlas.layers && head < atlas.heads) return [[layer, head]];
     if (locked.length) return locked;
-    const there = (at: number) => atlas.arrived[at] && atlas.missing[at] === undefined;
+    const there = (at: number) => atlas.arrived[at] && atlas.absent[at] === undefined;
     const strongest = this.ranking.strongest.find(([at]) => there(at));
     const first = atlas.arrived.findIndex((_, at) => there(at));
     return strongest ? [strongest] : first < 0 ? [] : [[first, 0]];
@@ -125,12 +126,12 @@ export class HeadsSession extends RunSession<Atlas> {
 
   /** The token that was clicked, or the answer position. */
   get pickedToken(): number {
-    return this.within(this.cell?.dest ?? this.token ?? this.question?.answer_position);
+    return this.within(this.lockedCell?.dest ?? this.token ?? this.question?.answer_position);
   }
 
   /** The position nearest to this one that the picture has; the last one when there is none. */
   private within(position = Number.POSITIVE_INFINITY): number {
-    return clamp(position, 0, Math.max(0, (this.shown?.positions ?? 1) - 1));
+    return clamp(position, 0, Math.max(0, (this.shown?.span ?? 1) - 1));
   }
 
   hoverHead(head: Head | null): void {
@@ -160,42 +161,43 @@ export class HeadsSession extends RunSession<Atlas> {
 
   clearSelection(): void {
     this.locked = [];
-    this.cell = null;
+    this.lockedCell = null;
     this.token = null;
     this.hovered = null;
     this.#tellSelection();
   }
 
   pickToken(token: number): void {
-    this.token = this.token === token && this.cell === null ? null : token;
-    this.cell = null;
+    this.token = this.token === token && this.lockedCell === null ? null : token;
+    this.lockedCell = null;
     this.#tellSelection();
   }
 
   pickCell(cell: Cell): void {
-    const same = this.cell?.dest === cell.dest && this.cell.src === cell.src;
-    this.cell = same ? null : cell;
+    const same = this.lockedCell?.dest === cell.dest && this.lockedCell.src === cell.src;
+    this.lockedCell = same ? null : cell;
     this.token = cell.dest;
-    if (this.locked.length === 0) this.locked = this.focus.slice();
+    if (this.locked.length === 0) this.locked = this.inFocus.slice();
     this.#tellSelection();
     this.focusing.wantValue(0);
   }
 
   #tellSelection(): void {
-    const place = { dest: this.cell?.dest ?? this.token, src: this.cell?.src ?? null };
+    const place = { dest: this.lockedCell?.dest ?? this.token, src: this.lockedCell?.src ?? null };
     this.select(this.locked.map(([layer, head]) => patternSite({ layer, head, ...place })));
     this.focusing.want();
   }
 
   protected override applySelection(selection: readonly string[]): void {
     const sites = selection.map(parsePatternSite).filter((site) => site !== null);
-    const { layers, heads, positions } = this.atlas ?? { layers: 1 / 0, heads: 1 / 0, positions: 1 / 0 };
+    const { layers, heads, span: positions } = this.atlas ?? { layers: 1 / 0, heads: 1 / 0, span: 1 / 0 };
     this.locked = sites
       .filter(({ layer, head }) => layer < layers && head < heads)
       .map(({ layer, head }) => [layer, head] as const);
     const { dest = null, src = null } = sites.find((site) => site.dest !== null) ?? {};
     this.token = dest !== null && dest < positions ? dest : null;
-    this.cell = this.token !== null && src !== null && src < positions ? { dest: this.token, src } : null;
+    this.lockedCell =
+      this.token !== null && src !== null && src < positions ? { dest: this.token, src } : null;
     super.applySelection(selection);
     this.focusing.want();
   }

@@ -82,7 +82,7 @@ export function createIntervention(session: HeadsSession) {
 
   /** The heads that are intervened on: the locked ones, else what the focus shows. */
   function heads(): readonly Head[] {
-    return session.locked.length ? session.locked : session.focus;
+    return session.locked.length ? session.locked : session.inFocus;
   }
 
   /** The row that an overwrite replaces and that "writes" reads: the token picked, else the answer position. */
@@ -99,7 +99,7 @@ export function createIntervention(session: HeadsSession) {
 
   /** What is still to be chosen, in words; null when the intervention is complete. */
   function lacks(): string | null {
-    const { cell } = session;
+    const { lockedCell: cell } = session;
     const cuts = cell && cell.src <= cell.dest;
     if (self.what !== "knockout" || cuts) return null;
     return session.why("no-cell");
@@ -110,7 +110,7 @@ export function createIntervention(session: HeadsSession) {
     self.tab = "intervene";
     self.what = what === self.what ? null : what;
     // The heads must not change under the reader while the pointer crosses the atlas.
-    if (self.what && session.locked.length === 0 && session.focus[0]) session.lock(session.focus[0]);
+    if (self.what && session.locked.length === 0 && session.inFocus[0]) session.lock(session.inFocus[0]);
     if (self.what !== "pattern") self.row = null;
     session.changed();
   }
@@ -124,7 +124,7 @@ export function createIntervention(session: HeadsSession) {
     const { what, row } = self;
     if (!what || lacks() || off() || !session.atlas) return null;
     const base = { run: session.atlas.run, what, heads: heads() };
-    if (what === "knockout") return { ...base, ...session.cell };
+    if (what === "knockout") return { ...base, ...session.lockedCell };
     return what === "pattern" ? { ...base, dest: row?.dest, weights: whole() } : base;
   }
 
@@ -148,7 +148,7 @@ export function createIntervention(session: HeadsSession) {
   /** All sources, those after dest with nothing. */
   function whole(): number[] {
     const { weights = [] } = self.row ?? {};
-    return times(session.shown?.positions ?? 0, (src) => weights[src] ?? 0);
+    return times(session.shown?.span ?? 0, (src) => weights[src] ?? 0);
   }
 
   function setWeight(src: number, value: number): void {

@@ -62,7 +62,7 @@ export function createRanking(session: HeadsSession) {
     if (!cell || !atlas || (cell.run === atlas.run && cell.rev === atlas.rev)) return;
     ranked = null;
     const same = cell.tokens === tokens();
-    if (session.score === "cell" && same && session.channel.usable) askCell(cell.params);
+    if (session.scoreName === "cell" && same && session.channel.usable) askCell(cell.params);
   }
 
   const tokens = () => (session.shownPrompt?.ids ?? []).join();
@@ -81,7 +81,7 @@ export function createRanking(session: HeadsSession) {
 
   /** All heads that have the score in view, strongest first. */
   function strongest(): Head[] {
-    const { shown, score } = session;
+    const { shown, scoreName: score } = session;
     // While an atlas streams in it has no scores yet: the order stays as it was.
     const atlas = shown?.scores[score] ? shown : session.atlas;
     return atlas ? memoStrongest([atlas, score], () => strongestFirst(atlas, score)) : [];
@@ -117,7 +117,7 @@ export function createRanking(session: HeadsSession) {
 
   /** Ranks all heads by how much they attend from `dest` to `src`. */
   function byCell({ dest, src }: Cell): void {
-    askCell({ dest, src, weighting: session.focusing.weighting });
+    askCell({ dest, src, weighting: session.focusing.weighedBy });
   }
 
   function askCell(params: Params): void {
@@ -144,7 +144,7 @@ export function createRanking(session: HeadsSession) {
       self.waiting = null;
       if (reply.kind === "failed") session.fail(title, reply, () => ask(what, op, params, title, take));
       if (reply.kind === "done") show(take(reply.data, reply.rev));
-      else if (!session.scoreDefined(session.score)) session.fallBack();
+      else if (!session.scoreDefined(session.scoreName)) session.fallBack();
       session.changed();
     });
     session.changed();
@@ -154,7 +154,7 @@ export function createRanking(session: HeadsSession) {
   function show(name: string): void {
     if (session.picture) session.picture = join(session.picture);
     session.setScore(name);
-    const { shown, score } = session;
+    const { shown, scoreName: score } = session;
     const best = strongest()[0];
     if (shown && best && score === name)
       self.news = `heads ranked by ${shown.scores[name]?.label}: L${best[0]} H${best[1]} first, ${scoreText(shown, name, best)}`;

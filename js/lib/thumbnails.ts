@@ -20,7 +20,7 @@ const FADE = 0.82;
 
 export function paletteFor(atlas: Atlas, theme: Theme, faded = false): Palette {
   const table = isSigned(atlas.run) ? theme.diverging : theme.sequential;
-  const { scale, offset } = atlas.thumbs;
+  const { scale, offset } = atlas.thumbnails;
   const tone = (colour: Rgb) => (faded ? mix(colour, theme.background, FADE) : colour);
   const values = Array.from({ length: NOT_FINITE }, (_, byte) => tone(table.colour(offset + scale * byte)));
   const marks = packed([theme.future, theme.background, theme.muted].map(tone));
@@ -39,7 +39,7 @@ export class Thumbnails {
     readonly atlas: Atlas,
     readonly pixels: number,
   ) {
-    const { side, thumbs } = atlas;
+    const { side, thumbnails: thumbs } = atlas;
     // Pixel p shows the cells first[p] .. first[p + 1], at least one.
     this.#first = Uint16Array.from({ length: pixels + 1 }, (_, p) => Math.floor((p * side) / pixels));
     this.#rows = Int32Array.from({ length: side }, (_, row) => thumbs.index(0, row, 0));
@@ -51,16 +51,16 @@ export class Thumbnails {
   /** Writes one head at column `left` of rows that are `stride` pixels wide. */
   draw(into: Uint32Array, stride: number, left: number, [layer, head]: Head, palette: Palette): void {
     const { atlas, pixels } = this;
-    const waiting = !atlas.arrived[layer] || atlas.missing[layer] !== undefined;
+    const waiting = !atlas.arrived[layer] || atlas.absent[layer] !== undefined;
     for (let y = 0; y < pixels; y++) {
       const row = y * stride + left;
       if (waiting) into.fill(palette.future, row, row + pixels);
-      else this.#line(into, row, y, (layer * atlas.heads + head) * atlas.thumbs.planeSize, palette);
+      else this.#line(into, row, y, (layer * atlas.heads + head) * atlas.thumbnails.planeSize, palette);
     }
   }
 
   #line(into: Uint32Array, at: number, y: number, plane: number, palette: Palette): void {
-    const raw = this.atlas.thumbs.raw as Uint8Array;
+    const raw = this.atlas.thumbnails.raw as Uint8Array;
     const top = this.#first[y] as number;
     const bottom = Math.max(top + 1, this.#first[y + 1] as number);
     for (let x = 0; x < this.pixels; x++) {

@@ -28,12 +28,12 @@ export class AtlasCanvas {
     const facts = [
       layout,
       look.theme,
-      look.score,
+      look.scoreName,
       look.scale,
       look.kept,
-      atlas.thumbs,
+      atlas.thumbnails,
       atlas.scores,
-      atlas.missing,
+      atlas.absent,
     ];
     const palettes = this.#ground([ratio, ...facts], () => this.#begin(look, ratio, context));
     const pixels = Math.max(1, Math.round(layout.thumb * ratio));

@@ -12,7 +12,7 @@ export interface AtlasLook {
   atlas: Atlas;
   layout: AtlasLayout;
   theme: Theme;
-  score: string;
+  scoreName: string;
   scale: number;
   /** Heads that a filter lets through; null is all. */
   kept: ReadonlySet<string> | null;
@@ -76,11 +76,11 @@ export function rowItems(look: AtlasLook, row: number): Item[] {
 }
 
 function cellItems(look: AtlasLook, place: number): Item[] {
-  const { atlas, layout, score, kept, scale, theme } = look;
+  const { atlas, layout, scoreName: score, kept, scale, theme } = look;
   const head = layout.cells[place] as Head;
   const [x, y] = thumbOrigin(layout, place);
   const label = type(look);
-  if (atlas.missing[head[0]] !== undefined) {
+  if (atlas.absent[head[0]] !== undefined) {
     const half = layout.thumb / 2;
     return [{ ...label, x: x + half, y: y + half, text: "–", align: "middle" }];
   }
@@ -98,7 +98,12 @@ function cellItems(look: AtlasLook, place: number): Item[] {
 }
 
 /** A score's bar: length by its share of 0..1; blue and red where the score has a sign; only the rail where undefined. */
-function scoreBar({ atlas, layout, theme, score }: AtlasLook, head: Head, x: number, y: number): Item[] {
+function scoreBar(
+  { atlas, layout, theme, scoreName: score }: AtlasLook,
+  head: Head,
+  x: number,
+  y: number,
+): Item[] {
   const { bar: height, thumb } = layout;
   const bar = { kind: "rect", x, y: y + thumb + 3, height, radius: height / 2 } as const;
   const rail: Item = { ...bar, width: thumb, fill: theme.line };

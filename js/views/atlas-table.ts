@@ -18,7 +18,7 @@ export function createAtlasTable(context: ViewContext<HeadsSession>): View & { s
   let rows = new Map<string, HTMLElement>();
 
   function sorted(atlas: Atlas, name: string): Head[] {
-    const heads = allHeads(atlas.layers, atlas.heads).filter(([layer]) => atlas.missing[layer] === undefined);
+    const heads = allHeads(atlas.layers, atlas.heads).filter(([layer]) => atlas.absent[layer] === undefined);
     if (name === "") return sort.down ? heads : heads.reverse();
     const value = ([layer, head]: Head) => atlas.scores[name]?.values[layer]?.[head] ?? null;
     const sign = sort.down ? -1 : 1;

@@ -15,15 +15,15 @@ export const STEP = 1.6;
 
 /** "hides 0.62 of the attention …": what is lost from sight with column 0; null while it is shown. */
 export function sinkText({ session }: ViewContext<HeadsSession>, pattern: Pattern): string | null {
-  const { hideSink, weighting } = session.focusing;
+  const { hideSink, weighedBy: weighting } = session.focusing;
   if (!hideSink) return null;
-  const [head, more] = session.focus;
-  const share = (value: number) => valueText(value, pattern.signed, digitsOf(pattern));
+  const [head, more] = session.inFocus;
+  const share = (value: number) => valueText(value, pattern.twoSided, digitsOf(pattern));
   const seen = !pooled(pattern) && !pattern.src;
   const column = times(pattern.size, (row) => rowToken(pattern, row))
     .filter((dest) => dest > 0)
     .map((dest) => weight(pattern, dest, 0));
-  const known = head && !more && weighting === "attention" && !pattern.signed;
+  const known = head && !more && weighting === "attention" && !pattern.twoSided;
   const score = known ? session.shown?.scores.first?.values[head[0]]?.[head[1]] : null;
   const mean = score ?? (seen && column.length ? column.reduce((a, b) => a + b, 0) / column.length : null);
   const name = `${shortLabel(firstToken(session), 12)} `;
@@ -58,7 +58,7 @@ export function createFocusTools(context: ViewContext<HeadsSession>): View & { o
 
   onHeld(overview, (event) => {
     const { span } = focusing.window;
-    const [src, dest] = shareOf(overview, event).map((it) => Math.round(it * focusing.positions - span / 2));
+    const [src, dest] = shareOf(overview, event).map((it) => Math.round(it * focusing.all - span / 2));
     focusing.show({ dest: dest as number, src: src as number, span });
   });
   onKeys(
@@ -72,13 +72,13 @@ export function createFocusTools(context: ViewContext<HeadsSession>): View & { o
   );
   function inView(): string {
     const { dest, src, span } = focusing.window;
-    return `from ${dest} to ${dest + span - 1}, sources ${src} to ${src + span - 1} of ${focusing.positions}`;
+    return `from ${dest} to ${dest + span - 1}, sources ${src} to ${src + span - 1} of ${focusing.all}`;
   }
 
   function update(): void {
     const off = session.channel.usable ? null : session.offReason;
     const choice = (name: Weighting, label: string, why: string | null) => {
-      const chosen = focusing.weighting === name;
+      const chosen = focusing.weighedBy === name;
       return { name, label, chosen, off: chosen ? null : why };
     };
     const arrays = session.question?.arrays ? session.why("no-values") : null;
@@ -87,7 +87,7 @@ export function createFocusTools(context: ViewContext<HeadsSession>): View & { o
       choice("value", "value-weighted", arrays ?? off),
     ]);
     set(sink, { text: `hide ${shortLabel(firstToken(session), 8)}`, "aria-pressed": focusing.hideSink });
-    const { zoomed, positions } = focusing;
+    const { zoomed, all: positions } = focusing;
     const { dest, src, span } = focusing.window;
     disable(out, !zoomed);
     disable(all, !zoomed);

@@ -66,7 +66,7 @@ export function createHeadAtlas(context: ViewContext<HeadsSession>): View & { fi
   onEnd(context.signal, () => cancelAnimationFrame(frame));
 
   // --- gestures -----------------------------------------------------------------------------------------------------
-  const lacks = (head: Head) => session.shown?.missing[head[0]] !== undefined;
+  const lacks = (head: Head) => session.shown?.absent[head[0]] !== undefined;
   const at = (clientX: number, clientY: number): Head | null => {
     const box = canvas.getBoundingClientRect();
     const head = layout && headAt(layout, clientX - box.left, clientY - box.top);
@@ -113,7 +113,7 @@ export function createHeadAtlas(context: ViewContext<HeadsSession>): View & { fi
   });
 
   // --- keys ---------------------------------------------------------------------------------------------------------
-  const current = () => cursor ?? session.focus[0] ?? null;
+  const current = () => cursor ?? session.inFocus[0] ?? null;
   const step = (rows: number, columns: number) => {
     const from = current() ?? layout?.cells[0];
     if (!layout || !from) return;
@@ -148,11 +148,11 @@ export function createHeadAtlas(context: ViewContext<HeadsSession>): View & { fi
   });
 
   const nameOf = ([layer, head]: Head) => `L${layer} H${head}`;
-  const scoreLabel = (atlas = session.atlas) => atlas?.scores[session.score]?.label ?? session.score;
+  const scoreLabel = (atlas = session.atlas) => atlas?.scores[session.scoreName]?.label ?? session.scoreName;
   const spoken = (head: Head) => {
     const atlas = session.shown;
-    if (!atlas || lacks(head)) return `${nameOf(head)}: ${atlas?.missing[head[0]] ?? ""}`;
-    return `${nameOf(head)}, ${scoreLabel(atlas)} ${scoreText(atlas, session.score, head)}`;
+    if (!atlas || lacks(head)) return `${nameOf(head)}: ${atlas?.absent[head[0]] ?? ""}`;
+    return `${nameOf(head)}, ${scoreLabel(atlas)} ${scoreText(atlas, session.scoreName, head)}`;
   };
   function sayOrder(): void {
     const [first] = ranking.strongest;
@@ -198,7 +198,7 @@ export function createHeadAtlas(context: ViewContext<HeadsSession>): View & { fi
       });
       return made;
     });
-    return { atlas, layout, theme, score: session.score, scale, kept: ranking.kept };
+    return { atlas, layout, theme, scoreName: session.scoreName, scale, kept: ranking.kept };
   }
 
   function paint(): void {
@@ -283,13 +283,13 @@ export function createHeadAtlas(context: ViewContext<HeadsSession>): View & { fi
     if (!frame) paint();
     drawRings();
     describe();
-    const block = Math.ceil(atlas.positions / atlas.side);
+    const block = Math.ceil(atlas.span / atlas.side);
     const rest = ranking.listed && ranking.top === null ? ranking.strongest.length - LISTED : 0;
     const notes = [
-      atlas.side < atlas.positions && `thumbnails: strongest of each ${block} × ${block} block`,
+      atlas.side < atlas.span && `thumbnails: strongest of each ${block} × ${block} block`,
       ranking.kept && `the strongest ${ranking.kept.size} of ${ranking.strongest.length} heads`,
       rest > 0 && `the first ${LISTED} heads; the table has ${rest} more`,
-      ...new Set(Object.values(atlas.missing)),
+      ...new Set(Object.values(atlas.absent)),
     ];
     setText(note, dotted(notes));
   }

@@ -37,7 +37,7 @@ export const heads: Kind<HeadsSession> = {
       figures: () => [atlas.figure(), focus.figure()],
       compared: ["against", "difference"],
       step(layers) {
-        const [layer, head] = session.focus[0] ?? [0, 0];
+        const [layer, head] = session.inFocus[0] ?? [0, 0];
         const next = layer + layers;
         if (next >= 0 && next < (session.shown?.layers ?? 0)) session.lock([next, head]);
       },
@@ -45,7 +45,7 @@ export const heads: Kind<HeadsSession> = {
       leave: () => session.hoverHead(null),
       marks: () => ({
         "data-atlas-rev": session.atlas?.rev ?? 0,
-        "data-focus": session.focus.map(headKey).join(" "),
+        "data-focus": session.inFocus.map(headKey).join(" "),
       }),
       provenance() {
         const { patterns, bytes } = session.atlas?.provenance ?? {};

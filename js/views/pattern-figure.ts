@@ -119,19 +119,19 @@ export function patternFigure(
 }
 
 function numbers(pattern: Pattern, layout: FocusLayout, theme: Theme, marks: FocusMarks): Item[] {
-  const table = pattern.signed ? theme.diverging : theme.sequential;
+  const table = pattern.twoSided ? theme.diverging : theme.sequential;
   const items: Item[] = [];
   const { cell, left, top, size } = layout;
   const digits = cell < 34 ? Math.min(2, digitsOf(pattern)) : digitsOf(pattern);
   for (let row = 0; row < size; row++) {
     for (let col = 0; col < size; col++) {
-      const value = pattern.values[row * size + col] as number;
+      const value = pattern.numbers[row * size + col] as number;
       if (isFuture(pattern, row, col) || hidden(pattern, col, marks) || !Number.isFinite(value)) continue;
       const fill = parseColour(textOn(table.colour(value / pattern.top))) as Rgb;
       const x = left + (col + 0.5) * cell;
       const y = top + (row + 0.5) * cell;
       // Where room is short the zero before the point is what can go.
-      const whole = valueText(value, pattern.signed, digits);
+      const whole = valueText(value, pattern.twoSided, digits);
       const text = cell < 34 ? whole.replace(/^([+−]?)0\./, "$1.") : whole;
       const fit = Math.min(11, (cell - 3) / (text.length * 0.602));
       if (fit < 7) continue;
@@ -148,8 +148,8 @@ let made: { pattern: Pattern; ground: string; hide: boolean; rgba: Uint8ClampedA
 function cellColours(pattern: Pattern, theme: Theme, hide: boolean): Uint8ClampedArray<ArrayBuffer> {
   const ground = css(theme.background);
   if (made?.pattern === pattern && made.ground === ground && made.hide === hide) return made.rgba;
-  const { size, values, top } = pattern;
-  const table = pattern.signed ? theme.diverging : theme.sequential;
+  const { size, numbers: values, top } = pattern;
+  const table = pattern.twoSided ? theme.diverging : theme.sequential;
   const rgba = new Uint8ClampedArray(size * size * 4);
   const pixels = new Uint32Array(rgba.buffer);
   const [future, blank] = packed([theme.future, theme.background]) as unknown as [number, number];

@@ -53,7 +53,7 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
   );
   const table = createTable(context.say);
   const readout = h("div.readout#readout");
-  const rank = () => session.cell && session.ranking.byCell(session.cell);
+  const rank = () => session.lockedCell && session.ranking.byCell(session.lockedCell);
   const knockOut = () => intervention.choose("knockout");
   const rankCell = link("rank heads by this cell", "rank-cell", rank);
   const cut = link("knock out this edge", "cut-cell", knockOut);
@@ -117,20 +117,20 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
     if (cell && pick(cell)) context.say(`picked ${spoken(cell)}`);
   };
   const zoomBy = (factor: number) => () => {
-    const cell = session.hoverCell ?? session.cell;
+    const cell = session.hoverCell ?? session.lockedCell;
     const { dest, src, span } = focusing.window;
     focusing.zoom(factor, ...(cell ? [(cell.dest - dest) / span, (cell.src - src) / span] : []));
-    context.say(`${focusing.window.span} of ${focusing.positions} tokens in view`);
+    context.say(`${focusing.window.span} of ${focusing.all} tokens in view`);
   };
   onKeys(canvas, {
     ...arrows((rows, cols) => {
       if (!pattern) return;
       const shown = pattern;
       const { focusToken } = session;
-      const now = session.hoverCell ?? session.cell ?? { dest: focusToken, src: focusToken };
+      const now = session.hoverCell ?? session.lockedCell ?? { dest: focusToken, src: focusToken };
       // A step is a cell of the picture; at its edge the picture scrolls along.
       const moved = (token: number, by: number) =>
-        clamp(Math.round(token + (by * shown.positions) / shown.size), 0, focusing.positions - 1);
+        clamp(Math.round(token + (by * shown.span) / shown.size), 0, focusing.all - 1);
       const target = { dest: moved(now.dest, rows), src: moved(now.src, cols) };
       focusing.reveal(target);
       const { dest, src } = focusing.window;
@@ -147,7 +147,7 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
     "-": zoomBy(STEP),
     "0": () => focusing.reset(),
     r: rank,
-    k: () => session.cell && knockOut(),
+    k: () => session.lockedCell && knockOut(),
     Escape: () => {
       session.hoverAt(null);
       session.clearSelection();
@@ -161,23 +161,23 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
     const names = `from ${named(cell.dest)} to ${named(cell.src)}: `;
     if (cell.src > cell.dest) return `${names}the causal mask forbids this`;
     if (!covers(pattern, { ...cell, span: 1 })) return `${names}out of view`;
-    return names + valueText(weight(pattern, cell.dest, cell.src), pattern.signed, digitsOf(pattern));
+    return names + valueText(weight(pattern, cell.dest, cell.src), pattern.twoSided, digitsOf(pattern));
   }
 
   // --- words --------------------------------------------------------------------------------------------------------
   function updateReadout(shown: Pattern): void {
-    const picked = session.cell !== null;
+    const picked = session.lockedCell !== null;
     show(rankCell, picked);
     show(cut, picked);
     show(hint, !picked);
     attribute(cut, "aria-pressed", intervention.what === "knockout");
     disable(rankCell, !session.channel.usable);
-    const cell = session.hoverCell ?? session.cell;
+    const cell = session.hoverCell ?? session.lockedCell;
     if (!cell) return setText(readout, "");
     const { exact } = focusing;
     const known = exact?.key === focusing.valueKey(cell) && cell.src <= cell.dest ? exact : null;
     const tail = known
-      ? ` · exactly ${valueText(known.value, shown.signed, Math.max(5, digitsOf(shown) + 2))}`
+      ? ` · exactly ${valueText(known.value, shown.twoSided, Math.max(5, digitsOf(shown) + 2))}`
       : pooled(shown)
         ? " · strongest of its block"
         : "";
@@ -185,7 +185,7 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
   }
 
   function updateHead(): void {
-    const heads = session.focus;
+    const heads = session.inFocus;
     const atlas = session.shown;
     const names = heads.map(headName);
     const [single, second, more] = heads;
@@ -193,7 +193,7 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
     if (!two && focusing.combine === "difference") focusing.combine = "mean";
     const joined = names.join(focusing.combine === "difference" ? " − " : ", ");
     setText(title, shortLabel(joined, 40));
-    const order = [session.score, "duplicate", "previous", "logit_effect"];
+    const order = [session.scoreName, "duplicate", "previous", "logit_effect"];
     const defined = [...new Set(order)].filter((name) => session.scoreDefined(name)).slice(0, 3);
     const words = (name: string) => (name === "logit_effect" ? "direct" : name.replace("_", " "));
     const told =
@@ -217,9 +217,9 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
   }
 
   function notes(shown: Pattern, { every }: FocusLayout): string {
-    const { positions, size, top } = shown;
+    const { span: positions, size, top } = shown;
     const block = Math.ceil(positions / size);
-    const valued = focusing.weighting === "value";
+    const valued = focusing.weighedBy === "value";
     const weighted = focusing.pending
       ? "computing the value-weighted norm"
       : `colours end at ${valueText(top, false, digitsOf(shown))}`;
@@ -233,7 +233,7 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
   }
 
   function updateTable(shown: Pattern): void {
-    const { dest = 0, src = 0, size, signed, values } = shown;
+    const { dest = 0, src = 0, size, twoSided: signed, numbers: values } = shown;
     const name = (token: number) => `${shortLabel(labels()[token] ?? "", 12)} ${token}`;
     const digits = digitsOf(shown);
     const source = {
@@ -244,8 +244,11 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
       value: (row: number, col: number) =>
         isFuture(shown, row, col) ? "" : valueText(values[row * size + col] as number, signed, digits),
     };
-    const token = session.cell?.dest ?? session.focusToken;
-    table.draw(source, shown, [cellOf(shown, token - dest), cellOf(shown, token - (session.cell ? src : 0))]);
+    const token = session.lockedCell?.dest ?? session.focusToken;
+    table.draw(source, shown, [
+      cellOf(shown, token - dest),
+      cellOf(shown, token - (session.lockedCell ? src : 0)),
+    ]);
   }
 
   const picture = (shown: Pattern, room: FocusLayout, hover: Cell | null) =>
@@ -254,7 +257,7 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
       room,
       labels(),
       context.theme,
-      { token: session.focusToken, hover, picked: session.cell, hideSink: focusing.hideSink },
+      { token: session.focusToken, hover, picked: session.lockedCell, hideSink: focusing.hideSink },
       context.scale,
     );
 
@@ -281,7 +284,7 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
       .slice(0, 512)
       .map((label) => visible(bare(label.slice(0, 40))).length);
     const room = Math.min(72, Math.ceil(Math.max(4, ...lengths) * 6.7)) * context.scale;
-    layout = focusLayout(pattern.size, width, room, ratio, focusing.positions);
+    layout = focusLayout(pattern.size, width, room, ratio, focusing.all);
     focusing.pixels = (width - layout.left) * ratio;
     const { hoverCell } = session;
     drawCanvas(canvas, picture(pattern, layout, hoverCell));

@@ -40,7 +40,7 @@ export function createScores(context: ViewContext<HeadsSession>): View {
       return {
         name,
         label: shortLabel(label, 28),
-        chosen: session.score === name,
+        chosen: session.scoreName === name,
         off,
         card,
         wayOut: random ? () => ranking.askRandom(`${name}_random`) : null,

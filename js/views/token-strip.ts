@@ -141,7 +141,7 @@ export function createTokenStrip(context: ViewContext<HeadsSession>): View {
       const share = Number.isFinite(here) ? Math.min(1, Math.abs(here) / (pattern?.top || 1)) : 0;
       // A power below 1 lets weak weights be seen at all; the number is in the read-out.
       const depth = share ** 0.65;
-      const ground = pattern?.signed
+      const ground = pattern?.twoSided
         ? theme.diverging.colour(Math.sign(here) * depth * (out ? 1 : 0.5))
         : mix(theme.background, out ? theme.attends : theme.attended, out ? depth : 0.7 * depth);
       const background = share > 0 ? css(ground) : "";
@@ -166,7 +166,7 @@ export function createTokenStrip(context: ViewContext<HeadsSession>): View {
     const digits = pattern ? digitsOf(pattern) : 2;
     for (const [place, element] of tokens.entries()) {
       const token = first + place;
-      const value = valueText(between(pattern, focus, token), pattern?.signed ?? false, digits);
+      const value = valueText(between(pattern, focus, token), pattern?.twoSided ?? false, digits);
       attribute(element, "aria-label", `${spoken(token)}: ${roleOf(token, focus)} ${value}`);
     }
   }
@@ -198,7 +198,7 @@ export function createTokenStrip(context: ViewContext<HeadsSession>): View {
     setText(where, `position ${focus}`);
     colour(pattern, focus);
     const difference = "blue: more, red: less · strong: attends to, pale: attended by";
-    setText(legend, pattern?.signed ? difference : "orange: attends to · grey: attended by");
+    setText(legend, pattern?.twoSided ? difference : "orange: attends to · grey: attended by");
     set(strip, { "aria-activedescendant": tokens[focus - first]?.id, "data-focus": focus });
     follow(focus);
   }

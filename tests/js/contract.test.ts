@@ -66,9 +66,9 @@ test.each(replies)("the channel takes %s and settles what it settles", async (na
 test("the atlas: thumbnails as bytes, missing layers with their reason", () => {
   const { message, buffers } = golden("atlas");
   const atlas = readAtlas(message as unknown as AtlasEntry, buffers);
-  expect([atlas.layers, atlas.heads, atlas.side, atlas.positions]).toEqual([2, 2, 4, 4]);
-  expect(atlas.thumbs.shape).toEqual([2, 2, 4, 4]);
-  expect(atlas.missing[1]).toContain("recurrent");
+  expect([atlas.layers, atlas.heads, atlas.side, atlas.span]).toEqual([2, 2, 4, 4]);
+  expect(atlas.thumbnails.shape).toEqual([2, 2, 4, 4]);
+  expect(atlas.absent[1]).toContain("recurrent");
   expect(atlas.scores.previous?.values).toEqual([
     [0, 0.25],
     [0.5, 0.75],
@@ -85,8 +85,8 @@ test("a streamed part fills its layers and leaves the others to come", () => {
   );
   expect(atlas?.kvHeads).toBe(1);
   expect(atlas?.arrived).toEqual([true, false]);
-  expect(atlas?.thumbs.value(0, 1, 0)).toBeCloseTo(arrays.thumbs?.value(0, 1, 0) as number);
-  expect(atlas?.thumbs.value(2, 1, 0)).toBeNaN();
+  expect(atlas?.thumbnails.value(0, 1, 0)).toBeCloseTo(arrays.thumbs?.value(0, 1, 0) as number);
+  expect(atlas?.thumbnails.value(2, 1, 0)).toBeNaN();
 });
 
 test("a value-weighted pattern reaches the top that it states, in steps of its own", () => {
@@ -140,7 +140,7 @@ test("a widget made from arrays has a prompt and no model", () => {
   expect(question.prompts.clean.labels).toEqual(["a", "␣b"]);
   const { message, buffers } = golden("atlas-arrays");
   const atlas = readAtlas(message as unknown as AtlasEntry, buffers);
-  expect([atlas.layers, atlas.heads, atlas.positions]).toEqual([1, 2, 2]);
+  expect([atlas.layers, atlas.heads, atlas.span]).toEqual([1, 2, 2]);
   expect(atlas.scores.mine?.values).toEqual([[0.5, -1]]);
 });
 

@@ -127,7 +127,7 @@ describe("zoom", () => {
     session.focusing.pixels = 16;
     session.focusing.show({ dest: 20, src: 0, span: 10 });
     const meanwhile = session.focusing.pattern as Pattern;
-    expect([meanwhile.positions, meanwhile.dest, meanwhile.size]).toEqual([10, 20, 10]);
+    expect([meanwhile.span, meanwhile.dest, meanwhile.size]).toEqual([10, 20, 10]);
     expect(weight(meanwhile, 25, 3)).toBeCloseTo(25 / 40, 2);
     expect(weight(meanwhile, 35, 3)).toBeNaN();
   });
@@ -177,7 +177,7 @@ describe("weighting", () => {
       retryable: false,
     });
     await tick();
-    expect(session.focusing.weighting).toBe("attention");
+    expect(session.focusing.weighedBy).toBe("attention");
     expect(session.trouble?.failure.message).toBe("m");
   });
 
@@ -211,12 +211,12 @@ describe("the sink", () => {
 describe("a window of a pattern", () => {
   const fine: Pattern = {
     size: 8,
-    positions: 8,
+    span: 8,
     dest: 0,
     src: 0,
-    signed: true,
+    twoSided: true,
     top: 1,
-    values: Float32Array.from({ length: 64 }, (_, at) => ((at * 37) % 64) / 64 - 0.5),
+    numbers: Float32Array.from({ length: 64 }, (_, at) => ((at * 37) % 64) / 64 - 0.5),
   };
 
   test("keeps the strongest of what falls in a cell, whatever its sign", () => {
@@ -227,19 +227,19 @@ describe("a window of a pattern", () => {
       [2, 1],
     ] as const) {
       const inside = [0, 1].flatMap((r) =>
-        [0, 1].map((c) => fine.values[(2 + 2 * row + r) * 8 + 2 * col + c] as number),
+        [0, 1].map((c) => fine.numbers[(2 + 2 * row + r) * 8 + 2 * col + c] as number),
       );
       const strongest = inside.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a));
-      expect(part.values[row * 3 + col]).toBe(strongest);
+      expect(part.numbers[row * 3 + col]).toBe(strongest);
     }
   });
 
   test("repeats what is coarser than it, and keeps what is not finite", () => {
-    const coarse: Pattern = { ...fine, size: 2, values: Float32Array.of(0.1, 0, Number.NaN, 0.4) };
+    const coarse: Pattern = { ...fine, size: 2, numbers: Float32Array.of(0.1, 0, Number.NaN, 0.4) };
     const part = resample(coarse, { dest: 2, src: 2, span: 4 }, 4);
-    expect(part.values[0]).toBeCloseTo(0.1);
-    expect(part.values[3 * 4]).toBeNaN();
-    expect(part.values[15]).toBeCloseTo(0.4);
+    expect(part.numbers[0]).toBeCloseTo(0.1);
+    expect(part.numbers[3 * 4]).toBeNaN();
+    expect(part.numbers[15]).toBeCloseTo(0.4);
   });
 });
 

@@ -40,7 +40,7 @@ describe("focus", () => {
 });
 
 describe("pooled patterns", () => {
-  const shape = { size: 48, positions: 200 };
+  const shape = { size: 48, span: 200 };
 
   test("every token is in the cell that starts at or before it", () => {
     for (let token = 0; token < 200; token++) {
@@ -53,34 +53,34 @@ describe("pooled patterns", () => {
   test("a cell is the future only when all its pairs are", () => {
     expect(isFuture(shape, 3, 3)).toBe(false);
     expect(isFuture(shape, 3, 4)).toBe(true);
-    expect(isFuture({ size: 4, positions: 4 }, 1, 2)).toBe(true);
-    expect(isFuture({ size: 4, positions: 4 }, 2, 1)).toBe(false);
+    expect(isFuture({ size: 4, span: 4 }, 1, 2)).toBe(true);
+    expect(isFuture({ size: 4, span: 4 }, 2, 1)).toBe(false);
   });
 
   const pattern = (size: number, values: number[], positions = size): Pattern => ({
     size,
-    positions,
+    span: positions,
     dest: 0,
     src: 0,
-    signed: false,
+    twoSided: false,
     top: 1,
-    values: Float32Array.from(values),
+    numbers: Float32Array.from(values),
   });
 
   test("mean, max and difference of heads", () => {
     const [a, b] = [pattern(2, [1, 0, 0.5, 0.5]), pattern(2, [1, 0, 0.25, 0.75])];
-    expect([...(combine([a, b], "mean") as Pattern).values]).toEqual([1, 0, 0.375, 0.625]);
-    expect([...(combine([a, b], "max") as Pattern).values]).toEqual([1, 0, 0.5, 0.75]);
+    expect([...(combine([a, b], "mean") as Pattern).numbers]).toEqual([1, 0, 0.375, 0.625]);
+    expect([...(combine([a, b], "max") as Pattern).numbers]).toEqual([1, 0, 0.5, 0.75]);
     const difference = combine([a, b], "difference") as Pattern;
-    expect([...difference.values]).toEqual([0, 0, 0.25, -0.25]);
-    expect(difference.signed).toBe(true);
+    expect([...difference.numbers]).toEqual([0, 0, 0.25, -0.25]);
+    expect(difference.twoSided).toBe(true);
     expect(combine([], "mean")).toBeNull();
   });
 
   test("heads known at different resolutions meet at the coarser one, strongest weight kept", () => {
     const fine = pattern(4, [1, 0, 0, 0, 0.9, 0.1, 0, 0, 0, 0, 1, 0, 0, 0, 0.3, 0.7]);
     const coarse = pattern(2, [1, 0, 0.5, 1], 4);
-    expect([...(combine([fine, coarse], "max") as Pattern).values]).toEqual([1, 0, 0.5, 1]);
+    expect([...(combine([fine, coarse], "max") as Pattern).numbers]).toEqual([1, 0, 0.5, 1]);
   });
 
   test("a weight is read by token; the future weighs nothing", () => {

@@ -115,21 +115,21 @@ describe("revisions", () => {
 describe("heads", () => {
   test("nothing chosen, the strongest head of the score is shown", () => {
     session.setScore("previous");
-    expect(session.focus).toEqual([[1, 1]]);
+    expect(session.inFocus).toEqual([[1, 1]]);
   });
 
   test("hover previews, click locks, shift-click adds, Escape's clear frees", () => {
     session.hoverHead([0, 1]);
-    expect(session.focus).toEqual([[0, 1]]);
+    expect(session.inFocus).toEqual([[0, 1]]);
     session.lock([0, 1]);
     session.hoverHead(null);
     session.lock([1, 0], true);
-    expect(session.focus).toEqual([
+    expect(session.inFocus).toEqual([
       [0, 1],
       [1, 0],
     ]);
     session.lock([0, 1], true);
-    expect(session.focus).toEqual([[1, 0]]);
+    expect(session.inFocus).toEqual([[1, 0]]);
     session.clearSelection();
     expect(session.locked).toEqual([]);
   });
@@ -160,7 +160,7 @@ describe("heads", () => {
     };
     const [same, other] = [make("x"), make("y")];
     session.hoverHead([1, 1]);
-    expect(same.focus).toEqual([[1, 1]]);
+    expect(same.inFocus).toEqual([[1, 1]]);
     expect(other.linkedHover).toBeNull();
     session.lock([1, 0]);
     expect(same.locked).toEqual([[1, 0]]);
@@ -200,11 +200,11 @@ describe("patterns", () => {
     const one = [new Uint8Array(10).fill(127)];
     model.receive({ ...message, id: lastRequest().id, rev: 1, arrays }, one);
     await tick();
-    expect(session.focusing.pattern?.values[0]).not.toBeCloseTo(0.5, 2);
+    expect(session.focusing.pattern?.numbers[0]).not.toBeCloseTo(0.5, 2);
     session.focusing.want();
     model.receive({ ...message, id: lastRequest().id, rev: 2, arrays }, one);
     await tick();
-    expect(session.focusing.pattern?.values[0]).toBeCloseTo(0.5, 2);
+    expect(session.focusing.pattern?.numbers[0]).toBeCloseTo(0.5, 2);
     expect(buffers).toHaveLength(1);
   });
 

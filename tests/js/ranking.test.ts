@@ -123,9 +123,9 @@ test("a score's text: with a sign where it is an effect or a difference, and a d
 });
 
 test("the first head in focus is the strongest; without a score the first that has a pattern", () => {
-  expect(session.focus).toEqual([[0, 1]]);
+  expect(session.inFocus).toEqual([[0, 1]]);
   model.update({ atlas: atlas({ scores: {}, missing: { "0": "no attention" } }) });
-  expect(session.focus).toEqual([[1, 0]]);
+  expect(session.inFocus).toEqual([[1, 0]]);
 });
 
 describe("random tokens", () => {
@@ -137,12 +137,12 @@ describe("random tokens", () => {
     expect(model.of("request").filter((it) => it.op === "heads.random")).toHaveLength(1);
     expect([last().params, last().slot, session.ranking.waiting]).toEqual([{}, "random", "random"]);
     await answer("done", { data: { scores } });
-    expect([session.score, session.ranking.waiting]).toEqual(["induction_random", null]);
+    expect([session.scoreName, session.ranking.waiting]).toEqual(["induction_random", null]);
     expect(Object.keys(session.atlas?.scores ?? {})).toContain("previous");
     expect(session.ranking.news).toBe("heads ranked by induction (random): L1 H1 first, 0.40");
     session.setScore("previous");
     session.ranking.askRandom();
-    expect(session.score).toBe("induction_random");
+    expect(session.scoreName).toBe("induction_random");
     expect(model.of("request").filter((it) => it.op === "heads.random")).toHaveLength(1);
   });
 
@@ -150,22 +150,22 @@ describe("random tokens", () => {
     session.ranking.askRandom();
     await answer("done", { data: { scores } });
     model.update({ question: question({ rev: 2 }), atlas: atlas({ rev: 2 }) });
-    expect(session.score).toBe("induction_random");
+    expect(session.scoreName).toBe("induction_random");
     expect(session.scoreDefined("induction_random")).toBe(true);
     const facts = question().model as Record<string, unknown>;
     model.update({ question: question({ rev: 3, model: { ...facts, name: "another" } }) });
     model.update({ atlas: atlas({ rev: 3 }) });
     expect(session.scoreDefined("induction_random")).toBe(false);
-    expect(session.scoreDefined(session.score)).toBe(true);
+    expect(session.scoreDefined(session.scoreName)).toBe(true);
   });
 
   test("a failure has words and a retry that still shows them", async () => {
     session.ranking.askRandom();
     await answer("failed", { error: "X", message: "m", hint: "h", retryable: true });
-    expect([session.ranking.waiting, session.score]).toEqual([null, "previous"]);
+    expect([session.ranking.waiting, session.scoreName]).toEqual([null, "previous"]);
     session.trouble?.retry?.();
     await answer("done", { data: { scores } });
-    expect(session.score).toBe("induction_random");
+    expect(session.scoreName).toBe("induction_random");
   });
 });
 
@@ -181,9 +181,9 @@ describe("one cell", () => {
   });
 
   test("all heads are ranked by it, the strongest first", () => {
-    expect([session.score, session.ranking.order]).toEqual(["cell", "score"]);
+    expect([session.scoreName, session.ranking.order]).toEqual(["cell", "score"]);
     expect(session.ranking.listed?.[0]).toEqual([1, 1]);
-    expect(session.focus).toEqual([[1, 1]]);
+    expect(session.inFocus).toEqual([[1, 1]]);
   });
 
   test("on another run of the same tokens the same cell is asked for again", async () => {
@@ -191,7 +191,7 @@ describe("one cell", () => {
     expect(session.scoreDefined("cell")).toBe(false);
     expect(last()).toMatchObject({ op: "heads.rank", params: { run: "difference", dest: 3, src: 1 } });
     await answer("done", { data: { score: CELL } });
-    expect([session.score, session.scoreDefined("cell")]).toEqual(["cell", true]);
+    expect([session.scoreName, session.scoreDefined("cell")]).toEqual(["cell", true]);
   });
 
   test("other tokens have other cells: the score goes", () => {
@@ -200,7 +200,7 @@ describe("one cell", () => {
     const clean = { ...prompts.clean, ids: prompts.clean.ids.map((id) => id + 1) };
     model.update({ question: question({ rev: 2, prompts: { ...prompts, clean } }) });
     model.update({ atlas: atlas({ rev: 2 }) });
-    expect(session.score).toBe("previous");
+    expect(session.scoreName).toBe("previous");
     expect(model.of("request").filter((it) => it.op === "heads.rank")).toHaveLength(1);
     expect(asked).toBeGreaterThan(0);
   });
@@ -212,7 +212,7 @@ describe("one cell", () => {
     model.update({ atlas: atlas({ run: "difference" }) });
     model.receive({ kind: "done", id, rev: 1, arrays: {}, data: { score: CELL } });
     await tick();
-    expect([session.score, session.scoreDefined("cell")]).toEqual(["previous", false]);
+    expect([session.scoreName, session.scoreDefined("cell")]).toEqual(["previous", false]);
   });
 });
 
@@ -229,7 +229,7 @@ describe("compared", () => {
     session.setRun("against");
     expect(last()).toMatchObject({ op: "heads.atlas", params: { run: "against" } });
     model.update({ atlas: atlas({ rev: 2, run: "against" }) });
-    expect([session.run, session.focusing.pattern?.signed]).toEqual(["against", true]);
+    expect([session.run, session.focusing.pattern?.twoSided]).toEqual(["against", true]);
   });
 
   test("a picture made from arrays has no other run", () => {

@@ -18,12 +18,12 @@ function atlasOf(heads: number[][], side: number, facts: Partial<Atlas> = {}): A
     layers: 1,
     heads: heads.length,
     kvHeads: heads.length,
-    positions: side,
+    span: side,
     side,
-    thumbs: new Grid("u8", shape, "full", raw, scale, offset),
+    thumbnails: new Grid("u8", shape, "full", raw, scale, offset),
     arrived: [true],
     scores: {},
-    missing: {},
+    absent: {},
     provenance: {},
     ...facts,
   };
@@ -102,7 +102,7 @@ test("what is not finite is hatched, and wins over what it is pooled with", () =
 });
 
 test("layers still to come and layers without attention are one flat ground", () => {
-  for (const facts of [{ arrived: [false] }, { missing: { "0": "no attention" } }]) {
+  for (const facts of [{ arrived: [false] }, { absent: { "0": "no attention" } }]) {
     const { into, palette } = draw(atlasOf([[1, 2, 3, 4]], 2, facts), 6);
     expect(new Set(into)).toEqual(new Set([palette.future]));
   }
