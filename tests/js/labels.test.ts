@@ -39,7 +39,10 @@ describe("sites", () => {
     const site = parsePatternSite(text);
     expect(site && patternSite(site)).toBe(text);
   });
-  test.each(["L1H1.z", "L1.pattern", "L1H1.pattern@", "", "xL1H1.pattern"])("%j is none", (text) => {
+  test("a head named by another site is the head all the same", () => {
+    expect(parsePatternSite("L1H1.z")).toEqual({ layer: 1, head: 1, dest: null, src: null });
+  });
+  test.each(["L1H1.q", "L1.pattern", "L1H1.pattern@", "", "xL1H1.pattern"])("%j is none", (text) => {
     expect(parsePatternSite(text)).toBeNull();
   });
 });
