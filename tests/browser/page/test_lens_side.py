@@ -258,6 +258,7 @@ def test_contributions_promote_and_suppress(lens: LensPage) -> None:
     assert card.locator(".mi-bar.mi-down:visible").count() == 5
     assert lens.sent("lens.track")[-1]["params"]["sublayers"] is True
     # Their rows are no stops on a token's way.
+    expect(plot(lens)).to_have_attribute("aria-valuemax", "8")
     plot(lens).focus()
     lens.page.keyboard.press("Home")
     lens.page.keyboard.press("ArrowRight")
