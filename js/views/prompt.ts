@@ -35,8 +35,14 @@ export function createPrompt(context: ViewContext): View {
       event.preventDefault();
     },
     onblur() {
-      // What was typed stays, marked as changed; an untouched text closes.
-      if (editing && session.draft[editing] === undefined && !session.asking) close(false);
+      // What was typed stays, marked as changed; an untouched text closes. A host that takes the view to another place
+      // takes the keyboard away for a frame.
+      requestAnimationFrame(() =>
+        requestAnimationFrame(() => {
+          if (!area.isConnected || area.matches(":focus")) return;
+          if (editing && session.draft[editing] === undefined && !session.asking) close(false);
+        }),
+      );
     },
   });
   const state = h("span.prompt-state");

@@ -17,7 +17,9 @@ def test_draws_answers_and_reruns(notebook7, browser):
     with guarded(browser, allowed=(STUMBLE,), viewport={"width": 1400, "height": 1000}) as (context, _):
         notebook = NotebookPage(context.new_page(), notebook7, name, route="notebooks").open()
         notebook.run_all()
-        assert_alive(drawn_widget(notebook.page))
+        widget = drawn_widget(notebook.page)
+        notebook.until_pictured()
+        assert_alive(widget)
         wanted = f"L2H1.pattern {ASKED}"
         code = "print(*heads.selection, heads.question['prompts']['clean']['text'])"
         assert notebook.until_kernel_prints(2, code, wanted).strip() == wanted

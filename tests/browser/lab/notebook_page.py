@@ -199,7 +199,15 @@ class NotebookPage:
         """One widget, once its picture is whole and nothing runs."""
         root = self.widget(index)
         expect(root).to_have_attribute("data-state", "ready")
+        self.until_pictured()
         return root
+
+    def until_pictured(self) -> None:
+        """Wait until the static pictures have followed their widgets: each draws its output anew."""
+        self.page.wait_for_function(
+            """() => window.jupyterapp.shell.currentWidget.content.widgets.every(
+              (cell) => !JSON.stringify(cell.model.outputs?.toJSON() ?? []).includes("The picture follows"))"""
+        )
 
     def save(self) -> Path:
         """Save the notebook and give its path."""
