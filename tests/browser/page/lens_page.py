@@ -9,7 +9,7 @@ from playwright.sync_api import Locator
 from tests.browser.page.plain_page import FILES, HERE, STATIC, Plain
 
 FILES |= {
-    "/lens": (HERE / "lens.html", "text/html; charset=utf-8"),
+    "/lens": (HERE / "plain.html", "text/html; charset=utf-8"),
     "/shim-lens.js": (HERE / "shim-lens.js", "text/javascript; charset=utf-8"),
     "/logit-lens.js": (STATIC / "logit-lens.js", "text/javascript; charset=utf-8"),
     "/logit-lens.css": (STATIC / "logit-lens.css", "text/css; charset=utf-8"),

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
-from playwright.sync_api import Browser, sync_playwright
-
-from tests.browser.chromium import FLAGS, executable, guarded
 from tests.browser.page.lens_page import LensPage
-from tests.browser.page.plain_page import serving
-from tests.browser.page.screens import HOSTILE, LONG, OUT, TWO
+from tests.browser.page.screens import HOSTILE, LONG, TWO, main, resting_in
 
 EDIT = "{ label: 'zero L2H1.z', on: true, site: 'L2H1.z', note: '' }"
 EDITED = f"{{ run: 'edited', edits: [{EDIT}] }}"
@@ -103,40 +98,5 @@ STATELESS = {
 }
 
 
-def draw(browser: Browser, url: str, only: str = "") -> None:
-    """Write all pictures, light and dark, as `<scene>-<theme>.png`."""
-    OUT.mkdir(parents=True, exist_ok=True)
-    blind = {name: (options, 1180, _state(state)) for name, (options, state) in STATELESS.items()}
-    for theme in ("light", "dark"):
-        for name, (options, width, step) in {**SCENES, **blind}.items():
-            if only not in f"{name}-{theme}":
-                continue
-            settings = {"viewport": {"width": width, "height": 900}, "reduced_motion": "reduce"}
-            with guarded(browser, **settings) as (context, _guard):
-                page = context.new_page()
-                page.set_default_timeout(10_000)
-                lens = LensPage(page, url)
-                lens.open(dark=theme == "dark")
-                lens.mount(options, ready=False)
-                page.wait_for_selector(".mi-widget[data-state]")
-                step(lens)
-                page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-                page.locator("body").screenshot(
-                    path=str(OUT / f"{name}-{theme}.png"), animations="disabled", caret="hide"
-                )
-
-
-def _state(state: str) -> Step:
-    return lambda lens: lens.wait(state=state)
-
-
-def main() -> None:
-    with sync_playwright() as playwright, serving() as url:
-        browser = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
-        draw(browser, url, only=sys.argv[1] if len(sys.argv) > 1 else "")
-        browser.close()
-    print(f"pictures are in {OUT}")
-
-
 if __name__ == "__main__":
-    main()
+    main({**SCENES, **resting_in(STATELESS)}, LensPage)

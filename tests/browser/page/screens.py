@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser, sync_playwright
 
@@ -198,37 +199,53 @@ STATELESS = {
 }
 
 
-def draw(browser: Browser, url: str, out: Path = OUT, only: str = "") -> None:
-    """Write all pictures, light and dark, as `<scene>-<theme>.png`."""
-    out.mkdir(parents=True, exist_ok=True)
+Scenes = Mapping[str, tuple[str, int, Any]]
+"""Name -> (what the shim is given, width, what is done before the picture is taken)."""
+
+
+def resting_in(states: Mapping[str, tuple[str, str]]) -> Scenes:
+    """Scenes that have no picture but a state to wait for: name -> (what the shim is given, state)."""
+    return {name: (options, 1180, lambda p, s=state: p.wait(state=s)) for name, (options, state) in states.items()}
+
+
+ALL: Scenes = {**SCENES, **resting_in(STATELESS)}
+
+
+def draw(browser: Browser, url: str, scenes: Scenes = ALL, page_of: type[Plain] = Plain, only: str = "") -> None:
+    """Write all pictures, light and dark, as `<scene>-<theme>.png`.
+
+    Args:
+        browser: draws them.
+        url: of the plain page.
+        scenes: name -> (what the shim is given, width, what is done before the picture is taken).
+        page_of: the page that they are drawn on.
+        only: part of the names that are wanted.
+    """
+    OUT.mkdir(parents=True, exist_ok=True)
     for theme in ("light", "dark"):
-        for name, (options, width, step) in SCENES.items():
+        for name, (options, width, step) in scenes.items():
             if only in f"{name}-{theme}":
-                _shoot(browser, url, out / f"{name}-{theme}.png", theme, options, width, step)
-        for name, (options, state) in STATELESS.items():
-            if only in f"{name}-{theme}":
-                _shoot(
-                    browser, url, out / f"{name}-{theme}.png", theme, options, 1180, lambda p, s=state: p.wait(state=s)
-                )
+                settings = {"viewport": {"width": width, "height": 900}, "reduced_motion": "reduce"}
+                with guarded(browser, **settings) as (context, _guard):
+                    plain = page_of(context.new_page(), url)
+                    _shoot(plain, OUT / f"{name}-{theme}.png", theme, options, step)
 
 
-def _shoot(browser: Browser, url: str, target: Path, theme: str, options: str, width: int, step: Step) -> None:
-    settings = {"viewport": {"width": width, "height": 900}, "reduced_motion": "reduce"}
-    with guarded(browser, **settings) as (context, _guard):
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        plain = Plain(page, url).open(dark=theme == "dark")
-        plain.mount(options, ready=False)
-        page.wait_for_selector(".mi-widget[data-state]")
-        step(plain)
-        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        page.locator("body").screenshot(path=str(target), animations="disabled", caret="hide")
+def _shoot(plain: Plain, target: Path, theme: str, options: str, step: Step) -> None:
+    page = plain.page
+    page.set_default_timeout(10_000)
+    plain.open(dark=theme == "dark")
+    plain.mount(options, ready=False)
+    page.wait_for_selector(".mi-widget[data-state]")
+    step(plain)
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    page.locator("body").screenshot(path=str(target), animations="disabled", caret="hide")
 
 
-def main() -> None:
+def main(scenes: Scenes = ALL, page_of: type[Plain] = Plain) -> None:
     with sync_playwright() as playwright, serving() as url:
         browser = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
-        draw(browser, url, only=sys.argv[1] if len(sys.argv) > 1 else "")
+        draw(browser, url, scenes, page_of, only=sys.argv[1] if len(sys.argv) > 1 else "")
         browser.close()
     print(f"pictures are in {OUT}")
 
