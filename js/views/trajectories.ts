@@ -112,6 +112,8 @@ export function createTrajectories(context: ViewContext<LensSession>): View & { 
     if (row !== undefined && look) session.goTo({ row, position: look.tracks.position });
   };
   const step = (by: number) => {
+    // Keys may come faster than frames: where they stand is asked, not what was drawn.
+    look = looked();
     if (!look) return;
     const from = look.focus < 0 ? look.rows.length - 1 : look.focus;
     const at = clamp(from + by, 0, look.rows.length - 1);
@@ -125,6 +127,7 @@ export function createTrajectories(context: ViewContext<LensSession>): View & { 
     onblur: () => session.hoverAt(null),
   });
   const pickFocus = () => {
+    look = looked();
     if (!look || look.focus < 0) return;
     pick(look.focus);
     say(`selected ${spoken(look.focus)}`);
