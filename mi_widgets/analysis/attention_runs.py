@@ -233,7 +233,7 @@ class AttentionRun:
         self.model, self.batch = question.model, question.batch(run)
         self.model.require("pattern")
         edited = run == "edited" and bool(question.edits)
-        draws = draws_of(question.edits, len(self.batch)) if edited else [()]
+        draws = draws_of(question.edits, question.count) if edited else [()]
         names = [(question.key, question.edits, i) for i in range(len(draws))] if edited else [()]
         self._passes = [_Pass(question, run, *one) for one in zip(draws, names, strict=True)]
         self.ids = tuple(prompt.ids for prompt in self.batch.prompts)

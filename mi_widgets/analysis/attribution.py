@@ -115,7 +115,7 @@ def attribute(
     if prompt != "mean":
         question = question.one(prompt)
     started = time.perf_counter()
-    draws = draws_of(question.edits, len(question.clean)) if run == "edited" else []
+    draws = draws_of(question.edits, question.count) if run == "edited" else []
     if len(draws) > 1:
         return _mean(question, [attribute(replace(question, edits=edits), by, run) for edits in draws], started)
     model, batch = question.model, question.batch(run)

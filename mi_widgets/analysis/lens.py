@@ -13,9 +13,7 @@ from typing import Any
 
 import torch
 
-from ..interventions.edits import Edit
 from ..interventions.question import Question
-from ..interventions.set_edits import Mean, Resample
 from ..results import Progress
 from .attention_runs import through
 from .common import provenance
@@ -129,15 +127,8 @@ def _notes(question: Question, spec: LensSpec) -> tuple[str, ...]:
         notes.append(f"Edited minus the unedited {question.base} run; the tokens are those of the edited run.")
     if question.sequential and {"rank", "logit_diff", "cross_entropy"} & set(spec.measures):
         notes.append("Of an answer of several tokens the lens looks at the first.")
-    if spec.run in ("edited", "change") and question.which is not None and any(map(_of_a_set, question.edits)):
-        notes.append("This prompt is run by itself: means and draws of its edits are of this prompt alone.")
     if spec.translators is not None:
         notes += spec.translators.notes(question.model)
         if "resid_mid" in spec.at:
             notes.append("There are no translators for the stream between attention and MLP: those rows are plain.")
     return tuple(notes)
-
-
-def _of_a_set(edit: Edit) -> bool:
-    """Whether what an edit writes into one prompt depends on the prompts beside it."""
-    return isinstance(edit, Resample) or (isinstance(edit, Mean) and edit.over in (None, "clean", "corrupted", "other"))

@@ -67,7 +67,7 @@ def streams_of(question: Question, run: str, rows: Sequence[LensRow]) -> Streams
     keys = list(dict.fromkeys(wanted))
     keys += [(site, None) for site in ("final_norm", "logits") if any(edit.site == site for edit in edits)]
     started = time.perf_counter()
-    reading = [_Run(question, run, one, draw) for draw, one in enumerate(draws_of(edits, len(batch)))]
+    reading = [_Run(question, run, one, draw) for draw, one in enumerate(draws_of(edits, question.count))]
     draws = [{key: value[0] for key, value in one.values(keys).items()} for one in reading]
     spent = 1000 * (time.perf_counter() - started) if any(one.ran for one in reading) else 0.0
     return Streams(tuple(draws), spent)

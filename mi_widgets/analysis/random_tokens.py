@@ -173,7 +173,7 @@ def random_scores_steps(
     batch = random_prompts(model, n, period, repeats, seed)
     asked = replace(
         question, clean=batch, corrupted=None, answer=None, distractor=None, base="clean", align=None,
-        answer_position=-1, edits=(), which=None,
+        answer_position=-1, edits=(), which=None, among=None,
     )  # fmt: skip
     run = AttentionRun(asked, "clean")
     rules = random_rules(run.length, period) if normalise is None else detected_rules()

@@ -92,7 +92,7 @@ class Plan:
                 if shared is not None and _inside(edit, shared.writes, batch, question.model):
                     shared.cells.append((cell, edit))
                     continue
-            draws = draws_of((edit,), len(batch)) if isinstance(edit, Resample) else [(edit,)]
+            draws = draws_of((edit,), question.count) if isinstance(edit, Resample) else [(edit,)]
             plan.single.extend(_Single(cell, 1 / len(draws), resolved(one)) for (one,) in draws)
         return plan
 

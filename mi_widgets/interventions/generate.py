@@ -116,7 +116,7 @@ def generate_steps(
         NotFinite: a step's logits hold NaN or infinity.
     """
     model, batch = question.model, question.batch(question.base)
-    edits = _one_draw(question.edits, len(batch))
+    edits = _one_draw(question.edits, question.count)
     _require_room(model, batch, tokens)
     sources = question.sources()
     plans = [_plan(model, batch, edit, question.base, sources, phase) for edit in edits]

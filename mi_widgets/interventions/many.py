@@ -219,7 +219,7 @@ def outcome_steps(question: Question) -> Generator[None, None, tuple[Edited, Acc
     Raises:
         BadInput, PromptMismatch, SiteUnavailable, EditNeverFired, NotFinite: as a plain run would.
     """
-    if question.sequential or len(draws_of(question.edits, len(question.clean))) > 1:
+    if question.sequential or len(draws_of(question.edits, question.count)) > 1:
         return Edited.of(question.outcome("edited")), Account("full forward passes")
     if not question.edits:
         return Edited.of(question.outcome("edited")), Account("one full forward pass")

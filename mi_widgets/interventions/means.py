@@ -32,7 +32,7 @@ def mean_at(edit: Mean, key: Key, batch: Batch, row: int, positions: tuple[int, 
         BadInput: a site that has no mean over positions, or nothing to average.
     """
     kind = key[0]
-    pool = "all" if edit.own(len(batch)) else edit.pool
+    pool = "all" if edit.own(sources.count) else edit.pool
     if pool == "all" and kind in ("q", "k", *SQUARE):
         raise BadInput(
             f"{edit} would be the mean over the prompt's own positions, and {kind} has none: "
@@ -40,10 +40,10 @@ def mean_at(edit: Mean, key: Key, batch: Batch, row: int, positions: tuple[int, 
             hint="Give over='corrupted', or prompts.",
         )
     if isinstance(edit.over, torch.Tensor):
-        return _of_tensor(edit, edit.over, kind, batch, row, positions)
-    if edit.own(len(batch)):
+        return _of_tensor(edit, edit.over, kind, batch, row, positions, sources)
+    if edit.own(sources.count):
         return _all(key, Batch.of([batch.prompts[row]]), sources)
-    runs = batch if edit.over is None else sources.batch_of(edit.over)
+    runs = sources.batch_of(sources.base if edit.over is None else edit.over)
     if pool == "all":
         return _all(key, runs, sources)
     lengths = sorted({*runs.lengths, batch.lengths[row]})
@@ -105,14 +105,14 @@ def _all(key: Key, runs: Batch, sources: Sources) -> torch.Tensor:
 
 
 def _of_tensor(
-    edit: Mean, tensor: torch.Tensor, kind: str, batch: Batch, row: int, positions: tuple[int, ...]
+    edit: Mean, tensor: torch.Tensor, kind: str, batch: Batch, row: int, positions: tuple[int, ...], sources: Sources
 ) -> torch.Tensor:
     axes, what = site_axes(kind), "The mean"
     if tensor.ndim == axes:
         return tensor[None]
     if tensor.ndim == axes + 2:
         tensor = tensor.mean(0)
-    by_position = given(kind, tensor, row, len(batch), what)
+    by_position = given(kind, tensor, sources.number(row), sources.count, what)
     if edit.pool == "all":
         return by_position.mean(0, keepdim=True)
     return at_positions(by_position, positions, batch.lengths[row], row, what)

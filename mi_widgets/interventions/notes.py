@@ -36,11 +36,12 @@ def notes_of(model: Model, batch: Batch, edits: Sequence[Edit], base: str, sourc
         residual takes the embedding of its old position along; () when there is nothing to say.
     """
     notes = [
-        f"{edit.words(len(batch))}: with fewer than 8 prompts the mean is over each prompt's own non-special positions."
+        f"{edit.words(sources.count)}: with fewer than 8 prompts the mean is over each prompt's own non-special "
+        "positions."
         for edit in edits
-        if isinstance(edit, Mean) and edit.own(len(batch))
+        if isinstance(edit, Mean) and edit.own(sources.count)
     ]
-    draws = draws_of(edits, len(batch))
+    draws = draws_of(edits, sources.count)
     if len(draws) > 1:
         notes.append(f"Numbers are means over {len(draws)} draws.")
     carried = [edit for edit in draws[0] if _moves(model, batch, edit, base, sources)]

@@ -54,7 +54,7 @@ class Plan:
     def __init__(self, question: Question, runs: Sequence[Edits]) -> None:
         self.question, self.runs = question, runs
         self.sources = question.sources()
-        draws = draws_of(question.edits, len(question.clean))
+        draws = draws_of(question.edits, question.count)
         # Drawn edits differ from draw to draw, so that no one base run holds them.
         self.drawn = len(draws) > 1
         self.live = [()] * len(question.clean) if self.drawn else self._writes(draws[0])
@@ -65,7 +65,7 @@ class Plan:
         under = self.question.edits if self.drawn else ()
         for run, edits in enumerate(self.runs):
             parts = []
-            for draw in draws_of((*under, *edits), len(self.question.clean)):
+            for draw in draws_of((*under, *edits), self.question.count):
                 own = self._differing(draw, self._writes(draw))
                 parts += [
                     Planned(run, p, own[p], self.live[p], same=bool(draw) and not own[p])

@@ -65,6 +65,7 @@ class Question:
         custom: the user's own metric, measured when `metric` is its name; kept while another one is measured.
         dropped: those of the warnings that are about rows of a table which are not asked.
         which: number of the only prompt among those it was taken from; None for all prompts.
+        among: the question it was taken from, whose edits it has: means and draws are those of all its prompts.
     """
 
     model: Model
@@ -84,6 +85,7 @@ class Question:
     custom: UserMetric | None = None
     dropped: tuple[str, ...] = ()
     which: int | None = None
+    among: Question | None = None
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -91,9 +93,13 @@ class Question:
         corrupted = self.corrupted.key if self.corrupted is not None else None
         metric = self.user_metric or self.metric
         names = tuple(sorted(self.clean.names.items()))
-        return (
-            self.clean.key, corrupted, self.answer, self.distractor, metric, self.base, self.answer_position, names
-        )  # fmt: skip
+        own = self.clean.key, corrupted, self.answer, self.distractor, metric, self.base, self.answer_position, names
+        return own if self.among is None else (*own, self.which, self.among.key)
+
+    @property
+    def count(self) -> int:
+        """How many prompts the edits were made for, of which this may be one."""
+        return len((self.among or self).clean)
 
     @property
     def user_metric(self) -> UserMetric | None:
@@ -134,8 +140,11 @@ class Question:
 
     def sources(self) -> Sources:
         """The unedited runs that edits may read, paired with the base."""
-        batches = {name: self.batch(name) for name in self.unedited}
-        return Sources(self.model, self.base, batches, self.align, self.captures, self.bos)
+        whole = self.among or self
+        batches, among = ({name: one.batch(name) for name in one.unedited} for one in (self, whole))
+        return Sources(
+            self.model, self.base, batches, self.align, self.captures, self.bos, among=among, first=self.which or 0
+        )
 
     def values(self, run: str, keys: Sequence[Key]) -> dict[Key, torch.Tensor]:
         """Sites of a run; the unedited runs come from the cache.
@@ -155,7 +164,7 @@ class Question:
         """Sites of the edited run; over draws the mean."""
         sources = self.sources()
         total: dict[Key, torch.Tensor] = {}
-        draws = draws_of(self.edits, len(batch))
+        draws = draws_of(self.edits, self.count)
         for edits in draws:
             values = rerun(self.model, batch, edits, self.base, sources, keys, resume=True, at=at)
             for key, value in values.items():
@@ -213,7 +222,7 @@ class Question:
             BadInput, NotFinite: as `measure`.
         """
         asked = self if edits is None else replace(self, edits=tuple(edits))
-        draws = draws_of(asked.edits, len(self.clean)) if run == "edited" else []
+        draws = draws_of(asked.edits, self.count) if run == "edited" else []
         if len(draws) > 1:
             each = [asked.outcome(run, one) for one in draws]
             logits, metric = (torch.stack([getattr(one, name) for one in each]) for name in ("logits", "metric"))
@@ -290,7 +299,7 @@ class Question:
         return found
 
     def one(self, prompt: Any) -> Question:
-        """The same question about one of several prompts.
+        """The same question about one of several prompts; its edits do to it what they do to it among the others.
 
         Raises:
             BadInput: there is no such prompt.
@@ -314,4 +323,5 @@ class Question:
             distractor=None if self.distractor is None else self.distractor.one(number),
             answer_position=where[number] if isinstance(where, tuple) else where,
             which=number,
+            among=self,
         )

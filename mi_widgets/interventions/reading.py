@@ -61,13 +61,13 @@ def reader_of(model: Model, batch: Batch, edit: Edit, base: str, sources: Source
     if isinstance(edit, Knockout):
         edits = [_cut(edit, batch, row, positions[row]) for row in range(len(batch))]
     elif isinstance(edit, Reading) and isinstance(edit.source, torch.Tensor):
-        there = _from_tensor(edit.source, batch, positions)
+        there = _from_tensor(edit.source, batch, positions, sources)
     elif isinstance(edit, Mean):
         there = _from_mean(edit, batch, positions, sources)
     elif isinstance(edit, Add) and isinstance(edit.vector, torch.Tensor):
-        there = _added(edit.vector, batch, positions)
+        there = _added(edit.vector, batch, positions, sources)
     elif isinstance(edit, SetPattern):
-        there = _weights(edit, model, batch, positions)
+        there = _weights(edit, model, batch, positions, sources)
     return Reader(positions, there, edits)
 
 
@@ -82,10 +82,10 @@ def _positions(edit: Edit, batch: Batch) -> list[Positions]:
     return [tuple(batch.column(row, p) - batch.pads[row] for p in several(edit.position)) for row in range(len(batch))]
 
 
-def _from_tensor(tensor: torch.Tensor, batch: Batch, positions: Sequence[Positions]) -> There:
+def _from_tensor(tensor: torch.Tensor, batch: Batch, positions: Sequence[Positions], sources: Sources) -> There:
     def there(key: Key, row: int) -> torch.Tensor:
         what = "The source tensor"
-        whole = given(key[0], tensor, row, len(batch), what)
+        whole = given(key[0], tensor, sources.number(row), sources.count, what)
         return at_positions(whole, positions[row], batch.lengths[row], row, what)
 
     return there
@@ -95,7 +95,7 @@ def _from_mean(edit: Mean, batch: Batch, positions: Sequence[Positions], sources
     return lambda key, row: mean_at(edit, key, batch, row, positions[row], sources)
 
 
-def _added(vector: torch.Tensor, batch: Batch, positions: Sequence[Positions]) -> There:
+def _added(vector: torch.Tensor, batch: Batch, positions: Sequence[Positions], sources: Sources) -> There:
     """See `Add.vector` for its shapes; without a position axis the same is added everywhere."""
 
     def there(key: Key, row: int) -> torch.Tensor:
@@ -105,21 +105,21 @@ def _added(vector: torch.Tensor, batch: Batch, positions: Sequence[Positions]) -
         if vector.ndim == 2 and kind in SQUARE:
             by_position = vector[:, None]
         else:
-            by_position = given(kind, vector, row, len(batch), what)
+            by_position = given(kind, vector, sources.number(row), sources.count, what)
         return at_positions(by_position, positions[row], batch.lengths[row], row, what)
 
     return there
 
 
-def _weights(edit: SetPattern, model: Model, batch: Batch, positions: Sequence[Positions]) -> There:
+def _weights(edit: SetPattern, model: Model, batch: Batch, positions: Sequence[Positions], sources: Sources) -> There:
     """[dest, head, src] for all heads; those that are not edited stay zero and are never read."""
     heads = list(range(model.n_heads)) if edit.head is None else several(edit.head)
 
     def there(key: Key, row: int) -> torch.Tensor:
         length, at = batch.lengths[row], list(positions[row])
         weights = edit.weights
-        if weights.ndim == 4 and weights.shape[0] == len(batch):
-            weights = weights[row]
+        if weights.ndim == 4 and weights.shape[0] == sources.count:
+            weights = weights[sources.number(row)]
         if weights.ndim < 3:
             weights = weights.reshape(1, -1, weights.shape[-1])
         if weights.ndim == 3 and weights.shape[1] == length != len(at):

@@ -30,6 +30,7 @@ class Source:
         base: the prompts that are edited.
         align: how their positions pair.
         read: gives the values of sites in that run.
+        first: its row for the first row of the base.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Source:
     base: Batch
     align: Align
     read: Callable[[Sequence[Key]], dict[Key, torch.Tensor]]
+    first: int = 0
 
     @cached_property
     def pairs(self) -> tuple[Mapping[int, int], ...]:
@@ -54,7 +56,7 @@ class Source:
 
     def row(self, row: int) -> int:
         """The row of this run that belongs to a row of the base."""
-        return 0 if len(self.batch) == 1 else row
+        return 0 if len(self.batch) == 1 else self.first + row
 
 
 class Sources:
@@ -67,6 +69,8 @@ class Sources:
         align: how positions pair.
         captures: cache of the runs.
         bos: how other prompts are tokenised; see `Model.tokens`.
+        among: the prompts that the edits were made for, where `batches` is one of them; None = those of `batches`.
+        first: which of them the first prompt of the base is.
     """
 
     def __init__(
@@ -77,15 +81,28 @@ class Sources:
         align: Align,
         captures: Captures,
         bos: bool | None = None,
+        *,
+        among: Mapping[str, Batch] | None = None,
+        first: int = 0,
     ) -> None:
         self.model, self.base, self.batches, self.align, self.bos = model, base, batches, align, bos
         self.captures = captures
+        self.among, self.first = batches if among is None else among, first
         self._sources: dict[Any, Source] = {}
         self._batches: dict[Any, Batch] = {}
 
+    @property
+    def count(self) -> int:
+        """How many prompts the edits were made for."""
+        return len(self.among[self.base])
+
+    def number(self, row: int) -> int:
+        """Which of them a row of the base is."""
+        return self.first + row
+
     def get(self, name: str) -> Source | None:
         """The clean or the corrupted run by its name, "other" for the one that is not the base; None: there is none."""
-        name = ("clean" if self.base == "corrupted" else "corrupted") if name == "other" else name
+        name = self._name(name)
         if name not in self._sources and name in self.batches:
             self._sources[name] = self._source(name, self.batches[name])
         return self._sources.get(name)
@@ -97,26 +114,26 @@ class Sources:
             BadInput: neither one prompt nor as many as the base has.
         """
         if prompts not in self._sources:
-            batch, count = self.batch_of(prompts), len(self.batches[self.base])
+            batch, count = self.batch_of(prompts), self.count
             if len(batch) not in (1, count):
                 raise BadInput(
                     f"The source has {len(batch)} prompts, and the base has {count}.",
                     hint="Give one for all, or one for each.",
                 )
-            self._sources[prompts] = self._source("other prompt", batch)
+            self._sources[prompts] = self._source("other prompt", batch, self.first)
         return self._sources[prompts]
 
     def batch_of(self, prompts: Any) -> Batch:
-        """The named run's prompts, or other prompts side by side, tokenised once.
+        """All prompts of a named run, or other prompts side by side, tokenised once.
 
         Raises:
             BadInput: a prompt that cannot be tokenised, or a named run that is not there.
         """
         if prompts in ("clean", "corrupted", "other"):
-            source = self.get(prompts)
-            if source is None:
+            name = self._name(prompts)
+            if name not in self.among:
                 raise BadInput(f"There is no {prompts} prompt.", hint="Give the experiment a corrupted prompt.")
-            return source.batch
+            return self.among[name]
         if prompts not in self._batches:
             one = isinstance(prompts, str) or all(isinstance(p, int) for p in prompts)
             tokens = [self.model.tokens(p, self.bos) for p in ((prompts,) if one else prompts)]
@@ -131,5 +148,9 @@ class Sources:
         """A number made of captured values, kept beside them until the user's model changes."""
         return self.captures.held((self.model.generation, name), make)
 
-    def _source(self, name: str, batch: Batch) -> Source:
-        return Source(name, batch, self.batches[self.base], self.align, lambda keys: self.read(batch, keys))
+    def _name(self, name: str) -> str:
+        """A named run, "other" by its own name."""
+        return ("clean" if self.base == "corrupted" else "corrupted") if name == "other" else name
+
+    def _source(self, name: str, batch: Batch, first: int = 0) -> Source:
+        return Source(name, batch, self.batches[self.base], self.align, lambda keys: self.read(batch, keys), first)

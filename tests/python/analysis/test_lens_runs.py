@@ -186,18 +186,15 @@ def test_several_prompts_with_edits_are_looked_at_one_at_a_time(model):
     close(pair.lens(k=3, prompt=1).logits, rows_of(model.hf, sites).topk(3).values)
 
 
-def test_an_edit_that_looks_at_other_prompts_is_told_to_be_of_one_alone(model):
+def test_an_edit_that_looks_at_other_prompts_does_so_in_a_lens_of_one(model):
     cleans, corrupteds = [CLEAN, SHORT_CLEAN], [CORRUPTED, SHORT_CORRUPTED]
     pair = mi.Experiment(model, cleans, corrupteds, [" Mary", " Mary"], [" John", " Anna"])
     alone = mi.Experiment(model, SHORT_CLEAN, SHORT_CORRUPTED, " Mary", " Anna")
-    edit = mi.Mean("z", 1, over="clean", pool="all")
-    for exp in (pair, alone):
-        exp.edits.add(edit)
+    pair.edits.add(mi.Mean("z", 1, over="clean", pool="all"))
+    alone.edits.add(mi.Mean("z", 1, over=tuple(cleans), pool="all"))
     found = pair.lens(prompt=1)
     close(found.logits, alone.lens().logits)
-    assert any("this prompt alone" in note for note in found.provenance.notes)
-    assert not any("this prompt alone" in note for note in alone.lens().provenance.notes)
-    assert not any("this prompt alone" in note for note in pair.lens(prompt=1, run="clean").provenance.notes)
+    close(found.logits[-1, -1], pair.run().logits[1][found.top_ids[-1, -1]])
 
 
 def test_scrolling_reruns_nothing(model, monkeypatch):
