@@ -3,15 +3,25 @@
 import { onEnd, set } from "./dom";
 import { stop } from "./keyboard";
 
-const EVENT = "mi-widgets:drag";
+export const EVENT = "mi-widgets:drag";
 const THRESHOLD = 5;
 /** A finger that rests this long picks up; one that moves before that scrolls. */
 const HOLD_MS = 350;
 
+/** An activation, or a block of them. */
 export interface Carried {
   site: string;
+  /** Where it was taken hold of; with `layers`, one of them. */
   layer: number;
-  head: number;
+  head?: number | null;
+  /** Positions of the prompt it comes from; null is all of them. */
+  positions?: number[] | null;
+  layers?: number[];
+  heads?: number[];
+  /** The run it comes from: the one that is not the target's where nobody says. */
+  source?: "clean" | "corrupted";
+  /** The one of `positions` where it was taken hold of. */
+  from?: number;
 }
 
 export interface DragDetail {
@@ -32,6 +42,8 @@ export interface DragOptions {
   pick(clientX: number, clientY: number): Carried | null;
   /** What follows the pointer. */
   ghost(carried: Carried): HTMLElement;
+  /** What is carried, in words. */
+  named(carried: Carried): string;
   say(text: string): void;
   /** What is carried has changed. */
   changed(): void;
@@ -49,8 +61,6 @@ interface Carrying {
   on: boolean;
 }
 
-const named = ({ site, layer, head }: Carried) => `${site} of L${layer} H${head}`;
-
 export interface DragSource {
   /** What is being carried; null when nothing is. */
   readonly carrying: Carried | null;
@@ -61,7 +71,7 @@ export interface DragSource {
 }
 
 export function createDragSource(element: HTMLElement, options: DragOptions): DragSource {
-  const { experiment, signal, say } = options;
+  const { experiment, signal, say, named } = options;
   let now: Carrying | null = null;
   let hold: ReturnType<typeof setTimeout> | undefined;
   /** The click that ends a drag selects nothing. */

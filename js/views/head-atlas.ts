@@ -80,13 +80,15 @@ export function createHeadAtlas(context: ViewContext<HeadsSession>): View & { fi
     return { x, y, place, ...layout };
   };
   const carry = ([layer, head]: Head): Carried => ({ site: "z", layer, head });
+  const headOf = ({ layer, head }: Carried) => [layer, head] as Head;
   const drag = createDragSource(canvas, {
     experiment: String(session.model.get("experiment") ?? ""),
     pick: (x, y) => {
       const head = at(x, y);
       return head && carry(head);
     },
-    ghost: ({ layer, head }) => createGhost(canvas, layout, [layer, head], context.theme),
+    ghost: (it) => createGhost(canvas, layout, headOf(it), context.theme),
+    named: (it) => `z of ${nameOf(headOf(it))}`,
     say,
     changed: () => session.changed(),
     signal: context.signal,
@@ -230,7 +232,7 @@ export function createHeadAtlas(context: ViewContext<HeadsSession>): View & { fi
       ...session.locked.map((it): [string, Head] => ["locked", it]),
       ["hovered", session.hovered ?? linked],
       ["cursor", cursor],
-      ["carried", carried && [carried.layer, carried.head]],
+      ["carried", carried && headOf(carried)],
     ];
     const shown = wanted.flatMap(([kind, head]) => {
       const drawn = head && drawnAt(head);

@@ -2,9 +2,11 @@
 import { actionButton } from "../lib/controls";
 import { attribute, disable, focusedIn, h, set, setText, show } from "../lib/dom";
 import { shorten } from "../lib/labels";
+import type { Side } from "../lib/run-session";
 import type { View, ViewContext } from "./context";
 
-export function createPrompt(context: ViewContext): View {
+/** Of one side, or of the run in view. */
+export function createPrompt(context: ViewContext, side?: Side): View {
   const { session, tip } = context;
   const tag = h("span.prompt-tag");
   const text = h("bdi");
@@ -47,16 +49,16 @@ export function createPrompt(context: ViewContext): View {
   });
   const state = h("span.prompt-state");
   const element = h("div.prompt-holder", button, area, state);
-  let editing: "clean" | "corrupted" | null = null;
+  let editing: Side | null = null;
 
-  const which = () => editing ?? session.promptOf(session.run);
+  const which = () => editing ?? side ?? session.promptOf(session.run);
 
   function growArea(): void {
     area.style.height = "auto";
     area.style.height = `${Math.min(120, area.scrollHeight + 2)}px`;
   }
   function edit(): void {
-    editing = session.promptOf(session.run);
+    editing = which();
     area.value = session.draft[editing] ?? session.question?.prompts[editing]?.text ?? "";
     session.changed();
     update();

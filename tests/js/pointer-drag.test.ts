@@ -23,6 +23,7 @@ beforeEach(() => {
     experiment: "x",
     pick: (x) => (x < 100 ? L1H2 : null),
     ghost: () => Object.assign(document.createElement("i"), { id: "ghost" }),
+    named: ({ site, layer, head }) => `${site} of L${layer} H${head}`,
     say: (text) => said.push(text),
     changed: () => changes.push(source?.carrying ?? null),
     signal: life.signal,
