@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from ..interventions.baselines import share_notes
 from ..interventions.edits import Edit
 from ..interventions.question import Question
-from ..results import Progress, Provenance
+from ..results import Progress, Provenance, Result
 from .runs import Fresh, Steps, run_steps
 
 TOP = 5
@@ -24,12 +25,15 @@ class TokenShift:
         id: token id.
         label: as shown.
         before, after: its probability at the answer position.
+        before_rank, after_rank: how many tokens are likelier; 0 is the top.
     """
 
     id: int
     label: str
     before: float
     after: float
+    before_rank: int
+    after_rank: int
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,9 @@ class Effect:
         destroyed: 1 - recovered on the clean prompt, where a run begins at 1 and falls; NaN on the corrupted one.
         tokens: the likeliest next tokens of both runs, at most 8, the likeliest after the edits first.
         notes: sentences about the edits that a reader must know.
-        provenance: where the numbers come from.
+        base: "clean" or "corrupted": where the run begins.
+        clean, corrupted: the metric of the unedited runs; NaN where there is no such prompt.
+        result: the edited run.
     """
 
     before: float
@@ -51,16 +57,25 @@ class Effect:
     destroyed: float
     tokens: tuple[TokenShift, ...]
     notes: tuple[str, ...]
-    provenance: Provenance
+    base: str
+    clean: float
+    corrupted: float
+    result: Result
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where the numbers come from."""
+        return self.result.provenance
 
 
-def effect_steps(question: Question, edits: Sequence[Edit], fresh: Fresh) -> Steps[Effect]:
+def effect_steps(question: Question, edits: Sequence[Edit], fresh: Fresh, prompt: int = 0) -> Steps[Effect]:
     """Run the base of a question with its own edits, and with some more; measure both.
 
     Args:
-        question: about one prompt; its edits are those of the run that is shown, () for an unedited one.
+        question: its edits are those of the run that is shown, () for an unedited one.
         edits: what is tried.
         fresh: gives the unedited runs.
+        prompt: whose tokens are told; numbers are of all prompts of the question.
 
     Raises:
         BadInput, SiteUnavailable, PromptMismatch, NotFinite, EditNeverFired: as a run of these edits.
@@ -81,9 +96,12 @@ def effect_steps(question: Question, edits: Sequence[Edit], fresh: Fresh) -> Ste
         after=result.metric,
         recovered=result.recovered,
         destroyed=1 - result.recovered if question.base == "clean" else float("nan"),
-        tokens=_shifts(question, logits[0], result.logits[0]),
-        notes=question.notes(edits),
-        provenance=result.provenance,
+        tokens=_shifts(question, logits[prompt], result.logits[prompt]),
+        notes=(*question.notes(edits), *share_notes(question, base)),
+        base=question.base,
+        clean=float(base.clean.mean()),
+        corrupted=float("nan") if base.corrupted is None else float(base.corrupted.mean()),
+        result=result,
     )
 
 
@@ -95,4 +113,8 @@ def _shifts(question: Question, before: torch.Tensor, after: torch.Tensor) -> tu
     kept = sorted(ids, key=lambda i: -max(float(was[i]), float(now[i])))[:MOST_TOKENS]
     kept.sort(key=lambda i: -float(now[i]))
     label = question.model.text.label
-    return tuple(TokenShift(i, label(i), float(was[i]), float(now[i])) for i in kept)
+
+    def place(run: torch.Tensor, token: int) -> int:
+        return int((run > run[token]).sum())
+
+    return tuple(TokenShift(i, label(i), float(was[i]), float(now[i]), place(before, i), place(after, i)) for i in kept)

@@ -411,16 +411,22 @@ class LiveQuestion(Selecting):
             found, _ = yield from outcome_steps(question)
             self._edited = ((self.model.generation, question.key, question.edits), float(found.metric.mean()))
 
-    def effect_steps(self, question: Question, edits: Sequence[Edit]) -> Steps[Effect]:
-        """What edits do to the run of a question of this experiment, about one prompt; for jobs of widgets."""
-        whole = len(self._question.clean) == 1
+    def effect_steps(self, question: Question, edits: Sequence[Edit], prompt: int = 0) -> Steps[Effect]:
+        """What edits do to the run of a question of this experiment, about one prompt or all; for jobs of widgets.
+
+        Args:
+            question: its edits are those of the run that is shown.
+            edits: what is tried.
+            prompt: whose tokens are told, of those the question is about.
+        """
+        whole = question.which is None
 
         def fresh(one: Question) -> Steps[Baselines]:
             # The baselines that are kept are those of all prompts.
             yield from self._look(one)
             return (yield from baseline_steps(one))
 
-        return effect_steps(question, edits, self._fresh if whole else fresh)
+        return effect_steps(question, edits, self._fresh if whole else fresh, prompt)
 
     def renew(self) -> None:
         """Raise the revision: something that views of this question also show has changed elsewhere."""

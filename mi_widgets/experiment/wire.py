@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..errors import MiWidgetsError
 from ..interventions.baselines import Baselines
+from ..interventions.edit_kinds import Patch, Zero
+from ..interventions.edits import Edit, Place
 from ..interventions.hiding import hidden_by
 from ..interventions.metrics import METRICS, Answer
+from ..interventions.positions import rows_of
 from ..interventions.question import Question
+from ..interventions.set_edits import Mean
 from ..model.handle import Model
 from ..model.tokens import Tokens
 from .edit_list import Entry
@@ -71,7 +76,7 @@ def question_on_wire(
         "metrics": _metrics(question),
         "base": question.base,
         "answer_position": row,
-        "edits": edits_on_wire(question, entries),
+        "edits": edits_on_wire(question, entries, prompt),
         "history": dict(history),
         "baselines": _baselines(baselines, edited),
         "warnings": warnings,
@@ -87,12 +92,13 @@ def _metrics(question: Question) -> list[list[str]]:
     return [*names, *([[own.name, own.name]] if own is not None and not question.sequential else [])]
 
 
-def edits_on_wire(question: Question, entries: tuple[Entry, ...]) -> list[dict[str, Any]]:
-    """Chips: {"label", "on", "site", "note"}; an edit that another one overwrites whole says so.
+def edits_on_wire(question: Question, entries: tuple[Entry, ...], prompt: int = 0) -> list[dict[str, Any]]:
+    """Chips: {"label", "on", "site", "note", "alpha", "spec"}; an edit that another one overwrites whole says so.
 
     Args:
         question: whose base they are for.
         entries: in order.
+        prompt: the one whose positions they tell.
     """
     on = [i for i, entry in enumerate(entries) if entry.on]
     batch = question.batch(question.base)
@@ -106,9 +112,47 @@ def edits_on_wire(question: Question, entries: tuple[Entry, ...]) -> list[dict[s
             "on": entry.on,
             "site": entry.edit.where,
             "note": f"has no effect: overwritten by {over[i]}" if i in over else entry.note,
+            "alpha": entry.edit.alpha if isinstance(entry.edit, Patch) else None,
+            "spec": spec_of(question, entry.edit, prompt),
         }
         for i, entry in enumerate(entries)
     ]
+
+
+def spec_of(question: Question, edit: Edit, prompt: int) -> dict[str, Any] | None:
+    """An edit as a page could have asked for it (see tests/contract, `SPEC`); None for one that it could not.
+
+    Args:
+        question: whose base it is for.
+        edit: what to tell.
+        prompt: the one whose positions are told.
+    """
+    kind = {Patch: "patch", Zero: "zero", Mean: "mean"}.get(type(edit))
+    source = getattr(edit, "source", "other")
+    told = isinstance(edit.layer, int) and not isinstance(edit.head, tuple) and edit.unit is None
+    if kind is None or not told or source not in ("other", "clean", "corrupted"):
+        return None
+
+    def places(run: str, place: Place) -> list[int] | None:
+        return None if place is None else rows_of(question.batch(run), place)[prompt]
+
+    other = {"clean": "corrupted", "corrupted": "clean"}[question.base]
+    try:
+        read = getattr(edit, "source_position", None)
+        return {
+            "kind": kind,
+            "site": edit.site,
+            "layer": edit.layer,
+            "head": edit.head,
+            "positions": places(question.base, edit.position),
+            "source": source,
+            "source_positions": places(other if source == "other" else source, read),
+            "src": None,
+            "alpha": getattr(edit, "alpha", 1.0),
+        }
+    except MiWidgetsError:
+        # It was made for prompts that had such a position.
+        return None
 
 
 def _model(model: Model) -> dict[str, Any]:

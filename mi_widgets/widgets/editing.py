@@ -7,6 +7,7 @@ from collections.abc import Callable
 from mi_widgets.errors import BadInput
 from mi_widgets.jobs import Priority
 from mi_widgets.widgets.asking import Asking
+from mi_widgets.widgets.edit_specs import edits_asked, strength, with_strength
 from mi_widgets.widgets.ops import Params, Task, op
 
 __all__ = ["Editing"]
@@ -16,6 +17,23 @@ MOST_EDITS = 10_000
 
 class Editing(Asking):
     """A widget whose page changes the experiment's edits. The page never writes the list: it asks, by index."""
+
+    @op("edits.add", slot="edits", priority=Priority.RUN)
+    def _add_edits(self, params: Params) -> Task:
+        base_rev = params.revision()
+        base = params.choice("base", ("clean", "corrupted")) if params.given("base") else None
+        asked = self._exp.snapshot(edits=(), base=base)
+        edits = edits_asked(asked, params, self.question["prompt"])
+        params.end()
+        return self.change(base_rev, lambda: self._exp.edits.extend(edits, asked.base))
+
+    @op("edits.replace", slot="edits", priority=Priority.RUN)
+    def _replace_edit(self, params: Params) -> Task:
+        base_rev, index = params.revision(), params.integer("index", 0, MOST_EDITS)
+        alpha = strength(params.number("alpha"))
+        params.end()
+        edits = self._exp.edits
+        return self.change(base_rev, lambda: edits.replace(index, with_strength(edits[index], alpha)))
 
     @op("edits.remove", slot="edits", priority=Priority.RUN)
     def _remove_edit(self, params: Params) -> Task:

@@ -239,6 +239,19 @@ class Params:
             found.append(pair)
         return tuple(found)
 
+    def places(self, name: str, most: int, low: int, high: int) -> tuple[int, ...]:
+        """Up to `most` whole numbers from `low` to `high` as they come; at least one, and some may come twice."""
+        given = self._items(name, self._take(name), 1, most)
+        return tuple(self._integer(f"{name}[{i}]", value, low, high) for i, value in enumerate(given))
+
+    def each(self, name: str, most: int, least: int = 1) -> tuple[Params, ...]:
+        """A list of `least` to `most` objects, each to be read, and ended, like the parameters themselves."""
+        given = self._items(name, self._take(name), least, most)
+        for i, item in enumerate(given):
+            if not isinstance(item, dict):
+                raise self._bad(f"{name}[{i}]", f"must be an object, not {_short(item)}")
+        return tuple(Params(item, f"{self._about}: {name}[{i}]") for i, item in enumerate(given))
+
     def _items(self, name: str, value: Any, least: int, most: int) -> list[Any]:
         if not isinstance(value, list) or not least <= len(value) <= most:
             many = str(least) if least == most else f"{least} to {most}"

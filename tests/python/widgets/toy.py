@@ -126,7 +126,7 @@ class FakeExperiment:
         question.batch(question.base)
         return question
 
-    def effect_steps(self, question, edits):
+    def effect_steps(self, question, edits, prompt=0):
         """As if the edits had taken most of the effect away."""
         yield Progress(1, 2)
         self.tried.append((question.base, question.edits, tuple(edits)))
@@ -136,9 +136,14 @@ class FakeExperiment:
             after=1.0,
             recovered=share,
             destroyed=1 - share if question.base == "clean" else math.nan,
-            tokens=(TokenShift(6, "␣b", 0.25, 0.625), TokenShift(5, "␣a", 0.5, 0.125)),
+            tokens=(TokenShift(6, "␣b", 0.25, 0.625, 1, 0), TokenShift(5, "␣a", 0.5, 0.125, 0, 1)),
             notes=("a note",),
-            provenance=Provenance("toy", "float32", "cpu", "sdpa", "", "one forward pass", 6.125, 1e-05),
+            base=question.base,
+            clean=4.0,
+            corrupted=math.nan,
+            result=SimpleNamespace(
+                provenance=Provenance("toy", "float32", "cpu", "sdpa", "", "one forward pass", 6.125, 1e-05)
+            ),
         )
 
     def measure_steps(self):
