@@ -43,11 +43,57 @@ export interface Answer {
   guessed: boolean;
 }
 
+/** An edit as the page asks for it. */
+export interface EditSpec {
+  kind: "patch" | "zero" | "mean";
+  site: string;
+  layer: number;
+  head: number | null;
+  /** null is all of them. */
+  positions: number[] | null;
+  source: "other" | "clean" | "corrupted";
+  /** As many as positions; null is the partner of each. */
+  source_positions: number[] | null;
+  src: number | null;
+  alpha: number;
+}
+
 export interface Edit {
   label: string;
   on: boolean;
   site: string;
   note: string;
+  /** Strength; null where it has none. */
+  alpha?: number | null;
+  /** The edit as a page could have asked for it; null for one that it could not. */
+  spec?: EditSpec | null;
+}
+
+/** What edits do to the answer. */
+export interface EditEffect {
+  metric: string;
+  label: string;
+  clean: number | null;
+  corrupted: number | null;
+  base: "clean" | "corrupted";
+  before: number | null;
+  after: number | null;
+  recovered: number | null;
+  destroyed: number | null;
+  stderr: number | null;
+  n_prompts: number;
+  noise_floor: number | null;
+  /** Probabilities without any edit and with them; 0 is the top rank. */
+  tokens: {
+    id: number;
+    label: string;
+    before: number | null;
+    after: number | null;
+    before_rank: number;
+    after_rank: number;
+  }[];
+  note: string;
+  provenance: Provenance;
 }
 
 export interface Question {

@@ -106,11 +106,12 @@ export abstract class RunSession<P extends Picture = Picture> extends Session {
   }
 
   protected override onKernelPartial(partial: Partial): void {
-    this.#grow(partial);
+    this.lay(partial);
     super.onKernelPartial(partial);
   }
 
-  #grow(partial: Partial): void {
+  /** Takes a part of a picture that streams in. */
+  protected lay(partial: Partial): void {
     const rev = Number(partial.data.rev ?? -1);
     if (rev < (this.picture?.rev ?? 0) || rev < (this.question?.rev ?? 0)) return;
     this.grow(partial);
@@ -143,7 +144,7 @@ export abstract class RunSession<P extends Picture = Picture> extends Session {
   protected wish(): void {
     const wish = {};
     this.#wish = wish;
-    void this.#ask((partial) => this.#grow(partial)).then((reply) => {
+    void this.#ask((partial) => this.lay(partial)).then((reply) => {
       if (reply.kind !== "done" && this.#wish === wish) {
         this.#wish = null;
         if (this.picture) this.adopt(this.picture);
