@@ -24,11 +24,12 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     if unknown := [part for part in asked.parts if part not in PARTS]:
         parser.error(f"There is no part {', '.join(unknown)}. Parts: {', '.join(PARTS)}.")
-    figures: list[report.Figure] = []
 
     def tell(found: list[report.Figure]) -> None:
-        figures.extend(found)
         print(report.table(found), flush=True)
+        # At once: a part that fails takes nothing of the others with it.
+        if asked.rounds >= ROUNDS:
+            report.keep(found, facts)
 
     def say(text: str) -> None:
         print(f"  {text}", file=sys.stderr, flush=True)
@@ -50,7 +51,6 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.rounds < ROUNDS:
         print("\nNothing was written: that was less than the page is made of.")
     else:
-        report.keep(figures, facts)
         print(f"\nwrote {report.PAGE.name}")
     return 0
 

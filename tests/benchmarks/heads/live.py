@@ -44,6 +44,7 @@ print("found", json.dumps({"seconds": done[0], "grown": memory("VmHWM") - before
 """
 # The same queries and keys but for the rotation, which takes no time worth naming; one layer at a time.
 BARE = """
+widget.close()  # What the page asks for would run through the same hooks.
 kept = {}
 def keep(name):
     return lambda module, given, out: kept.__setitem__(name, out.detach())

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, CDPSession, sync_playwright
+from playwright.sync_api import Browser, CDPSession, expect, sync_playwright
 
 from tests.browser.chromium import FLAGS, IMPORTS, executable
 from tests.browser.lab.notebook_page import NotebookPage, write_notebook
@@ -41,6 +41,7 @@ class Stage:
         """A notebook in a tab of its own, with a kernel of its own; both go afterwards."""
         context = self.browser.new_context(viewport=VIEWPORT)  # type: ignore[arg-type]
         context.set_default_timeout(60_000 * MINUTES)
+        expect.set_options(timeout=60_000 * MINUTES)
         try:
             page = context.new_page()
             page.add_init_script(path=PROBE)
