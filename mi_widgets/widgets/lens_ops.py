@@ -1,13 +1,11 @@
-"""What a page asks about the lens beside its table: one cell, tokens over all rows, who writes the answer."""
+"""What a page asks about the lens beside its cells: tokens over all rows, who writes the answer."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from mi_widgets.analysis.attribution import attribute
-from mi_widgets.analysis.lens import lens_steps
-from mi_widgets.analysis.lens_measures import MEASURES, reason_against
 from mi_widgets.analysis.lens_trajectory import Trajectory, trajectory_steps
 from mi_widgets.jobs import Priority, Progress
 from mi_widgets.widgets.arrays import Array, f32
@@ -16,12 +14,10 @@ from mi_widgets.widgets.ops import Params, Reply, Task, op
 from mi_widgets.widgets.plain import number
 
 if TYPE_CHECKING:
-    from mi_widgets.analysis.lens_result import LensResult
     from mi_widgets.results import AttributionResult
 
 __all__ = ["LensOps"]
 
-MOST_TOKENS = 50
 MOST_TRACKED = 12
 LONGEST_WORD = 200
 WHOSE = {"difference": "clean", "change": "edited"}
@@ -39,54 +35,7 @@ BY = ("component", "head", "source")
 
 
 class LensOps(LensTable):
-    """A widget whose page looks into single cells of a lens."""
-
-    @op("lens.card", slot="card", priority=Priority.PREVIEW)
-    def _ask_card(self, params: Params) -> Task:
-        question, choice = self.asked_now(), self.chosen(params)
-        rows = self.rows(choice)
-        row = params.integer("row", 0, len(rows) - 1)
-        position = params.integer("position", 0, self.length(question, choice.run) - 1)
-        k = min(params.integer("k", 1, MOST_TOKENS), question.model.architecture.d_vocab)
-        params.end()
-        measures = [name for name in MEASURES if reason_against(question, name) is None]
-        label = question.model.text.label
-
-        def listed(ids: Any, values: Iterable[float], logits: Any, before: Any) -> list[dict[str, Any]]:
-            return [
-                {"id": i, "label": label(i), "value": number(v), "logit": number(x), "before": number(b)}
-                for i, v, x, b in zip(ids.tolist(), values, logits.tolist(), before, strict=True)
-            ]
-
-        stream = rows[row].kind == "stream"
-        spec = self.spec(choice, [rows[row]], (position, position + 1), k=k, measures=measures)
-
-        def steps() -> Generator[Any, None, tuple[LensResult, list[float] | None]]:
-            found = yield from lens_steps(question, spec)
-            if not stream or choice.run not in ("edited", "change"):
-                return found, None
-            followed = yield from trajectory_steps(question, spec, position, found.top_ids[0, 0].tolist())
-            return found, None if followed.unedited is None else followed.unedited.ranks[0].tolist()
-
-        def reply(both: tuple[LensResult, list[float] | None]) -> Reply:
-            found, ranks = both
-            logits = found.logits[0, 0]
-            values = (found.probs[0, 0] if stream else logits).tolist()
-            data: dict[str, Any] = {
-                "run": choice.run,
-                "row": row,
-                "position": position,
-                "tokens": listed(found.top_ids[0, 0], values, logits, found.before[0, 0].tolist()),
-                "measures": {name: number(float(found.measure(name)[0, 0])) for name in measures},
-            }
-            if not stream:
-                low = found.bottom_logits[0, 0]
-                data["suppressed"] = listed(found.bottom_ids[0, 0], low.tolist(), low, [float("nan")] * len(low))
-            for token, rank in zip(data["tokens"], ranks or (), strict=False):
-                token["before_rank"] = int(rank)
-            return Reply(question.rev, data)
-
-        return Task(steps(), reply)
+    """A widget whose page follows tokens through a lens, and asks who writes the answer."""
 
     @op("lens.track", slot="track", priority=Priority.FETCH)
     def _ask_track(self, params: Params) -> Task:

@@ -13,8 +13,8 @@ from mi_widgets.analysis.lens_spec import check_lens
 from mi_widgets.analysis.translators import as_translators
 from mi_widgets.errors import MiWidgetsError
 from mi_widgets.widgets import lens_fallback
+from mi_widgets.widgets.lens_asking import LensChoice
 from mi_widgets.widgets.lens_ops import LensOps
-from mi_widgets.widgets.lens_table import LensChoice
 from mi_widgets.widgets.words import LENS
 
 if TYPE_CHECKING:

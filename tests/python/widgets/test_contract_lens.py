@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mi_widgets.interventions.edit_kinds import Zero
-from mi_widgets.widgets import arrays, lens_table
+from mi_widgets.widgets import arrays, lens_asking
 from tests.python.widgets.test_contract import FOLDER, load
 
 TIMES = {"forward_ms": 6.25, "lens_ms": 12.5, "seconds_left": 0.25}
@@ -112,7 +112,7 @@ def test_replies(table, name):
 
 
 def test_cells_in_parts(table, monkeypatch):
-    monkeypatch.setattr(lens_table, "ONE_MESSAGE", 0)
+    monkeypatch.setattr(lens_asking, "ONE_MESSAGE", 0)
     table.unlimited()
     request_id = table.request("lens.cells", run="clean", measure="prob", rows=[1, 3], columns=[4, 7])
     table.answer(request_id)
