@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 import torch
 
-from ..jobs import Scheduler
+from ..jobs import Scheduler, current_job
 from ..model.handle import Model
+from ..model.stopping import STOPPED
 
 _SCHEDULERS: WeakKeyDictionary[Model, Scheduler] = WeakKeyDictionary()
 _LOCK = threading.Lock()
@@ -19,6 +22,17 @@ def scheduler_of(model: Model) -> Scheduler:
     with _LOCK:
         found = _SCHEDULERS.get(model)
         if found is None:
-            # Gradient mode is per thread: the worker sets its own.
-            found = _SCHEDULERS[model] = Scheduler(model.name, step_context=torch.no_grad)
+            found = _SCHEDULERS[model] = Scheduler(model.name, step_context=_step)
         return found
+
+
+@contextmanager
+def _step() -> Iterator[None]:
+    """Around every step of a job: gradient mode, which is per thread, and a cancel that its passes hear of."""
+    job = current_job()
+    token = STOPPED.set(None if job is None else job.cancelled)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        STOPPED.reset(token)

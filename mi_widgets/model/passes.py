@@ -21,6 +21,7 @@ from .resume import Skips, find_skips, keeping, require_reached, resuming
 from .shadow import Shadow
 from .stamp import Stamp, stamp_of
 from .stand_ins import hooks_of
+from .stopping import stopping
 from .tokenizer import Tokenizer
 from .watch import logits_of
 
@@ -147,6 +148,7 @@ class Passes:
 
         Raises:
             NotFinite: the logits hold NaN or infinity; names the first site where it arises.
+            Cancelled: the work that this is a part of was cancelled; seen before each layer.
             PromptMismatch: prompts of different length, for a model whose numbers change with padding.
             UnsupportedArchitecture: `resume`, and this model can only be run whole (`resumes` tells).
             BadInput: a visitor or watcher at what is skipped, or of logits that are not there.
@@ -177,6 +179,7 @@ class Passes:
         def run(asked: Mapping[Key, Visitor], keep: Sequence[int] | None = None) -> torch.Tensor:
             with torch.set_grad_enabled(gradients), ExitStack() as stack:
                 shadow = stack.enter_context(self._running.running())
+                stack.enter_context(stopping(shadow, self.architecture))
                 if resume is not None:
                     stack.enter_context(resuming(shadow, self.architecture, self._skipping(), *resume))
                 stack.enter_context(visiting(shadow, self.architecture, asked, watchers))
