@@ -62,9 +62,12 @@ class Provenance:
         return {f.name: getattr(self, f.name) for f in fields(self)} | {"notes": list(self.notes)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BaseResult:
-    """What all results share: tensors as fields, provenance, `to_frame`, `save` and `load`."""
+    """What all results share: tensors as fields, provenance, `to_frame`, `save` and `load`.
+
+    Two results are equal only when they are the same one: compare their tensors.
+    """
 
     provenance: Provenance
 
@@ -202,7 +205,7 @@ class Lazily(Generic[T]):
         vars(held)[self._name] = value
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Result(BaseResult):
     """One run with edits. Frame columns: prompt, metric, recovered.
 
@@ -279,7 +282,7 @@ class Result(BaseResult):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PatternResult(BaseResult):
     """Attention patterns. Frame columns: layer, head, dest, src, weight.
 
@@ -306,7 +309,7 @@ class PatternResult(BaseResult):
                         yield {"layer": layer, "head": head, "dest": dest, "src": src, "weight": weight}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AttributionResult(BaseResult):
     """Direct logit attribution. Frame columns: component, layer, head, position, value.
 
@@ -341,7 +344,7 @@ class AttributionResult(BaseResult):
             yield {"component": name, "layer": None, "head": None, "position": None, "value": value}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SweepResult(BaseResult):
     """A map of reruns, one edit per cell.
 

@@ -13,7 +13,7 @@ from ..results import BaseResult
 from .lens_rows import LensRow
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LensResult(BaseResult):
     """What the model would say at every row and position.
 

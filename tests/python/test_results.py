@@ -65,6 +65,15 @@ def test_saved_and_read_back(results, name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_result_is_itself_and_no_other(results, name, tmp_path):
+    result = results[name]
+    read = type(result).load(result.save(tmp_path / "result.safetensors"))
+    assert result == result
+    assert result != read
+    assert len({result, read}) == 2
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_frozen_and_float32_on_the_cpu(results, name):
     result = results[name]
     with pytest.raises(dataclasses.FrozenInstanceError):
