@@ -244,10 +244,10 @@ def _answer_of(model: Model, value: Any, where: str, prompts: int) -> Answer | N
 
 
 def _align(value: Any) -> str | dict[int, int] | None:
-    if value is None or value == "suffix":
-        return None if value is None else "suffix"
+    if value is None or value in ("suffix", "common"):
+        return None if value is None else str(value)
     if not isinstance(value, list):
-        raise BadInput(f"align is {short(value)}, not null, 'suffix' or pairs.", hint=DAMAGED)
+        raise BadInput(f"align is {short(value)}, not null, 'suffix', 'common' or pairs.", hint=DAMAGED)
     pairs = [whole_numbers(pair, f"align[{i}]", low=0) for i, pair in enumerate(value)]
     if not all(len(pair) == 2 for pair in pairs):
         raise BadInput("align holds something else than pairs of positions.", hint=DAMAGED)

@@ -181,10 +181,18 @@ class EditList:
         if off:
             self._set(lambda now: tuple(off.get(id(entry), entry) for entry in now))
 
-    def restore(self, entries: Entries) -> None:
-        """Put in what was saved, in one undo step; what cannot run is switched off and marked with the reason."""
-        able = self._able(entries)
-        if able:
+    def restore(self, entries: Entries, base: str | None = None) -> None:
+        """Put in what was saved, in one undo step; what cannot run is switched off and marked with the reason.
+
+        Args:
+            entries: in place of the list.
+            base: that they are for; None = the live one.
+        """
+        able = self._able(entries, base)
+        if base is not None and base != self._base():
+            self._future.clear()
+            self._go(Step(able, base), self._past)
+        elif able:
             self._set(lambda now: able)
 
     def clear(self) -> None:

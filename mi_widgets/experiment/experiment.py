@@ -45,7 +45,9 @@ class Experiment(Heads, Lens, Sweeps, Stored):
         metric: logit_diff, prob, logprob, rank, kl, or a function ``f(logits [row, vocab] float32, rows) -> [row]``
             that does not depend on how rows are batched; ``rows`` is a `metrics.Rows`.
         base: "clean" or "corrupted": where edited runs start. None = corrupted when there is one.
-        align: how positions of prompts of different length pair: "suffix", or {base position: source position}.
+        align: how positions of prompts of different length pair: "suffix" (the ends), "common" (the tokens that both
+            have, and those in the same place between them), or {base position: source position}. Pairs that are given
+            one by one stay the same pairs when the base changes.
         answer_position: where the answer is read, in the prompt's own tokens; one, or one per prompt.
         positions: named positions in the clean prompts, {"s2": 10} or {"s2": [10, 11]} with one per prompt; usable
             wherever a position is. In corrupted prompts they are where the alignment pairs them. "end" is always there.
@@ -153,7 +155,7 @@ class Experiment(Heads, Lens, Sweeps, Stored):
         question = self.snapshot(edits, base)
         result = self._work(run_steps(question, self._fresh), "patch.run")
         if edits is None:
-            self.runs.add(Run(question.edits, question.base, result))
+            self.runs.add(Run(question.edits, question.base, result, self.named(question)))
         self._warn_once([note for note in result.provenance.notes if CARRIED in note])
         return result
 

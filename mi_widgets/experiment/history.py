@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, overload
 
+from ..errors import BadInput
 from ..interventions.edits import Edit
 from ..results import Result
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from .effect import Effect
 
 MOST_RUNS = 100
 MOST_BYTES = 64 * 2**20
@@ -26,11 +29,17 @@ class Run:
         edits: that were switched on.
         base: the run they were made on.
         result: what came of it.
+        asked: of what question, as `Question.key` and the model's generation name it; None = not known.
+        effect: what it did to the tokens that were shown, where a widget has looked.
+        number: its place among all that were ever added, from 1; 0 before it is added.
     """
 
     edits: tuple[Edit, ...]
     base: str
     result: Result
+    asked: Hashable = None
+    effect: Effect | None = None
+    number: int = 0
 
     def __str__(self) -> str:
         what = ", ".join(map(str, self.edits)) or "no edits"
@@ -53,16 +62,38 @@ class Runs(Sequence[Run]):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: tuple[Run, ...] = ()
+        self._added = 0
 
-    def add(self, run: Run) -> None:
-        """Append a run, and drop the oldest where there are too many."""
+    def add(self, run: Run) -> Run:
+        """Append a run, and drop the oldest where there are too many; gives it with its number."""
         with self._lock:
+            self._added += 1
+            run = replace(run, number=self._added)
             kept = (*self._kept, run)[-MOST_RUNS:]
             size = sum(r.result.held for r in kept)
             while len(kept) > 1 and size > MOST_BYTES:
                 size -= kept[0].result.held
                 kept = kept[1:]
             self._kept = kept
+        return run
+
+    def found(self, asked: Hashable, edits: tuple[Edit, ...], base: str) -> Run | None:
+        """The newest run of these edits on that base, of the same question; None where there is none."""
+        same = (run for run in reversed(self._kept) if run.asked == asked and run.base == base and run.edits == edits)
+        return next(same, None)
+
+    def numbered(self, number: int) -> Run:
+        """The run of a number.
+
+        Raises:
+            BadInput: there is none, or it has been dropped.
+        """
+        for run in self._kept:
+            if run.number == number:
+                return run
+        numbers = [run.number for run in self._kept]
+        last = f"Choose one of {numbers[0]} to {numbers[-1]}." if numbers else "Run some edits first."
+        raise BadInput(f"There is no run {number} in the history.", hint=last)
 
     def clear(self) -> None:
         """Forget all."""

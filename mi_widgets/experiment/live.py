@@ -8,7 +8,7 @@ import time
 import uuid
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn, TypeVar
 
@@ -23,6 +23,7 @@ from ..interventions.question import Question
 from ..interventions.rerun import visitors_of
 from ..interventions.sequences import Sequence as AnswerSequence
 from ..jobs import Priority, Scheduler
+from ..model.alignment import turned_round
 from ..model.batches import Batch
 from ..model.handle import Model
 from ..model.stamp import Change
@@ -30,7 +31,7 @@ from ..results import Progress, SweepResult
 from .asking import Asked, question_of, warnings_of
 from .edit_list import EditList
 from .effect import Effect, effect_steps
-from .history import Runs
+from .history import Run, Runs
 from .news import News
 from .observers import Observers
 from .runs import Steps, guess_steps
@@ -42,6 +43,9 @@ T = TypeVar("T")
 
 LOOK_AGAIN = 2.0
 """Seconds after which the unedited runs are compared with their cache once more."""
+
+KEPT_BASELINES = 4
+"""Questions whose unedited runs are kept measured."""
 
 
 class _Keep:
@@ -99,7 +103,7 @@ class LiveQuestion(Selecting):
             )
         self.model = model
         self.id = f"exp-{next(_serial)}-{uuid.uuid4().hex[:8]}"
-        self._align, self._bos = align, bos
+        self._bos = bos
         self._observers = Observers()
         self._news = News(model)
         # Held only to count a change: never while the model runs or observers are called.
@@ -108,7 +112,8 @@ class LiveQuestion(Selecting):
         self._captures = Captures()
         self.runs = Runs()
         self._warned = False
-        self._baselines: tuple[tuple[Any, ...], Baselines] | None = None
+        # Of the last few questions, the newest last: previews on the other base leave those of the live one alone.
+        self._baselines: OrderedDict[Hashable, Baselines] = OrderedDict()
         self._edited: tuple[tuple[Any, ...], float] | None = None
         self._looked: tuple[Any, float] = (None, 0.0)
         self._shown_prompt = 0
@@ -119,7 +124,9 @@ class LiveQuestion(Selecting):
             self._check_edit, lambda: self._changed("edits"), lambda: self.base, lambda base: self.ask(base=base)
         )
         asked = Asked(clean, corrupted, answer, distractor, metric, base, answer_position, positions)
-        self._question = self._asked(asked, rev=1)
+        self._question = self._asked(asked, align, rev=1)
+        # Pairs that were given one by one, as (base, pairs): views offer them beside the other ways.
+        self._pairs = (self.base, align) if isinstance(align, Mapping) else None
         model.observe(self._model_changed)
         # Where the user wrote the question. A change from a browser is answered there, in the widget.
         for sentence in warnings_of(self._question):
@@ -189,7 +196,17 @@ class LiveQuestion(Selecting):
         if base not in ("clean", "corrupted"):
             raise BadInput(f"base is 'clean' or 'corrupted', not {base!r}.", hint="None = the live base.")
         now.batch(base)
-        return replace(now, base=base)
+        return replace(now, base=base, align=turned_round(now.align))
+
+    @property
+    def pairs(self) -> Mapping[int, int] | None:
+        """The pairs of positions that were given one by one, for the live base; None when none were."""
+        if self._pairs is None:
+            return None
+        base, pairs = self._pairs
+        found = pairs if base == self.base else turned_round(pairs)
+        assert isinstance(found, Mapping)
+        return found
 
     def ask(
         self,
@@ -201,6 +218,7 @@ class LiveQuestion(Selecting):
         metric: str | Metric | None = None,
         base: str | None = None,
         positions: Any = KEEP,
+        align: Any = KEEP,
     ) -> int:
         """Change the question; everything is checked first, and a bad value changes nothing.
 
@@ -212,6 +230,7 @@ class LiveQuestion(Selecting):
                 is guessed too).
             metric, base: as in the constructor.
             positions: as in the constructor. Left out they are kept while the prompts keep their lengths.
+            align: as in the constructor, for the base that it is asked with.
 
         Returns:
             The new revision.
@@ -234,6 +253,7 @@ class LiveQuestion(Selecting):
                     custom=now.custom,
                     dropped=now.dropped if clean is KEEP else (),
                 ),
+                self._aligned(now, align, asked_base=default_base if base is None else base),
                 rev=now.rev,
                 together=answer is not KEEP and distractor is not KEEP,
             )
@@ -243,17 +263,25 @@ class LiveQuestion(Selecting):
                 if settled:
                     self._asks += 1
                     self._question = replace(asked, rev=self._question.rev + 1)
+                    if isinstance(align, Mapping):
+                        self._pairs = (asked.base, align)
         self._news.forget()
         # Before anybody is told: an edited run of edits that no longer fit would fail.
         self.edits.recheck()
         self._observers.notify("question")
         return self.rev
 
-    def _asked(self, asked: Asked, rev: int, together: bool = True) -> Question:
+    def _aligned(self, now: Question, align: Any, asked_base: str | None) -> Any:
+        """How positions pair for a base: as is asked, or as they did."""
+        if align is not KEEP:
+            return align
+        return turned_round(now.align) if asked_base not in (None, now.base) else now.align
+
+    def _asked(self, asked: Asked, align: str | Mapping[int, int] | None, rev: int, together: bool = True) -> Question:
         question = question_of(
             self.model,
             asked,
-            align=self._align,
+            align=align,
             bos=self._bos,
             rev=rev,
             captures=self._captures,
@@ -273,7 +301,7 @@ class LiveQuestion(Selecting):
                 f"An edit is Patch, Zero, ..., not {type(edit).__name__}.",
                 hint="For example mi.Zero('z', 1, head=2).",
             )
-        asked = self._question if base is None else replace(self._question, base=base)
+        asked = self.snapshot(edits=(), base=base)
 
         def steps() -> Generator[Progress, None, None]:
             yield Progress(0, 1)
@@ -323,12 +351,14 @@ class LiveQuestion(Selecting):
     def _fresh(self, question: Question) -> Steps[Baselines]:
         """Baselines of a question, measured anew when the question or the user's model has changed."""
         yield from self._look(question)
-        key = (self.model.generation, question.key)
-        known = self._baselines
-        if known is not None and known[0] == key:
-            return known[1]
+        key = self.named(question)
+        known = self._baselines.get(key)
+        if known is not None:
+            return known
         measured = yield from baseline_steps(question)
-        self._baselines = (key, measured)
+        self._baselines[key] = measured
+        while len(self._baselines) > KEPT_BASELINES:
+            self._baselines.popitem(last=False)
         return measured
 
     def _look(self, question: Question) -> Steps[None]:
@@ -350,7 +380,7 @@ class LiveQuestion(Selecting):
         for run in runs if self.model.opaque else [runs[self._looks % len(runs)]]:
             if not still_true(question, run):
                 self._captures.clear()
-                self._baselines = None
+                self._baselines.clear()
                 # Edited weights give the new numbers again; something random gives others each time.
                 self.model.edited(steady=still_true(question, run))
             yield
@@ -359,7 +389,7 @@ class LiveQuestion(Selecting):
     def _model_changed(self, change: Change) -> None:
         """Called by the model, on its worker."""
         self._captures.clear()
-        self._baselines = None
+        self._baselines.clear()
         self._news.hear(change)
         self._changed("question")
 
@@ -391,17 +421,38 @@ class LiveQuestion(Selecting):
         if prompt is None:
             # Another question may have fewer prompts.
             prompt = min(self._shown_prompt, len(question.clean) - 1)
-        key = (self.model.generation, question.key)
-        known, edited = self._baselines, self._edited
+        name, edited = self.named(question), self._edited
         return question_on_wire(
             question,
             self.edits.entries,
-            known[1] if known is not None and known[0] == key else None,
+            self._baselines.get(name),
             self._news.notices,
             prompt,
-            edited=edited[1] if edited is not None and edited[0] == (*key, question.edits) else None,
+            edited=edited[1] if edited is not None and edited[0] == (name, question.edits) else None,
             history=self.edits.history,
         )
+
+    def named(self, question: Question) -> Hashable:
+        """The name of what is asked, its edits aside: the same edits give the same run while it stays the same."""
+        return self.model.generation, question.key
+
+    def live_steps(self, question: Question, prompt: int = 0) -> Steps[tuple[Effect, Run | None]]:
+        """The run of the live list, and its place in the history; for jobs of widgets.
+
+        A run that the history has is not added again, so that undo leads back to it. Without edits there is none.
+
+        Args:
+            question: as `snapshot` gave it.
+            prompt: whose tokens are told.
+        """
+        effect = yield from self.effect_steps(replace(question, edits=()), question.edits, prompt)
+        if not question.edits:
+            return effect, None
+        name = self.named(question)
+        self._edited = ((name, question.edits), effect.after)
+        run = Run(question.edits, question.base, effect.result, name, effect)
+        known = self.runs.found(name, question.edits, question.base)
+        return effect, known if known is not None else self.runs.add(run)
 
     def measure_steps(self) -> Steps[None]:
         """Measure the unedited runs and that of the live list, so that `question` can tell; for jobs of widgets."""
@@ -409,7 +460,7 @@ class LiveQuestion(Selecting):
         yield from self._fresh(question)
         if question.edits:
             found, _ = yield from outcome_steps(question)
-            self._edited = ((self.model.generation, question.key, question.edits), float(found.metric.mean()))
+            self._edited = ((self.named(question), question.edits), float(found.metric.mean()))
 
     def effect_steps(self, question: Question, edits: Sequence[Edit], prompt: int = 0) -> Steps[Effect]:
         """What edits do to the run of a question of this experiment, about one prompt or all; for jobs of widgets.

@@ -89,11 +89,13 @@ class Question:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What the baselines depend on, and what names of positions stand for."""
+        """What the baselines depend on, what names of positions stand for, and how positions pair."""
         corrupted = self.corrupted.key if self.corrupted is not None else None
         metric = self.user_metric or self.metric
         names = tuple(sorted(self.clean.names.items()))
-        own = self.clean.key, corrupted, self.answer, self.distractor, metric, self.base, self.answer_position, names
+        align = tuple(self.align.items()) if isinstance(self.align, Mapping) else self.align
+        where = self.answer_position
+        own = self.clean.key, corrupted, self.answer, self.distractor, metric, self.base, where, names, align
         return own if self.among is None else (*own, self.which, self.among.key)
 
     @property

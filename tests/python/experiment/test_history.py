@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import mi_widgets as mi
+from mi_widgets.experiment.edit_list import Entry
 from mi_widgets.experiment.history import MOST_BYTES, MOST_RUNS, Run, Runs
 from tests.python.families import experiment, wrapped
 
@@ -75,3 +76,40 @@ def test_threads_may_add(exp):
     for thread in threads:
         thread.join()
     assert len(runs) == 80
+
+
+def test_runs_have_numbers_that_stay_and_are_found_again():
+    exp = experiment(wrapped("gpt2"))
+    exp.edits.add(mi.Zero("z", 1, head=2))
+    exp.run()
+    exp.edits.add(mi.Zero("z", 0, head=1))
+    exp.run()
+    assert [run.number for run in exp.runs] == [1, 2]
+    now = exp.snapshot()
+    assert exp.runs.found(exp.named(now), now.edits, now.base) is exp.runs[1]
+    exp.edits.undo()
+    now = exp.snapshot()
+    assert exp.runs.found(exp.named(now), now.edits, now.base) is exp.runs[0]
+    assert exp.runs.found(exp.named(now), now.edits, "nowhere") is None
+    assert exp.runs.found("another question", now.edits, now.base) is None
+    assert exp.runs.numbered(2) is exp.runs[1]
+    with pytest.raises(mi.BadInput, match="no run 3") as caught:
+        exp.runs.numbered(3)
+    assert "1 to 2" in str(caught.value)
+    with pytest.raises(mi.BadInput, match="Run some edits first"):
+        Runs().numbered(1)
+
+
+def test_a_list_is_put_back_with_its_base_in_one_step():
+    exp = experiment(wrapped("gpt2"))
+    exp.edits.add(mi.Zero("z", 1, head=2))
+    exp.run()
+    exp.base = "clean"
+    exp.edits.clear()
+    entries = tuple(Entry(edit) for edit in exp.runs[0].edits)
+    exp.edits.restore(entries, exp.runs[0].base)
+    assert (exp.base, list(exp.edits)) == ("corrupted", [mi.Zero("z", 1, head=2)])
+    exp.edits.undo()
+    assert (exp.base, list(exp.edits)) == ("clean", [])
+    exp.edits.redo()
+    assert (exp.base, list(exp.edits)) == ("corrupted", [mi.Zero("z", 1, head=2)])
