@@ -9,10 +9,10 @@ import argparse
 import sys
 from importlib.metadata import version
 
-from . import first_paint, frames, live, long, peers, report
+from . import deep_lens, first_paint, frames, live, long, peers, report
 from .stage import stage, versions_of
 
-PARTS = ("first-paint", "live", "long", "frames")
+PARTS = ("first-paint", "live", "long", "frames", "lens")
 ROUNDS = 3
 
 
@@ -46,6 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
                 tell(report.live_figures(live.measure(running)))
             elif part == "long":
                 tell(report.long_figures(long.measure(running)))
+            elif part == "lens":
+                tell(report.lens_figures(deep_lens.measure(running)))
             else:
                 tell(report.frame_figures(frames.measure(running)))
     if asked.rounds < ROUNDS:

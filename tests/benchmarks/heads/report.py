@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.benchmarks.report import machine, verdict
 
+from .deep_lens import DeepLens
 from .first_paint import FirstPaint
 from .frames import Frames
 from .live import Live
@@ -106,6 +107,17 @@ def live_figures(found: Live) -> list[Figure]:
         Figure(part, "longest time between frames while hovering", found.gap, "ms"),
         Figure(part, "browser heap grown by", found.heap / 1e6, "MB", 60),
         Figure(part, "kernel grown by, at most", found.grown / 1e6, "MB", 1000),
+    ]
+
+
+def lens_figures(found: DeepLens) -> list[Figure]:
+    """Of the logit lens."""
+    part = "a logit lens of 40 layers at 512 tokens"
+    return [
+        Figure(part, "table drawn", found.drawn, "s"),
+        Figure(part, "data sent before the first interaction", found.bytes / 1000, "kB", 300),
+        Figure(part, "longest task while it opens", found.opening, "ms", 100),
+        Figure(part, "longest task while hovering and moving by keys", found.moving, "ms", 100),
     ]
 
 
