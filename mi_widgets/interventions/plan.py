@@ -13,7 +13,6 @@ from .edit_kinds import Patch, Reading
 from .edits import Edit
 from .question import Question
 from .reading import source_of
-from .sources import Source
 from .writes import Write, keys_of, writes_of
 
 Edits = tuple[Edit, ...]
@@ -96,20 +95,10 @@ class Plan:
         there = source_of(edits[0], self.sources)
         found = []
         for row, writes in enumerate(by_row):
-            shared = self._shared(there, row)
+            shared = there.shared(row)
             kept = [(w, [i for i, p in enumerate(w.positions) if p >= shared]) for w in writes]
             found.append(tuple(w if len(k) == len(w.positions) else w.at(k) for w, k in kept if k))
         return found
-
-    def _shared(self, source: Source, row: int) -> int:
-        """How many tokens a prompt and the one it reads have in common at their beginning, paired with themselves."""
-        base = self.question.batch(self.question.base).prompts[row].ids
-        other = source.batch.prompts[source.row(row)].ids
-        pairs = source.pairs[row]
-        shared = 0
-        while shared < min(len(base), len(other)) and base[shared] == other[shared] and pairs.get(shared) == shared:
-            shared += 1
-        return shared
 
     def _read_ahead(self) -> None:
         """Read a map's sites in one pass; one by one, each layer would cost a pass of its own."""

@@ -58,6 +58,14 @@ class Source:
         """The row of this run that belongs to a row of the base."""
         return 0 if len(self.batch) == 1 else self.first + row
 
+    def shared(self, row: int) -> int:
+        """How many tokens a row of the base and its partner have in common at their beginning, paired as they stand."""
+        base, other, pairs = self.base.prompts[row].ids, self.batch.prompts[self.row(row)].ids, self.pairs[row]
+        shared = 0
+        while shared < min(len(base), len(other)) and base[shared] == other[shared] and pairs.get(shared) == shared:
+            shared += 1
+        return shared
+
 
 class Sources:
     """All unedited runs that the edits of one question may read; each is run when first asked for.
