@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Generator, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 
 from ..analysis.common import provenance
-from ..errors import BadInput, OutOfMemory, UnsupportedArchitecture
+from ..errors import BadInput, NotFinite, OutOfMemory, UnsupportedArchitecture
 from ..interventions.baselines import Baselines, share_notes
 from ..interventions.edit_kinds import Patch
-from ..interventions.edits import Edit, edits_of
+from ..interventions.edits import DoesNotFit, Edit, edits_of
 from ..interventions.estimate import estimate_steps, words_of
 from ..interventions.fitting import fits_of
 from ..interventions.grid import Grid, Positions, grid_of
 from ..interventions.many import kernel_words
 from ..interventions.metrics import recovered
+from ..interventions.plan import Plan
 from ..interventions.positions import rows_of
 from ..interventions.question import Question
 from ..interventions.reading import pairing
@@ -105,6 +106,33 @@ def laid_out(question: Question, asked: Asked) -> Laid:
     return Laid(question, grid, template, asked)
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How a map stands.
+
+    Attributes:
+        result: all that is known of it.
+        none: [layer, ...] bool, cells that have no number: there is no such cell, or its run gave none.
+        done, total: cells that this work has run, and is to run.
+    """
+
+    result: SweepResult
+    none: torch.Tensor
+    done: int
+    total: int
+
+    @classmethod
+    def whole(cls, result: SweepResult) -> Standing:
+        """Of a map that is not worked on: what has no number will get none."""
+        return cls(result, result.metric.isnan(), 0, 0).settled
+
+    @property
+    def settled(self) -> Standing:
+        """The same with all cells counted that have a number, whichever work ran them."""
+        counted = ~self.none & ~self.result.same
+        return replace(self, done=int((self.result.exact & counted).sum()), total=int(counted.sum()))
+
+
 class Map:
     """A map in the making; see `Experiment.sweep` and `Experiment.sweep_stream`.
 
@@ -114,9 +142,14 @@ class Map:
         stream: also yield the map as a `SweepResult` whenever more of it is known.
         guess: begin with the estimate.
         order: "columns" or "largest".
-        first: the position whose column comes first.
+        first: the position, or head, whose column comes first.
+        begun: the same map as far as it was known before; its exact cells are not run again.
+        again: cells that are run though they are known, before all others.
+        rest: also run cells that are not known.
+        outline: also yield the map before anything of it was run or estimated.
 
     Attributes:
+        done, total: cells that were run, and that are to be run; those of `begun` count as run.
         mixed: the model has changed while the map was made, so that no cell can be told from it later.
     """
 
@@ -129,9 +162,16 @@ class Map:
         guess: bool = False,
         order: str = "columns",
         first: int | str | None = None,
+        begun: SweepResult | None = None,
+        again: Collection[Index] | None = None,
+        rest: bool = True,
+        outline: bool = False,
     ) -> None:
         self.laid, self.fresh = laid, fresh
         self.stream, self.guess, self.order, self.first = stream, guess, order, first
+        self.before, self.again, self.rest, self.outline = begun, frozenset(again or ()), rest, outline
+        self.done, self.total = 0, len(laid.grid.edits)
+        self._cells = _mask(laid.grid.edits, laid.grid.shape)
         self._known = Swept.nothing(len(laid.question.clean), laid.grid)
         self._base: Baselines | None = None
         self._notes: tuple[str, ...] = ()
@@ -145,8 +185,18 @@ class Map:
         self._started = time.perf_counter()
         self._base = yield from self.fresh(question)
         self._notes = question.notes(tuple(grid.edits.values())[:1])
+        if asked.method == "exact":
+            yield
+            self._take_shared()
+            self._take_known()
+        wanted = self._wanted()
+        self.done = int((known.exact & ~known.same & ~_mask(wanted, grid.shape)).sum()) if self.rest else 0
+        self.total = self.done + min(len(wanted), asked.top or len(wanted))
+        yield Progress(self.done, self.total)
+        if self.outline:
+            yield self.so_far()
         ranked = self.order == "largest" or asked.top is not None
-        if self.guess or ranked or asked.method == "gradient":
+        if (self.guess and self._unknown) or ranked or asked.method == "gradient":
             yield from self._estimate(needed=asked.top is not None or asked.method == "gradient")
             if self.stream:
                 yield self.so_far(words_of(asked.steps))
@@ -159,8 +209,13 @@ class Map:
 
         batch = question.batch(question.base)
         cells = largest_order(grid, far) if ranked else column_order(grid, batch, self.first)
+        cells = [index for index in cells if index in wanted][: asked.top]
+        if not ranked and self.first is not None and "head" in grid.axes and "position" not in grid.axes:
+            axis = 1 + grid.axes.index("head")
+            cells.sort(key=lambda index: grid.heads[index[axis]] != self.first)
+        cells.sort(key=lambda index: index not in self.again)
         last = time.monotonic()
-        for event in sweep_steps(question, grid, cells[: asked.top], known):
+        for event in self._run(cells):
             if not isinstance(event, Swept):
                 yield event
             elif self.stream and time.monotonic() - last >= EVERY:
@@ -169,12 +224,58 @@ class Map:
         self.mixed = (yield from self.fresh(question)) is not self._base
         if self.mixed:
             self._notes += ("The model has changed while this map was made, so its cells are of different models.",)
-        count = len(cells[: asked.top]) - int(known.same.sum())
-        how = f"{count} edited runs: {known.account.words}" if count and known.account is not None else "nothing"
-        return self.so_far(how)
+        how = f"{self.total} edited runs: {known.account.words}" if self.total and known.account is not None else ""
+        return self.so_far(how or "nothing")
+
+    def _run(self, cells: Sequence[Index]) -> Generator[Any, None, None]:
+        """Measure some cells; tells how far the work is with those that were known before."""
+        known, before = self._known, self.done
+        try:
+            for event in sweep_steps(self.laid.question, self.laid.grid, cells, known):
+                if isinstance(event, Progress):
+                    self.done = before + event.done
+                    event = Progress(self.done, self.total, event.seconds_left)
+                yield event
+        except (DoesNotFit, NotFinite):
+            # No cell of these gives a number: that is an error unless others do.
+            told = all(index in known.refused or index in known.failed for index in cells)
+            if not told or not bool(known.exact.any()):
+                raise
+            self.done = self.total
+
+    def _wanted(self) -> dict[Index, None]:
+        """The cells to run."""
+        exact, same = self._known.exact.numpy(), self._known.same.numpy()
+        return dict.fromkeys(
+            index
+            for index in self.laid.grid.edits
+            if not same[index] and (index in self.again or (self.rest and not exact[index]))
+        )
+
+    @property
+    def _unknown(self) -> bool:
+        """Whether there is a cell without even an estimate."""
+        return bool((self._known.metric.isnan().any(0) & self._cells).any())
+
+    def _take_shared(self) -> None:
+        """Fill in the cells that carry what both prompts have in common, which need no run."""
+        assert self._base is not None
+        same = _mask(shared_cells(self.laid), self.laid.grid.shape)
+        self._known.same |= same
+        self._known.exact |= same
+        self._known.metric[:, same] = self._base.of(self.laid.question.base)[:, None]
+
+    def _take_known(self) -> None:
+        """Fill in what was known of the map before, if the unedited runs still give what they gave then."""
+        begun, known = self.before, self._known
+        if begun is None or begun.baselines != self._means:
+            return
+        values = begun.per_prompt["metric"]
+        known.metric = torch.where(values.isnan() | known.same, known.metric, values)
+        known.exact |= begun.exact
 
     def _estimate(self, needed: bool) -> Generator[Any, None, None]:
-        grid = self.laid.grid
+        grid, known = self.laid.grid, self._known
         try:
             guessed = yield from estimate_steps(self.laid.question, list(grid.edits.values()), self.laid.asked.steps)
         except (BadInput, OutOfMemory, UnsupportedArchitecture) as problem:
@@ -182,7 +283,16 @@ class Map:
                 raise
             self._notes += (f"There is no estimate: {problem.message}",)
             return
-        self._known.guess(guessed)
+        before = known.metric.clone()
+        known.guess(guessed)
+        known.metric = torch.where(known.exact, before, known.metric)
+
+    @property
+    def _means(self) -> dict[str, float]:
+        """The metric of the unedited runs."""
+        assert self._base is not None
+        runs = {"clean": self._base.clean, "corrupted": self._base.corrupted}
+        return {run: float(metric.mean()) for run, metric in runs.items() if metric is not None}
 
     def so_far(self, words: str = "cells of a map that is not finished") -> SweepResult:
         """The map with all that is known of it."""
@@ -190,11 +300,9 @@ class Map:
         question, grid, known, base = self.laid.question, self.laid.grid, self._known, self._base
         floor = max(base.floor, known.account.floor if known.account is not None else 0.0)
         share = recovered(known.metric, base.clean, base.corrupted, floor, question.metric)
-        means = {"clean": float(base.clean.mean())}
-        whole = float("nan")
-        if base.corrupted is not None:
-            means["corrupted"] = float(base.corrupted.mean())
-            whole = abs(means["clean"] - means["corrupted"]) if bool(share.mean.isfinite().any()) else whole
+        means, whole = self._means, float("nan")
+        if base.corrupted is not None and bool(share.mean.isfinite().any()):
+            whole = abs(means["clean"] - means["corrupted"])
         return SweepResult(
             provenance=provenance(
                 question,
@@ -228,7 +336,37 @@ class Map:
     @property
     def begun(self) -> bool:
         """Whether there is a cell that was run."""
-        return self._base is not None and bool(self._known.exact.any())
+        return self._base is not None and bool((self._known.exact & ~self._known.same).any())
+
+    def standing(self, result: SweepResult) -> Standing:
+        """How the map stands, with what is known of it."""
+        lost = _mask((*self._known.refused, *self._known.failed), self.laid.grid.shape)
+        return Standing(result, ~self._cells | lost, self.done, self.total)
+
+
+def _mask(cells: Collection[Index], shape: Sequence[int]) -> torch.Tensor:
+    """[layer, ...] bool, True at these cells."""
+    found = torch.zeros(tuple(shape), dtype=torch.bool)
+    if cells:
+        found[tuple(torch.tensor(list(cells)).T)] = True
+    return found
+
+
+def shared_cells(laid: Laid) -> list[Index]:
+    """The cells that carry what both prompts have in common, as the engine finds them when it runs a map.
+
+    That depends on the position alone, so one cell of each is looked at; it runs the source prompt when needed.
+    """
+    question, grid = laid.question, laid.grid
+    if not isinstance(laid.template, Patch) or question.edits or question.sequential:
+        return []
+    one: dict[int | str | None, Index] = {}
+    rest = [index for index in grid.edits if one.setdefault(grid.position_at(index), index) != index]
+    # The others stand behind them so that all sites of the source are read in one pass.
+    plan = Plan(question, [(grid.edits[index],) for index in (*one.values(), *rest)])
+    parts = zip(one, plan, strict=False)
+    same = {position for position, (_, planned) in parts if all(part.same for part in planned)}
+    return [index for index in grid.edits if grid.position_at(index) in same]
 
 
 def _source_tokens(laid: Laid) -> tuple[str, ...]:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 from ..errors import BadInput, Cancelled
 from ..interventions.edits import Edit, edits_of
 from ..interventions.grid import Positions
-from ..interventions.question import Question
 from ..jobs import Priority
 from ..model.numbers import whole
 from ..results import SweepResult
 from .bar import Bar
-from .live import LiveQuestion
-from .sweeping import ORDERS, Asked, Laid, Map, laid_out
-
-KEPT = 16
-"""Finished maps that an experiment remembers."""
+from .sweep_memory import SweepMemory, name_of
+from .sweeping import ORDERS, Asked, Map, laid_out
 
 
-class Sweeps(LiveQuestion):
+class Sweeps(SweepMemory):
     """The sweeps of an experiment; `Experiment` adds the rest."""
 
     def sweep(
@@ -85,12 +81,12 @@ class Sweeps(LiveQuestion):
             True
         """
         asked = Asked(site, edit, layers, heads, positions, units, method, steps, top)
-        laid = self._laid(asked, base, on_top)
+        laid = laid_out(self.snapshot(None if on_top else (), base), asked)
         work = Map(laid, self._fresh)
         with Bar(f"{type(laid.template).__name__.lower()} {site}", progress) as bar:
             try:
                 return self.scheduler.run(
-                    self._news.told(self._remembered(work)),
+                    self._news.told(self.remembered(work)),
                     priority=Priority.SWEEP,
                     op="sweep.run",
                     on_partial=lambda _, value: bar.see(value),
@@ -139,14 +135,14 @@ class Sweeps(LiveQuestion):
         if order not in ORDERS:
             raise BadInput(f"There is no order {order!r}.", hint=f"Orders: {', '.join(ORDERS)}.")
         asked = Asked(site, edit, layers, heads, positions, units, steps=steps)
-        laid = self._laid(asked, base, on_top)
+        laid = laid_out(self.snapshot(None if on_top else (), base), asked)
         if first is not None and first not in laid.grid.positions:
             length, number = len(self._question.batch(laid.question.base).prompts[0]), whole(first)
             first = number % length if number is not None and -length <= number < length else first
             if first not in laid.grid.positions:
                 raise BadInput(f"The map has no column {first!r}.", hint="Take one of its positions.")
         work = Map(laid, self._fresh, stream=True, guess=estimate, order=order, first=first)
-        told = self._news.told(self._remembered(work))
+        told = self._news.told(self.remembered(work))
         return self._streamed(self.scheduler.stream(told, op="sweep.stream"))
 
     def known(self, edits: Iterable[Edit] | Edit, base: str | None = None) -> tuple[float, float] | None:
@@ -177,23 +173,12 @@ class Sweeps(LiveQuestion):
             yield from self._look(question)
 
         self._work(look(), "sweep.known", Priority.PREVIEW)
-        name = _name(question)
+        name = name_of(question)
         for (of, _), found in reversed(self._maps.items()):
             index = found.cell(several[0]) if of == name else None
             if index is not None:
                 return float(found.metric[index]), float(found.recovered[index])
         return None
-
-    def _laid(self, asked: Asked, base: str | None, on_top: bool) -> Laid:
-        return laid_out(self.snapshot(None if on_top else (), base), asked)
-
-    def _remembered(self, work: Map) -> Generator[Any, None, SweepResult]:
-        found = yield from work.steps()
-        if not work.laid.question.edits and not work.mixed:
-            self._maps[_name(work.laid.question), (found.site, id(found))] = found
-            while len(self._maps) > KEPT:
-                self._maps.popitem(last=False)
-        return found
 
     @staticmethod
     def _streamed(stream: Any) -> Iterator[SweepResult]:
@@ -203,9 +188,3 @@ class Sweeps(LiveQuestion):
                 if isinstance(value, SweepResult):
                     yield value
             yield stream.job.wait()
-
-
-def _name(question: Question) -> tuple[Any, ...]:
-    """What a finished map depends on."""
-    align = tuple(question.align.items()) if isinstance(question.align, Mapping) else question.align
-    return (question.model.generation, question.key, align)

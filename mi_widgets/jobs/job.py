@@ -244,8 +244,11 @@ class Job(Generic[T]):
             return
         done, total = getattr(value, "done", None), getattr(value, "total", None)
         if isinstance(done, int) and isinstance(total, int):
-            pace = (time.monotonic() - (self._started or 0.0)) / done if done > 0 else None
-            self.progress = Progress(done, total, None if pace is None else pace * max(total - done, 0))
+            # Work that knows its pace says so itself: what was known before it began took no time.
+            left = getattr(value, "seconds_left", None)
+            if left is None and done > 0:
+                left = (time.monotonic() - (self._started or 0.0)) / done * max(total - done, 0)
+            self.progress = Progress(done, total, left)
         if self._buffer is not None and not isinstance(value, Progress):
             with self._queue.changed:
                 self._buffer.items.append(value)

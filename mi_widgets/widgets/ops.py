@@ -252,6 +252,13 @@ class Params:
                 raise self._bad(f"{name}[{i}]", f"must be an object, not {_short(item)}")
         return tuple(Params(item, f"{self._about}: {name}[{i}]") for i, item in enumerate(given))
 
+    def inner(self, name: str) -> Params:
+        """An object, to be read, and ended, like the parameters themselves."""
+        value = self._take(name)
+        if not isinstance(value, dict):
+            raise self._bad(name, f"must be an object, not {_short(value)}")
+        return Params(value, f"{self._about}: {name}")
+
     def _items(self, name: str, value: Any, least: int, most: int) -> list[Any]:
         if not isinstance(value, list) or not least <= len(value) <= most:
             many = str(least) if least == most else f"{least} to {most}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["HEADS", "LENS", "SHARED"]
+__all__ = ["HEADS", "LENS", "SHARED", "SWEEP"]
 
 _TOTAL = "Total effect: everything after it is computed again."
 
@@ -96,4 +96,34 @@ HEADS: Mapping[str, str] = {
 LENS: Mapping[str, str] = {
     "change": "Edited minus unedited, cell by cell: blue is more with the edits, red is less; the tokens are those of "
     "the edited run.",
+}
+
+SWEEP: Mapping[str, str] = {
+    "no-model": "This is a finished map: there is no model to run.",
+    "recovered": "How far an edit takes the answer from the corrupted run (0) to the clean one (1). It can lie beyond "
+    "both.\n(run − corrupted) / (clean − corrupted), over prompts a ratio of means",
+    "raw": "The metric of each edited run, as it is.",
+    "change": "The metric of each edited run minus that of the base without it.",
+    "patch": f"The cell takes its value from the other prompt's run.\n{_TOTAL}",
+    "zero": f"The cell is set to 0.\n{_TOTAL}",
+    "mean": f"The cell is set to its mean: over the prompts from 8 on, else over the prompt's own positions.\n{_TOTAL}"
+    "\nWang et al. 2022",
+    "on-top": "Every cell is one more edit under which the live edits stay on. The ends of the scale stay the unedited "
+    "runs.",
+    "estimate": "~ is an estimate: (source − base) · d metric / d site, from two forward passes and one backward. The "
+    "exact run replaces it.\nNanda 2023; Syed et al. 2023",
+    "exact": "Each exact cell is a run of its own with that one edit.",
+    "same": "Hatched: both prompts have the same tokens up to there, so this edit cannot change anything.",
+    "none": "There is no number here: the layer has no such site, the prompts do not pair here, or the run failed.",
+    "stderr": "Standard error of the recovered share over the prompts.",
+    "rerun": "Runs these cells again and lays them into the map.",
+    "add-cell": "Adds this edit to the live edits, which all views of the experiment share.",
+    "cancel-sweep": "Stops; the cells that were run stay, and the rest keep their estimates.",
+    "reading": "Row = layer, column = position (or head): each cell is one edit, and its colour what it does to the "
+    "answer. Red moves it towards clean, blue away from it. Hatched cells cannot differ; ~ marks estimates.",
+    "keys": "arrows\tmove over cells; Home, End and page keys go to the end\n"
+    "Space\tselect the cell\n"
+    "Enter\tadd its edit to the live edits\n"
+    "Shift + arrows\tmark a rectangle; Enter runs it again\n"
+    "Escape\tcancel the sweep; let go of the rectangle",
 }

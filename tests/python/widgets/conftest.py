@@ -56,7 +56,7 @@ def recording(monkeypatch):
 @pytest.fixture(autouse=True)
 def bundle(monkeypatch, tmp_path):
     """A front end to load: these tests are about the kernel's side, with or without a built bundle."""
-    for name in ("attention-heads", "logit-lens"):
+    for name in ("attention-heads", "logit-lens", "patch-board", "patch-sweep"):
         (tmp_path / f"{name}.js").write_text("export default {};\n")
         (tmp_path / f"{name}.css").write_text(".mi { color: inherit }\n")
     monkeypatch.setattr(assets, "STATIC", tmp_path)
@@ -141,6 +141,18 @@ def lens_of(page_of):
         page = page_of(mi.LogitLens(exp, **options))
         page.exp = exp
         page.widget.wait(LIMIT)
+        return page
+
+    return make
+
+
+@pytest.fixture
+def sweep_of(page_of):
+    """Makes a PatchSweep of an experiment or of a finished map, with a page; it may still be at work."""
+
+    def make(given, client="tab", **options):
+        page = page_of(mi.PatchSweep(given, **options), client)
+        page.exp = given
         return page
 
     return make
