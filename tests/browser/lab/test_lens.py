@@ -90,3 +90,53 @@ def test_another_run_measure_and_sublayers_are_the_kernels_own(open_notebook):
     assert "corrupted entropy True" in notebook.until_kernel_prints(
         2, "print(*(widget.lens[name] for name in ('run', 'measure', 'sublayers')))", "True"
     )
+
+
+def test_a_working_day_of_the_lens_by_keyboard(open_notebook):
+    """Two views, keys alone, a model that fails and is mended, an interrupt, and a kernel that goes."""
+    notebook = open_notebook([EXPERIMENT, WIDGET, "widget", "pass"])
+    for index in range(3):
+        notebook.run_cell(index)
+    notebook.until_run(2)
+    first, second = notebook.resting_widget(0), notebook.resting_widget(1)
+    keyboard, cells = notebook.page.keyboard, notebook.page.locator(".jp-Cell").count()
+    first.locator("[data-part=lens] canvas").focus()
+    for key in ("End", "ArrowUp", " "):
+        keyboard.press(key)
+    for view in (first, second):
+        expect(view).to_have_attribute("data-selection", re.compile(r"^L\d\.resid_post@14$"))
+    chosen = str(first.get_attribute("data-selection"))
+    # Letters are JupyterLab's commands outside of a widget (a, b: new cell, d d: delete), and keys of its own inside.
+    for key in ("a", "b", "d", "d", "m", "p"):
+        keyboard.press(key)
+    for view in (first, second):
+        expect(view).to_have_attribute("data-selection", chosen)
+    assert notebook.page.locator(".jp-Cell").count() == cells
+    assert chosen in notebook.until_kernel_prints(3, "print(*exp.selection)", chosen)
+
+    fails = """
+def fails(*given):
+    raise RuntimeError("this layer is broken")
+hook = exp.model.hf.get_output_embeddings().register_forward_hook(fails)
+"""
+    notebook.evaluate_in_kernel(3, fails)
+    first.get_by_role("radio", name="corrupted", exact=True).click()
+    expect(first).to_have_attribute("data-state", "failed")
+    expect(first.locator("[data-part=notice]")).to_contain_text("this layer is broken")
+    expect(first).to_have_attribute("data-run", "clean")
+    notebook.evaluate_in_kernel(3, "hook.remove()")
+    first.get_by_role("radio", name="corrupted", exact=True).click()
+    expect(first).to_have_attribute("data-run", "corrupted")
+    expect(first).to_have_attribute("data-state", "ready")
+
+    notebook.command("notebook:interrupt-kernel")
+    first.get_by_role("radio", name="clean", exact=True).click()
+    for view in (first, second):
+        expect(view).to_have_attribute("data-run", "clean")
+        expect(view).to_have_attribute("data-state", "ready")
+    shown = first.locator("[data-part=lens] canvas")
+    before = shown.evaluate("it => it.toDataURL()")
+    notebook.restart_kernel()
+    expect(first).to_have_attribute("data-state", "restarted")
+    expect(first.get_by_text("The kernel was restarted", exact=True)).to_be_visible()
+    assert shown.evaluate("it => it.toDataURL()") == before, "the last picture stays"
