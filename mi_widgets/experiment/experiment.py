@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from ..jobs import Priority
 from ..model.architecture import HEAD_SITES
 from ..results import Result
 from .bar import Bar
+from .coding import code_steps
 from .cut import cut
 from .generating import Generation, checked, generation_steps
 from .heads import Heads
@@ -209,6 +211,49 @@ class Experiment(Heads, Lens, Sweeps, Stored):
                 op="generate.run",
                 on_partial=lambda _, value: bar.see(value),
             )
+
+    def to_code(
+        self,
+        edits: Iterable[Edit] | Edit | None = None,
+        base: str | None = None,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        tensors: str | os.PathLike[str] | None = None,
+    ) -> str:
+        """The edited run as one script of PyTorch and transformers, which runs on its own and prints the same number.
+
+        It loads the model as it was loaded, holds prompts, answers and drawn donors as token ids, hooks the model's own
+        modules by their paths, and says of each edit what it is. The run is measured first, and the script tells what
+        it must print.
+
+        Args:
+            edits: None = the live list; () = the unedited run.
+            base: None = the live base.
+            path: a folder or hub id to load the model from, in place of where it was loaded; needed for a model that
+                was made in memory.
+            tensors: a file for numbers of yours (a source, a vector, weights) that are too many for a script. It is
+                written only where there are such, and the script reads it.
+
+        Raises:
+            SiteUnavailable: a site that no plain hook reaches in this family; says why.
+            BadInput: what cannot be written as text (long tensors without a file, a metric that uses what stands
+                elsewhere); or what is wrong with an edit.
+            EditNeverFired, NotFinite, PromptMismatch: as `run`.
+
+        Example:
+            >>> import mi_widgets as mi
+            >>> exp = mi.Experiment(mi.load(),
+            ...     clean="When Mary and John went to the store, John gave a drink to",
+            ...     corrupted="When Mary and John went to the store, Mary gave a drink to",
+            ...     answer=" Mary", distractor=" John")
+            >>> code = exp.to_code(mi.Patch("resid_pre", layer=2, position=10))
+            >>> "mi_widgets." in code, "sites = {" in code
+            (False, True)
+            >>> print(code.splitlines()[-1])
+            print(f"logit_diff {value:.4f}   recovered {recovered:.4f}")
+        """
+        where, file = (None if given is None else os.fspath(given) for given in (path, tensors))
+        return self._work(code_steps(self.snapshot(edits, base), self._fresh, where, file), "code.python")
 
     def __repr__(self) -> str:
         clean = self._question.clean.prompts

@@ -48,6 +48,7 @@ class Model(Passes):
         name: short name for headers and provenance.
         architecture: what was found where, `.sites` this model offers, `.missing` {site: reason}.
         generation: rises whenever the user's model was seen to have changed; caches are keyed by it.
+        origin: where `load` has read it and with which options, None for a model that was wrapped.
 
     Example:
         >>> import mi_widgets as mi
@@ -55,6 +56,8 @@ class Model(Passes):
         >>> model.n_layers, model.n_heads
         (4, 4)
     """
+
+    origin: tuple[str, dict[str, Any]] | None = None
 
     def __init__(self, hf: Any, tokenizer: Any, name: str) -> None:
         self.hf = hf

@@ -100,7 +100,9 @@ def load(
             f"No causal language model could be loaded from {short!r}: {_first_line(problem)}",
             hint=f"Give a folder, a hub id, or one of the shipped models: {', '.join(shipped.names())}.",
         ) from problem
-    return wrap(hf, tokenizer, label)
+    model = wrap(hf, tokenizer, label)
+    model.origin = where, {name: value for name, value in options.items() if name != "token"}
+    return model
 
 
 def _known_step(name: str, step: int, is_shipped: bool) -> int:
