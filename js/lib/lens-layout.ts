@@ -114,22 +114,25 @@ export function lensLayout(lines: readonly Line[], sizes: LensSizes): LensLayout
 /** Height of all lines. */
 export const linesHeight = ({ tops }: LensLayout) => tops.at(-1) as number;
 
+/** The columns in view, of all there are. */
+type Window = Pick<LensLayout, "first" | "end" | "positions">;
+
 /** The first position for which `position` is in view, moving as little as can be. */
-export function windowWith({ first, end, positions }: LensLayout, position: number): number {
+export function windowWith({ first, end, positions }: Window, position: number): number {
   const count = end - first;
   if (position < first) return position;
   return position >= end ? clamp(position - count + 1, 0, positions - count) : first;
 }
 
 /** The first position for which `position`, where it is out of view, is in view with three times as many before it as after. */
-export function windowRound({ first, end, positions }: LensLayout, position: number): number {
+export function windowRound({ first, end, positions }: Window, position: number): number {
   const count = end - first;
   const inView = position >= first && position < end;
   return inView ? first : clamp(position - Math.floor(count * 0.75), 0, positions - count);
 }
 
 /** The window a page before (-1) or after (1): the column at the edge stays in view. */
-export function turned({ first, end, positions }: LensLayout, by: -1 | 1): number {
+export function turned({ first, end, positions }: Window, by: -1 | 1): number {
   const count = end - first;
   return clamp(first + by * Math.max(1, count - 1), 0, positions - count);
 }

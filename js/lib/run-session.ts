@@ -19,6 +19,8 @@ export abstract class RunSession<P extends Picture = Picture> extends Session {
   growing: P | null = null;
   /** The binary data of the picture did not arrive: why, in words. */
   pictureTrouble: string | null = null;
+  /** What work that was cancelled leaves in view. */
+  readonly leftWords: string = "The picture is from before.";
   run: Run = "clean";
   /** The trait that holds the picture, its topic, and the slot in which it is asked for. */
   protected abstract readonly topic: string;

@@ -141,6 +141,16 @@ export class SweepTable {
     };
   }
 
+  set(row: number, column: number, { metric, recovered, stderr, state }: SweepCell): void {
+    const at = this.index(row, column);
+    if (row < 0 || !(at in this.state)) return;
+    this.metric[at] = metric;
+    this.recovered[at] = recovered;
+    this.stderr[at] = stderr;
+    this.state[at] = state;
+    this.version++;
+  }
+
   /** The cell of a layer at a position (or of a head); null where the map has none. */
   find(layer: number, place: { position?: number | null; head?: number | null }): SweepCell | null {
     const row = this.map.layers.indexOf(layer);

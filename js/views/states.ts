@@ -53,7 +53,7 @@ export function createStates(
       const { title, failure, retry } = trouble;
       const retrying = retry && action("Retry", retry);
       if (failure.error === "Cancelled") {
-        const text = shown ? "The picture is from before." : "Nothing was drawn yet.";
+        const text = shown ? session.leftWords : "Nothing was drawn yet.";
         notices.push({ name: "cancelled", title: "Cancelled", text, actions: [retrying] });
       } else {
         const details = failure.error;
