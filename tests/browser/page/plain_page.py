@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from playwright.sync_api import Locator, Page
 
@@ -62,7 +62,12 @@ class Plain:
     Args:
         page: the tab.
         url: of the plain page.
+
+    Attributes:
+        words: the cards of the widget, beside those that all have.
     """
+
+    words: ClassVar[Mapping[str, str]] = {**HEADS, **LENS}
 
     def __init__(self, page: Page, url: str) -> None:
         self.page, self.url = page, url
@@ -71,7 +76,7 @@ class Plain:
         """Load the page, without a widget yet."""
         self.page.goto(self.url)
         self.page.wait_for_function("window.loaded === true")
-        self.page.evaluate("words => { window.words = words; }", {**SHARED, **HEADS, **LENS})
+        self.page.evaluate("words => { window.words = words; }", {**SHARED, **self.words})
         if dark:
             self.page.evaluate("document.body.classList.add('dark')")
         return self

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from playwright.sync_api import Locator
 
+from mi_widgets.widgets.words import SWEEP
 from tests.browser.page.plain_page import FILES, HERE, STATIC, Plain
 
 FILES |= {
@@ -23,6 +25,8 @@ class SweepPage(Plain):
         page: the tab.
         url: of the plain page; the sweep has a page beside it.
     """
+
+    words: ClassVar[Mapping[str, str]] = SWEEP
 
     def __init__(self, page: Any, url: str) -> None:
         super().__init__(page, f"{url}sweep")
