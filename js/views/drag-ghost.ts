@@ -1,12 +1,13 @@
-// What follows the pointer while a head is carried: its thumbnail and name, over everything else on the page.
+// What follows the pointer while something is carried, over everything else on the page.
 import { type AtlasLayout, placeOf, thumbOrigin } from "../lib/atlas-layout";
 import { css } from "../lib/colour";
-import { h } from "../lib/dom";
+import { type Child, h } from "../lib/dom";
 import { type Head, headKey, headName } from "../lib/heads";
 import type { Theme } from "../lib/theme";
 
 const SIDE = 44;
 
+/** A head: its thumbnail and name. */
 export function createGhost(
   atlas: HTMLCanvasElement,
   layout: AtlasLayout | null,
@@ -24,13 +25,12 @@ export function createGhost(
     context.imageSmoothingEnabled = false;
     context.drawImage(atlas, x * ratio, y * ratio, side, side, 0, 0, SIDE * 2, SIDE * 2);
   }
-  const ghost = h(
-    "div",
-    { "data-mi-ghost": headKey(head), "aria-hidden": true },
-    picture,
-    h("div", `z ${headName(head)}`),
-  );
-  // It stands outside the widget, where no style sheet of ours reaches.
+  return ghostOf(theme, headKey(head), picture, h("div", `z ${headName(head)}`));
+}
+
+/** It stands outside the widget, where no style sheet of ours reaches. */
+export function ghostOf(theme: Theme, name: string, ...parts: Child[]): HTMLElement {
+  const ghost = h("div", { "data-mi-ghost": name, "aria-hidden": true }, ...parts);
   ghost.style.cssText = [
     "position:fixed;left:0;top:0;z-index:10000;pointer-events:none;padding:4px;border-radius:5px;text-align:center",
     `border:2px solid ${css(theme.accent)};background:${css(theme.background)};color:${css(theme.text)}`,

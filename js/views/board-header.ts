@@ -1,0 +1,133 @@
+// What the board has in the first header line: what a drag carries, undo and redo, and the experiment as code.
+import type { BoardSession } from "../lib/board-session";
+import type { Stream } from "../lib/board-specs";
+import { actionButton, Switch } from "../lib/controls";
+import { disable, h, setText, show } from "../lib/dom";
+import type { View, ViewContext } from "./context";
+import { stepBack } from "./patch-chips";
+
+const CARRIED: Readonly<Record<string, readonly [label: string, words: string]>> = {
+  residual: ["residual", "The whole residual stream: everything that earlier layers wrote there."],
+  attention: ["attention", "What the attention of a layer adds to the stream."],
+  mlp: ["MLP", "What the MLP of a layer adds to the stream."],
+  z: ["head z", "What one head reads from its sources, before it is written to the stream."],
+  q: ["q", "One head's queries: what each position looks for."],
+  k: ["k", "Keys: what each position is found by."],
+  v: ["v", "Values: what each position hands over."],
+  pattern: ["pattern", "One head's attention weights, with the edited run's own values."],
+};
+const STREAM = {
+  post: "Row n is the stream after layer n: what the layer made of it.",
+  pre: "Row n is the stream before layer n: what the layer is given.",
+};
+
+export function createBoardSwitches(context: ViewContext<BoardSession>): View {
+  const { session, tip } = context;
+  const carry = new Switch("carry", tip, (name) => session.setCarry(name));
+  const stream = new Switch("stream", tip, (name) => session.setStream(name as Stream));
+  const card = (name: string) => () => tip.card(name, "", session.offReason);
+  const step = (verb: "undo" | "redo", label: string) =>
+    actionButton(label, tip, () => stepBack(context, verb), {
+      name: verb,
+      class: "mi-button mi-square",
+      says: `${verb} the last change of the edits`,
+      card: card(verb),
+    });
+  const undo = step("undo", "↶");
+  const redo = step("redo", "↷");
+  const python = actionButton("Copy as Python", tip, () => code.open(), {
+    name: "python",
+    card: () => tip.card("python", "Copy as Python", session.offReason),
+  });
+  const code = createCode(context);
+  const element = h(
+    "div.group.scores.carry",
+    h("span.word", "carry"),
+    carry.element,
+    stream.element,
+    h("span.group.board-acts", undo, redo, python),
+    code.element,
+  );
+  return {
+    element,
+    update() {
+      const { board, question, offReason } = session;
+      show(element, board !== null);
+      if (!board) return;
+      carry.update(
+        board.carries.map(({ name, reason }) => {
+          const [label, words] = CARRIED[name] ?? [name, ""];
+          const chosen = session.carry === name;
+          return { name, label, chosen, off: reason, card: { title: label, lines: [words] } };
+        }),
+      );
+      show(stream.element, session.carry === "residual");
+      stream.update(
+        (["post", "pre"] as const).map((name) => ({
+          name,
+          label: name,
+          chosen: session.stream === name,
+          off: null,
+          card: { title: name === "post" ? "after the layer" : "before the layer", lines: [STREAM[name]] },
+        })),
+      );
+      disable(undo, offReason || !question?.history?.undo);
+      disable(redo, offReason || !question?.history?.redo);
+      disable(python, offReason);
+    },
+  };
+}
+
+/** The code, copied and shown: a page may not be let at the clipboard. */
+function createCode({ session, say, tip }: ViewContext<BoardSession>) {
+  const area = h("textarea.code-text", {
+    readonly: true,
+    rows: 16,
+    spellcheck: "false",
+    "aria-label": "the experiment as Python",
+    onkeydown(event: KeyboardEvent) {
+      event.stopPropagation();
+      if (event.key === "Escape") close();
+    },
+  });
+  const note = h("span.note");
+  const close = () => {
+    show(element, false);
+  };
+  const element = h(
+    "div.code#code",
+    { hidden: true, role: "dialog", "aria-label": "the experiment as Python" },
+    h(
+      "div.side-head",
+      note,
+      actionButton("Copy", tip, () => void copy(), { name: "copy-code" }),
+      actionButton("Close", tip, close, { name: "close-code" }),
+    ),
+    area,
+  );
+  async function copy(): Promise<void> {
+    try {
+      await navigator.clipboard.writeText(area.value);
+      setText(note, "copied: runs on its own and prints the number that is shown");
+    } catch {
+      setText(note, "this page may not write to the clipboard: copy it from here");
+      area.select();
+    }
+    say(note.textContent ?? "");
+  }
+  return {
+    element,
+    open() {
+      const pending = session.ask("code.python", () => ({}), "The code could not be written", {
+        slot: "code",
+      });
+      void pending.reply.then((reply) => {
+        if (reply.kind !== "done") return;
+        area.value = (reply.data as { text: string }).text;
+        show(element, true);
+        area.focus();
+        void copy();
+      });
+    },
+  };
+}

@@ -1,0 +1,163 @@
+// The patch board: its parts, in the frame that all widgets share.
+import { GRIDS } from "../lib/board-cells";
+import type { BoardSession } from "../lib/board-session";
+import { actionButton } from "../lib/controls";
+import { attribute, h, setText, show } from "../lib/dom";
+import { createBoardAlign } from "./board-align";
+import { createBoardChips } from "./board-chips";
+import { createBoardDrop } from "./board-drop";
+import { createBoardEffect } from "./board-effect";
+import { createBoardForm } from "./board-form";
+import { type BoardGrid, createBoardGrid } from "./board-grid";
+import { createBoardSwitches } from "./board-header";
+import { createBoardPanel } from "./board-panel";
+import { createBoardPositions } from "./board-positions";
+import type { ViewContext } from "./context";
+import { createRunsHistory } from "./runs-history";
+import type { Composition, Kind, Term } from "./widget";
+
+const KEYS: Term[] = [
+  ["arrows", "move over the cells; with Shift they pick a block; Home, End and page keys go to the ends"],
+  ["Space", "pick the cell; with Shift the block up to here; on an amber row: open it"],
+  ["R V", "pick the whole row; the whole column"],
+  ["Enter", "pick up what is picked, or the cell; while carrying: drop it here"],
+  ["Tab", "while carrying: to the other run, over the position it belongs to"],
+  ["Escape", "put back what is carried; clear the selection; in a text: restore it"],
+  ["[ ]", "the layer above, the layer below"],
+  ["on a patch", "Enter switches it on or off, Shift + arrows move it, Delete removes it"],
+];
+const READING =
+  "Each cell is what the model would say if it stopped there. Drag a cell, a row by its name, a column by its heading or a picked block (Shift + drag) from one run onto the other: the edited run computes everything after it again. Drop it on another position to move it there. Faded cells of the patched run cannot change: nothing reaches them; a dot marks a top token that did. Hatched columns have no partner in the other prompt and take only what is dropped right on them.";
+const TERMS: Term[] = [
+  [
+    "recovered",
+    "(patched − corrupted) / (clean − corrupted): 0 is the corrupted run, 1 the clean one; values beyond both ends are possible. Total effect.",
+  ],
+  [
+    "destroyed",
+    "1 − recovered, said where the clean run is the base: how much of the answer the patch takes away.",
+  ],
+  ["strength", "x ← x + α (s − x): at 1 the patch replaces the activation, at 0 it changes nothing."],
+  ["noise floor", "How far the same run may differ when it is computed again: smaller effects say nothing."],
+];
+
+export const board: Kind<BoardSession> = {
+  name: "board",
+  title: "Patch board",
+  compose(context: ViewContext<BoardSession>): Composition {
+    const { session } = context;
+    let tabled = false;
+    const grids: BoardGrid[] = [];
+    const drop = createBoardDrop(context, () => grids);
+    grids.push(...GRIDS.map((name) => createBoardGrid(context, name, drop)));
+    const [clean, corrupted, edited] = grids.map((grid) => createBoardPanel(context, grid, () => tabled)) as [
+      ReturnType<typeof createBoardPanel>,
+      ReturnType<typeof createBoardPanel>,
+      ReturnType<typeof createBoardPanel>,
+    ];
+    const align = createBoardAlign(context);
+    const positions = createBoardPositions(context);
+    const form = createBoardForm(context);
+    const chips = createBoardChips(context, form.element);
+    const effect = createBoardEffect(context);
+    const history = createRunsHistory(context);
+    const table = actionButton(
+      "table",
+      context.tip,
+      () => {
+        tabled = !tabled;
+        session.changed();
+      },
+      { class: "mi-link", name: "board-table", card: "The same cells as tables of text." },
+    );
+    const folded = h("span.lens-folded");
+    const fold = actionButton("fold again", context.tip, () => session.foldRows(), {
+      class: "mi-link",
+      name: "fold",
+      card: "Folds the rows that were opened.",
+    });
+    const foot = h("div.lens-foot.board-foot", folded, fold, table);
+    const parts = [
+      clean.element,
+      corrupted.element,
+      align.element,
+      positions.element,
+      chips.element,
+      edited.element,
+      effect.element,
+      history.element,
+      foot,
+    ];
+    const switches = createBoardSwitches(context);
+    return {
+      main: switches,
+      runs: () => [],
+      parts,
+      observed: parts,
+      views: [
+        clean,
+        corrupted,
+        align,
+        positions,
+        form,
+        chips,
+        edited,
+        effect,
+        history,
+        {
+          element: foot,
+          update() {
+            const { board: picture, openRows } = session;
+            const hidden = (picture?.rows.length ?? 0) - openRows.length;
+            setText(
+              folded,
+              hidden ? `amber row: ${hidden} ${hidden > 1 ? "rows" : "row"} folded, click to open` : "",
+            );
+            show(fold, session.opened.size > 0);
+            attribute(table, "aria-pressed", tabled);
+            show(foot, picture !== null);
+          },
+        },
+      ],
+      figures: () => [...grids.map((it) => it.figure()), effect.figure()],
+      compared: [],
+      step(layers) {
+        const row = session.stepLayer(layers);
+        if (row) context.say(row);
+      },
+      leave() {
+        session.hoverAt(null);
+        session.drag.end();
+      },
+      marks() {
+        const { board: picture, drag, map } = session;
+        const [spec] = drag.specs;
+        return {
+          "data-board-rev": picture?.rev ?? 0,
+          "data-carry": session.carry,
+          "data-carrying": drag.carried ? (drag.keyboard ? "keyboard" : "pointer") : "",
+          "data-target": spec ? `${drag.target?.side} ${spec.site} L${spec.layer}` : "",
+          "data-shown": drag.shown?.of ?? "",
+          "data-map": map?.version ?? 0,
+          "data-cells": GRIDS.map((name) => picture?.grids[name]?.version ?? 0).join(" "),
+        };
+      },
+      provenance() {
+        const { board: picture, map, sweeping } = session;
+        const { done = 0, total = 0 } = map?.map ?? {};
+        const { run_number, n_runs } = picture ?? {};
+        return [
+          ...(picture?.notes ?? []),
+          run_number != null && n_runs ? `run ${run_number} of ${n_runs}` : "exact",
+          sweeping.running && total > 0 && `map of ${map?.map.site}: ${done} of ${total} reruns`,
+        ];
+      },
+      hint: () =>
+        session.drag.keyboard && session.drag.carried
+          ? "Tab to the other run · arrows move · Enter drops · Escape puts back"
+          : "Enter picks up and drops · Space picks · Ctrl+Z undoes · ? lists keys",
+      help: { title: "Keys, drags, words", keys: KEYS, reading: READING, terms: () => TERMS },
+      example: 'mi.PatchBoard(model, "When Mary and John went", corrupted="When Mary and Mary went")',
+    };
+  },
+};
