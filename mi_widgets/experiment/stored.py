@@ -12,6 +12,7 @@ from ..errors import BadInput
 from ..interventions.metrics import Answer, Metric
 from ..interventions.sequences import Sequence as AnswerSequence
 from ..model.handle import Model
+from .another import arguments_for, same_tokens
 from .document import read, written
 from .frames import rows_of_frame
 from .live import LiveQuestion
@@ -116,6 +117,38 @@ class Stored(LiveQuestion):
             beside.unlink(missing_ok=True)
         return target
 
+    def with_model(self, other: Model) -> Self:
+        """The same question to another model or checkpoint: an experiment of its own, tokenised anew and checked.
+
+        Where both models have the same tokens the live edits come along (those that cannot run there are switched off
+        and marked with the reason); elsewhere they would stand at other tokens, and are left out.
+
+        Args:
+            other: from `mi.load` or `mi.wrap`.
+
+        Raises:
+            BadInput: positions are named or paired by number, and the other model has other tokens there.
+            AnswerNotSingleToken: the answer is several tokens for the other model; shows the split.
+
+        Example:
+            >>> import mi_widgets as mi
+            >>> exp = mi.Experiment(mi.load("tiny-induction"), "the cat the dog the cat the", answer=" dog")
+            >>> young = exp.with_model(mi.load("tiny-induction", step=600))
+            >>> young.answer == exp.answer, young.run().metric == exp.run().metric
+            (True, False)
+        """
+        if not isinstance(other, Model):
+            raise BadInput(
+                f"The other model is a Model, not {type(other).__name__}.",
+                hint="Use mi.load() or mi.wrap(hf_model, tokenizer).",
+            )
+        now = self._question
+        exp = type(self)(other, **arguments_for(other, now))
+        exp._keep_guesses(now.answer, now.distractor)
+        if same_tokens(other, now):
+            exp.edits.restore(self.edits.entries)
+        return exp
+
     @classmethod
     def open(cls, path: str | os.PathLike[str], model: Model, *, metric: str | Metric | None = None) -> Self:
         """Read what `save` wrote, for a model with the same tokenizer.
@@ -154,15 +187,19 @@ class Stored(LiveQuestion):
             positions=found.clean,
             bos=found.bos,
         )
-        now = exp._question
-        answer, distractor = (
-            own if saved is None or own is None else replace(own, guessed=saved.guessed)
-            for own, saved in ((now.answer, found.answer), (now.distractor, found.distractor))
-        )
-        exp._question = replace(now, answer=answer, distractor=distractor)
+        exp._keep_guesses(found.answer, found.distractor)
         exp.edits.restore(found.entries)
         exp.selection = found.selection
         return exp
+
+    def _keep_guesses(self, answer: Answer | None, distractor: Answer | None) -> None:
+        """Marks answers as guessed that were where they come from."""
+        now = self._question
+
+        def kept(own: Answer | None, old: Answer | None) -> Answer | None:
+            return own if old is None or own is None else replace(own, guessed=old.guessed)
+
+        self._question = replace(now, answer=kept(now.answer, answer), distractor=kept(now.distractor, distractor))
 
 
 def _given(answer: Answer | None) -> Any:
