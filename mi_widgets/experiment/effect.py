@@ -44,7 +44,8 @@ class Effect:
         before, after: the metric without and with them.
         recovered: share of the way from corrupted to clean at which the run ends; NaN where there is none.
         destroyed: 1 - recovered on the clean prompt, where a run begins at 1 and falls; NaN on the corrupted one.
-        tokens: the likeliest next tokens of both runs, at most 8, the likeliest after the edits first.
+        tokens: answer, distractor and the likeliest next tokens of both runs, at most 8, the likeliest after the edits
+            first.
         notes: sentences about the edits that a reader must know.
         base: "clean" or "corrupted": where the run begins.
         clean, corrupted: the metric of the unedited runs; NaN where there is no such prompt.
@@ -96,7 +97,7 @@ def effect_steps(question: Question, edits: Sequence[Edit], fresh: Fresh, prompt
         after=result.metric,
         recovered=result.recovered,
         destroyed=1 - result.recovered if question.base == "clean" else float("nan"),
-        tokens=_shifts(question, logits[prompt], result.logits[prompt]),
+        tokens=_shifts(question, prompt, logits[prompt], result.logits[prompt]),
         notes=(*question.notes(edits), *share_notes(question, base)),
         base=question.base,
         clean=float(base.clean.mean()),
@@ -105,12 +106,14 @@ def effect_steps(question: Question, edits: Sequence[Edit], fresh: Fresh, prompt
     )
 
 
-def _shifts(question: Question, before: torch.Tensor, after: torch.Tensor) -> tuple[TokenShift, ...]:
-    """Tokens among the likeliest of either run; `before` and `after` are [vocab] logits."""
+def _shifts(question: Question, prompt: int, before: torch.Tensor, after: torch.Tensor) -> tuple[TokenShift, ...]:
+    """The answers of a prompt and tokens among the likeliest of either run; `before` and `after` are [vocab] logits."""
     was, now = before.float().softmax(-1), after.float().softmax(-1)
     top = min(TOP, len(now))
     ids = {*was.topk(top).indices.tolist(), *now.topk(top).indices.tolist()}
-    kept = sorted(ids, key=lambda i: -max(float(was[i]), float(now[i])))[:MOST_TOKENS]
+    asked = [answer.ids[prompt][0] for answer in (question.answer, question.distractor) if answer is not None]
+    likeliest = sorted(ids.difference(asked), key=lambda i: -max(float(was[i]), float(now[i])))
+    kept = [*dict.fromkeys(asked), *likeliest][:MOST_TOKENS]
     kept.sort(key=lambda i: -float(now[i]))
     label = question.model.text.label
 

@@ -93,7 +93,7 @@ def _metrics(question: Question) -> list[list[str]]:
 
 
 def edits_on_wire(question: Question, entries: tuple[Entry, ...], prompt: int = 0) -> list[dict[str, Any]]:
-    """Chips: {"label", "on", "site", "note", "alpha", "spec"}; an edit that another one overwrites whole says so.
+    """Chips: {"label", "on", "site", "note", "alpha", "source", "spec"}; an edit that another one overwrites says so.
 
     Args:
         question: whose base they are for.
@@ -113,10 +113,19 @@ def edits_on_wire(question: Question, entries: tuple[Entry, ...], prompt: int = 
             "site": entry.edit.where,
             "note": f"has no effect: overwritten by {over[i]}" if i in over else entry.note,
             "alpha": entry.edit.alpha if isinstance(entry.edit, Patch) else None,
+            "source": _source(question, entry.edit),
             "spec": spec_of(question, entry.edit, prompt),
         }
         for i, entry in enumerate(entries)
     ]
+
+
+def _source(question: Question, edit: Edit) -> str | None:
+    """The run of the experiment's own that an edit reads; None where it reads none of them."""
+    source = getattr(edit, "source", None)
+    if source == "other":
+        return "corrupted" if question.base == "clean" else "clean"
+    return source if source in ("clean", "corrupted") else None
 
 
 def spec_of(question: Question, edit: Edit, prompt: int) -> dict[str, Any] | None:
@@ -136,9 +145,8 @@ def spec_of(question: Question, edit: Edit, prompt: int) -> dict[str, Any] | Non
     def places(run: str, place: Place) -> list[int] | None:
         return None if place is None else rows_of(question.batch(run), place)[prompt]
 
-    other = {"clean": "corrupted", "corrupted": "clean"}[question.base]
+    read = getattr(edit, "source_position", None)
     try:
-        read = getattr(edit, "source_position", None)
         return {
             "kind": kind,
             "site": edit.site,
@@ -146,7 +154,7 @@ def spec_of(question: Question, edit: Edit, prompt: int) -> dict[str, Any] | Non
             "head": edit.head,
             "positions": places(question.base, edit.position),
             "source": source,
-            "source_positions": places(other if source == "other" else source, read),
+            "source_positions": places(_source(question, edit) or question.base, read),
             "src": None,
             "alpha": getattr(edit, "alpha", 1.0),
         }

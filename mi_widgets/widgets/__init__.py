@@ -4,6 +4,7 @@ from mi_widgets.widgets.attention_heads import AttentionHeads
 from mi_widgets.widgets.base import MiWidget
 from mi_widgets.widgets.link import Link, link
 from mi_widgets.widgets.logit_lens import LogitLens
+from mi_widgets.widgets.patch_board import PatchBoard
 from mi_widgets.widgets.patch_sweep import PatchSweep
 
-__all__ = ["AttentionHeads", "Link", "LogitLens", "MiWidget", "PatchSweep", "link"]
+__all__ = ["AttentionHeads", "Link", "LogitLens", "MiWidget", "PatchBoard", "PatchSweep", "link"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from mi_widgets.errors import BadInput, Stale
@@ -10,11 +10,14 @@ from mi_widgets.jobs import Priority
 from mi_widgets.widgets.base import MiWidget
 from mi_widgets.widgets.ops import Params, Reply, Task, op
 
-__all__ = ["Asking"]
+__all__ = ["ALIGNS", "Asking"]
+
+ALIGNS: Mapping[str, str | None] = {"start": None, "end": "suffix", "common": "common", "custom": None}
+"""How positions of two prompts pair: {name on the wire: what `exp.ask(align=)` takes}; "custom" are the user's own."""
 
 
 class Asking(MiWidget):
-    """A widget whose page changes the question: prompts, answer, distractor, metric, base."""
+    """A widget whose page changes the question: prompts, how they pair, answer, distractor, metric, base."""
 
     @op("question.set", slot="question", priority=Priority.RUN)
     def _set_question(self, params: Params) -> Task:
@@ -29,6 +32,8 @@ class Asking(MiWidget):
             changes["metric"] = params.choice("metric", [name for name, _ in self.question["metrics"]])
         if "base" in params:
             changes["base"] = params.choice("base", ("clean", "corrupted"))
+        if "align" in params:
+            changes["align"] = self._pairing_of(params.choice("align", tuple(ALIGNS)))
         shown = params.integer("prompt", 0, self.question["n_prompts"] - 1) if "prompt" in params else None
         params.end()
         if shown is not None and not changes:
@@ -36,9 +41,21 @@ class Asking(MiWidget):
         if not changes or shown is not None:
             raise BadInput(
                 "question.set changes nothing, or two things at once.",
-                hint="Send a prompt's text, answer, distractor, metric or base; or, alone, the number of a prompt.",
+                hint="Send a prompt's text, answer, distractor, metric, base or align; or, alone, a prompt's number.",
             )
         return self.change(base_rev, lambda: self._exp.ask(**changes))
+
+    def _pairing_of(self, name: str) -> Any:
+        """What `exp.ask` takes for a way to pair positions."""
+        if self.question["prompts"]["corrupted"] is None:
+            raise BadInput("There is one prompt, so nothing pairs.", hint="Give a second one first.")
+        if name != "custom":
+            return ALIGNS[name]
+        if self._exp.pairs is None:
+            raise BadInput(
+                "No pairs of positions were given.", hint="mi.Experiment(..., align={base position: source position})."
+            )
+        return self._exp.pairs
 
     def change(self, base_rev: int, make: Callable[[], object]) -> Task:
         """A change of the experiment as a task; its reply is the new revision.

@@ -14,6 +14,7 @@ from mi_widgets.analysis.lens_trajectory import trajectory_steps
 from mi_widgets.errors import BadInput
 from mi_widgets.jobs import Priority
 from mi_widgets.widgets import lens_wire as wire
+from mi_widgets.widgets.arrays import Array
 from mi_widgets.widgets.drawing import Drawing
 from mi_widgets.widgets.ops import Params, Part, Reply, Task, op
 from mi_widgets.widgets.plain import number
@@ -80,7 +81,8 @@ class LensAsking(Drawing):
         def part(parts: Sequence[LensPart]) -> Part:
             arrays, ids = wire.side_by_side([each.cells for each in parts], choice.measure)
             reach = [parts[0].positions[0], parts[-1].positions[-1] + 1]
-            return Part({**about, "columns": reach, "tokens": wire.labelled(ids, label)}, arrays)
+            beside = self.cells_beside(question, choice.run, numbers, range(*reach))
+            return Part({**about, "columns": reach, "tokens": wire.labelled(ids, label)}, arrays | beside)
 
         def size(each: LensPart) -> int:
             return wire.CELL_BYTES * len(numbers) * len(each.positions)
@@ -89,11 +91,24 @@ class LensAsking(Drawing):
             if cells * wire.CELL_BYTES > ONE_MESSAGE:
                 return Reply(question.rev, about)
             tokens = wire.labelled(found.top_ids.flatten().tolist(), label)
-            return Reply(question.rev, {**about, "tokens": tokens}, wire.arrays_of(found, choice.measure))
+            arrays = wire.arrays_of(found, choice.measure)
+            beside = self.cells_beside(question, choice.run, numbers, range(*columns))
+            return Reply(question.rev, {**about, "tokens": tokens}, arrays | beside)
 
         # What fits into one message is not sent in two.
         parted = part if cells * wire.CELL_BYTES > ONE_MESSAGE else None
         return Task(lens_steps(question, spec), done, parted, size)
+
+    def cells_beside(self, question: Question, run: str, rows: Sequence[int], columns: range) -> dict[str, Array]:
+        """What a widget tells of cells beside what a lens does.
+
+        Args:
+            question: about the prompt that is shown.
+            run: whose cells they are.
+            rows: their numbers.
+            columns: their positions.
+        """
+        return {}
 
     @op("lens.card", slot="card", priority=Priority.PREVIEW)
     def _ask_card(self, params: Params) -> Task:

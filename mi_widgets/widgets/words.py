@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["HEADS", "LENS", "SHARED", "SWEEP"]
+__all__ = ["BOARD", "HEADS", "LENS", "SHARED", "SWEEP"]
 
 _TOTAL = "Total effect: everything after it is computed again."
 
@@ -126,4 +126,43 @@ SWEEP: Mapping[str, str] = {
     "Enter\tadd its edit to the live edits\n"
     "Shift + arrows\tmark a rectangle; Enter runs it again\n"
     "Escape\tcancel the sweep; let go of the rectangle",
+}
+
+BOARD: Mapping[str, str] = {
+    "residual": "Carries what a position holds after a layer: everything that later layers read there.\n"
+    f"x ← x + α (s − x)\n{_TOTAL}",
+    "attention": f"Carries what the attention of a layer adds at a position.\n{_TOTAL}",
+    "mlp": f"Carries what the MLP of a layer adds at a position.\n{_TOTAL}",
+    "z": f"Carries what one head gives, before its output projection.\n{_TOTAL}",
+    "q": f"Carries the queries of one head: what it looks for.\n{_TOTAL}",
+    "k": "Carries the keys of one head: what it is found by. Where heads share keys they are carried for all of these."
+    f"\n{_TOTAL}",
+    "v": "Carries the values of one head: what it hands on. Where heads share values they are carried for all of these."
+    f"\n{_TOTAL}",
+    "pattern": f"Carries where one head looks; the values stay those of the run.\n{_TOTAL}",
+    "preview": "What would come of a drop here. Nothing is changed until it is dropped.",
+    "cone": "Only the bright cells can change: attention looks back, so an edit acts at its position and behind it, "
+    "from its layer on. A mark says that the top token is another one.",
+    "strength": "α: how much of the source is taken. 1 replaces, 0 changes nothing.\nx ← x + α (s − x)",
+    "recovered": "How far the run has come from the corrupted one (0) to the clean one (1). It can lie beyond both.\n"
+    "(run − corrupted) / (clean − corrupted), over prompts a ratio of means",
+    "destroyed": "On the clean prompt a run begins at 1 and falls: 1 − recovered is what the edits have destroyed.\n"
+    "Heimersheim & Nanda 2024",
+    "floor": "Differences below it mean nothing: two ways of running the same prompt differ by as much.",
+    "stderr": "Standard error of the recovered share over the prompts.",
+    "history": "The runs of this board, the newest last. Click one to put its edits back; undo leads back here.",
+    "code": "A script of plain PyTorch and transformers that gives the same number.",
+    "align": "How the positions of the two prompts pair. A cell that is dropped on a position of its own needs no "
+    "partner.",
+    "second prompt": "With one prompt activations move within it. Give a second one to compare with: type it here.",
+    "reading": "Above, the two runs: row = layer, column = position, and in each cell what the model would say there. "
+    "Drag a cell, a row (by its name), a column (by its heading) or a rectangle onto the other run: that run goes on "
+    "with what was carried. Edits add up, and the patched run and its effect stand below.",
+    "keys": "arrows\tmove over cells; Home, End and page keys go to the end\n"
+    "Space\tselect the cell; with Shift and arrows a rectangle\n"
+    "Enter\tpick up, and on another cell drop\n"
+    "Tab\tthe other run, while carrying\n"
+    "Escape\tput back what is carried; let go of the selection\n"
+    "Delete\ton a patch: remove it; Shift + arrows move it\n"
+    "Ctrl + Z\tundo; Shift + Ctrl + Z redoes",
 }

@@ -93,7 +93,9 @@ def test_the_effect_is_that_of_plain_hooks_on_the_prompt_that_is_shown(page, exp
         assert token["after"] == pytest.approx(float(after[token["id"]]), abs=1e-4)
         assert token["label"] == exp.model.text.label(token["id"])
     union = {*before.topk(5).indices.tolist(), *after.topk(5).indices.tolist()}
-    assert {t["id"] for t in found["tokens"]} <= union
+    asked = {exp.answer.ids[0][0], exp.distractor.ids[0][0]}
+    union |= asked
+    assert asked <= {t["id"] for t in found["tokens"]} <= union
     assert len(found["tokens"]) == min(8, len(union))
     assert int(after.argmax()) == found["tokens"][0]["id"]
     assert int(before.argmax()) in {t["id"] for t in found["tokens"]}
