@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Collection, Generator
+from functools import cached_property
 from typing import Any
 
-from ..interventions.question import Question
 from ..interventions.sweep import Index
 from ..results import SweepResult
 from .live import LiveQuestion
-from .sweeping import Laid, Map, Standing
+from .sweeping import Laid, Map, Standing, name_of
 
 KEPT = 16
 """Finished maps that an experiment remembers."""
@@ -19,15 +19,16 @@ LEFT = 4
 """Unfinished maps that it remembers."""
 
 Steps = Generator[Any, None, SweepResult]
+Maps = OrderedDict[tuple[Any, Any], SweepResult]
 
 
 class SweepMemory(LiveQuestion):
     """The maps of an experiment, and sweeps for jobs of widgets; `Sweeps` adds the public calls."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # Maps that were left before they were whole, the newest last.
-        self._left: OrderedDict[tuple[Any, Any], SweepResult] = OrderedDict()
-        super().__init__(*args, **kwargs)
+    @cached_property
+    def _left(self) -> Maps:
+        """Maps that were left before they were whole, the newest last."""
+        return OrderedDict()
 
     def finished(self, laid: Laid) -> SweepResult | None:
         """The whole map of these cells, if it was made before; None otherwise.
@@ -77,19 +78,17 @@ class SweepMemory(LiveQuestion):
             found = yield from work.steps()
         except GeneratorExit:
             if work.begun:
-                _keep(self._left, work.laid, work.so_far(), LEFT)
+                _keep(self._left, work, work.so_far(), LEFT)
             raise
-        if not work.mixed:
-            self._remember(work.laid, found)
-        return found
-
-    def _remember(self, laid: Laid, found: SweepResult) -> None:
+        if work.mixed:
+            return found
         if _is_whole(found):
-            _forget(self._left, laid)
-        elif self.finished(laid) is not None:
+            _forget(self._left, work)
+        elif self.finished(work.laid) is not None:
             # An estimate, or some cells of a map, take no place of the whole map.
-            return
-        _keep(self._maps, laid, found, KEPT)
+            return found
+        _keep(self._maps, work, found, KEPT)
+        return found
 
     def left(self, laid: Laid) -> SweepResult | None:
         """The map of these cells as far as it was known when its work was stopped; None when it was never begun."""
@@ -97,23 +96,17 @@ class SweepMemory(LiveQuestion):
         return next((found for (of, _), found in self._left.items() if of == name and _is_of(found, laid)), None)
 
 
-def name_of(question: Question) -> tuple[Any, ...]:
-    """What the numbers of a map depend on besides its cells."""
-    align = tuple(question.align.items()) if isinstance(question.align, Mapping) else question.align
-    return (question.model.generation, question.key, align, question.edits)
-
-
-def _keep(maps: OrderedDict[tuple[Any, Any], SweepResult], laid: Laid, found: SweepResult, most: int) -> None:
-    _forget(maps, laid)
-    maps[name_of(laid.question), (found.site, id(found))] = found
+def _keep(maps: Maps, work: Map, found: SweepResult, most: int) -> None:
+    _forget(maps, work)
+    # By the name it began with: the model may have changed since.
+    maps[work.name, (found.site, id(found))] = found
     while len(maps) > most:
         maps.popitem(last=False)
 
 
-def _forget(maps: OrderedDict[tuple[Any, Any], SweepResult], laid: Laid) -> None:
+def _forget(maps: Maps, work: Map) -> None:
     """Drop maps of the same cells."""
-    name = name_of(laid.question)
-    for key in [key for key, result in maps.items() if key[0] == name and _is_of(result, laid)]:
+    for key in [key for key, result in maps.items() if key[0] == work.name and _is_of(result, work.laid)]:
         del maps[key]
 
 

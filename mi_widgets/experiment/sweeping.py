@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -19,10 +19,9 @@ from ..interventions.fitting import fits_of
 from ..interventions.grid import Grid, Positions, grid_of
 from ..interventions.many import kernel_words
 from ..interventions.metrics import recovered
-from ..interventions.plan import Plan
 from ..interventions.positions import rows_of
 from ..interventions.question import Question
-from ..interventions.reading import pairing
+from ..interventions.reading import pairing, source_of
 from ..interventions.sweep import Index, Swept, column_order, largest_order, sweep_steps
 from ..results import Progress, SweepResult
 from .runs import Fresh
@@ -133,6 +132,12 @@ class Standing:
         return replace(self, done=int((self.result.exact & counted).sum()), total=int(counted.sum()))
 
 
+def name_of(question: Question) -> tuple[Any, ...]:
+    """What the numbers of a map depend on besides its cells, with the model as it is now."""
+    align = tuple(question.align.items()) if isinstance(question.align, Mapping) else question.align
+    return (question.model.generation, question.key, align, question.edits)
+
+
 class Map:
     """A map in the making; see `Experiment.sweep` and `Experiment.sweep_stream`.
 
@@ -149,6 +154,7 @@ class Map:
         outline: also yield the map before anything of it was run or estimated.
 
     Attributes:
+        name: see `name_of`, of when it began.
         done, total: cells that were run, and that are to be run; those of `begun` count as run.
         mixed: the model has changed while the map was made, so that no cell can be told from it later.
     """
@@ -171,6 +177,7 @@ class Map:
         self.stream, self.guess, self.order, self.first = stream, guess, order, first
         self.before, self.again, self.rest, self.outline = begun, frozenset(again or ()), rest, outline
         self.done, self.total = 0, len(laid.grid.edits)
+        self.name: tuple[Any, ...] = ()
         self._cells = _mask(laid.grid.edits, laid.grid.shape)
         self._known = Swept.nothing(len(laid.question.clean), laid.grid)
         self._base: Baselines | None = None
@@ -184,9 +191,9 @@ class Map:
         yield Progress(0, max(1, len(grid.edits)))
         self._started = time.perf_counter()
         self._base = yield from self.fresh(question)
+        self.name = name_of(question)
         self._notes = question.notes(tuple(grid.edits.values())[:1])
         if asked.method == "exact":
-            yield
             self._take_shared()
             self._take_known()
         wanted = self._wanted()
@@ -353,20 +360,21 @@ def _mask(cells: Collection[Index], shape: Sequence[int]) -> torch.Tensor:
 
 
 def shared_cells(laid: Laid) -> list[Index]:
-    """The cells that carry what both prompts have in common, as the engine finds them when it runs a map.
-
-    That depends on the position alone, so one cell of each is looked at; it runs the source prompt when needed.
-    """
-    question, grid = laid.question, laid.grid
-    if not isinstance(laid.template, Patch) or question.edits or question.sequential:
+    """The cells that carry what both prompts have in common; the engine finds the same ones when it runs a map."""
+    question, grid, template = laid.question, laid.grid, laid.template
+    if not isinstance(template, Patch) or question.edits or question.sequential:
         return []
-    one: dict[int | str | None, Index] = {}
-    rest = [index for index in grid.edits if one.setdefault(grid.position_at(index), index) != index]
-    # The others stand behind them so that all sites of the source are read in one pass.
-    plan = Plan(question, [(grid.edits[index],) for index in (*one.values(), *rest)])
-    parts = zip(one, plan, strict=False)
-    same = {position for position, (_, planned) in parts if all(part.same for part in planned)}
-    return [index for index in grid.edits if grid.position_at(index) in same]
+    if template.source_position is not None or isinstance(template.source, torch.Tensor):
+        return []
+    source, batch = source_of(template, question.sources()), question.batch(question.base)
+    ends = [source.shared(row) for row in range(len(batch))]
+
+    def same(position: int | str | None) -> bool:
+        written = source.pairs if position is None else rows_of(batch, position)
+        return all(max(own, default=-1) < end for own, end in zip(written, ends, strict=True))
+
+    known = {position: same(position) for position in {grid.position_at(index) for index in grid.edits}}
+    return [index for index in grid.edits if known[grid.position_at(index)]]
 
 
 def _source_tokens(laid: Laid) -> tuple[str, ...]:

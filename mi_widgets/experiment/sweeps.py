@@ -12,8 +12,8 @@ from ..jobs import Priority
 from ..model.numbers import whole
 from ..results import SweepResult
 from .bar import Bar
-from .sweep_memory import SweepMemory, name_of
-from .sweeping import ORDERS, Asked, Map, laid_out
+from .sweep_memory import SweepMemory
+from .sweeping import ORDERS, Asked, Map, laid_out, name_of
 
 
 class Sweeps(SweepMemory):

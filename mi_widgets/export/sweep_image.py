@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from mi_widgets.export.image import MARGIN, WIDTH
+from mi_widgets.export.image import LARGEST, MARGIN, WIDTH
 from mi_widgets.export.pen import INK, LINE, PAPER, QUIET, VOID, Pen, rgb, wrapped
 
 __all__ = ["SweepPicture", "sweep_png"]
@@ -24,7 +24,8 @@ ROW = 20
 NARROWEST, WIDEST = 34, 58
 MOST_ROWS = 64
 LEGEND = 160
-COLOURS = 256
+LEVELS = ((256, True), (48, True), (32, False))
+"""Colours, and whether cells have numbers, that a picture is tried with."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,22 @@ class SweepPicture:
 
 
 def sweep_png(picture: SweepPicture) -> bytes:
-    """A PNG at two pixels per point, of as many rows and columns as fit: those in which most happens."""
-    file = io.BytesIO()
+    """A PNG at two pixels per point, of as many rows and columns as fit: those in which most happens.
+
+    One that would exceed `LARGEST` bytes has fewer colours, then no numbers in its cells.
+    """
     room = (WIDTH - 2 * MARGIN - NAME_COLUMN) // NARROWEST
     size = np.abs(np.nan_to_num(np.where(picture.same, 0, picture.values)))
     columns, rows = _busiest(size.sum(0), room), _busiest(size.sum(1), MOST_ROWS)
-    _draw(picture, rows, columns, 2).quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(file, "PNG")
-    return file.getvalue()
+    png = b""
+    for colours, numbers in LEVELS:
+        file = io.BytesIO()
+        drawn = _draw(picture, rows, columns, 2, numbers)
+        drawn.quantize(colours, Image.Quantize.MAXCOVERAGE).save(file, "PNG")
+        png = file.getvalue()
+        if len(png) <= LARGEST:
+            break
+    return png
 
 
 def _busiest(size: npt.NDArray[np.float64], room: int) -> range:
@@ -88,7 +98,7 @@ def diverging(values: npt.ArrayLike, reach: float) -> npt.NDArray[np.uint8]:
     return np.asarray(np.rint(colours), dtype=np.uint8)
 
 
-def _draw(picture: SweepPicture, rows: range, columns: range, scale: int) -> Image.Image:
+def _draw(picture: SweepPicture, rows: range, columns: range, scale: int, numbers: bool) -> Image.Image:
     inner = WIDTH - 2 * MARGIN
     width = max(NARROWEST, min(WIDEST, (inner - NAME_COLUMN) // max(1, len(columns))))
     prompts = [(line, colour) for text, colour in picture.prompts for line in wrapped(tuple(text.split(" ")), inner, 2)]
@@ -116,43 +126,41 @@ def _draw(picture: SweepPicture, rows: range, columns: range, scale: int) -> Ima
         else:
             pen.centred(x, top - (22 if stacked else 16), width, own, QUIET, 10)
     for line, row in enumerate(rows):
-        y = top + line * ROW
-        pen.text(MARGIN, y + 3, picture.rows[row], QUIET, 11)
-        colours = diverging(picture.values[row], picture.reach)
+        pen.text(MARGIN, top + line * ROW + 3, picture.rows[row], QUIET, 11)
+        colours = diverging(picture.values[row, list(columns)], picture.reach)
         for place, column in enumerate(columns):
-            _cell(
-                pen, draw, picture, row, column, (left + place * width, y, width - 1, ROW - 1), colours[column], scale
-            )
+            box = (left + place * width, top + line * ROW, width - 1, ROW - 1)
+            if picture.same[row, column]:
+                _hatched(draw, box, scale)
+                continue
+            text = _number(picture, row, column) if numbers else ""
+            _cell(pen, text, box, tuple(int(part) for part in colours[place]))
     _legend(pen, picture, left, top + ROW * len(rows) + 10)
     for i, text in enumerate(footer):
         pen.text(MARGIN, height - 8 - 16 * (len(footer) - i), text, QUIET, 11)
     return image
 
 
-def _cell(
-    pen: Pen,
-    draw: ImageDraw.ImageDraw,
-    picture: SweepPicture,
-    row: int,
-    column: int,
-    box: tuple[int, int, int, int],
-    colour: npt.NDArray[np.uint8],
-    scale: int,
-) -> None:
+def _cell(pen: Pen, text: str, box: tuple[int, int, int, int], colour: tuple[int, ...]) -> None:
     x, y, width, height = box
-    value = float(picture.values[row, column])
-    if picture.same[row, column]:
-        pen.fill(x, y, width, height, PAPER)
-        for start in range(-height, width, 6):
-            low, high = max(0, -start), min(height, width - start)
-            ends = (x + start + low, y + height - low, x + start + high, y + height - high)
-            draw.line(tuple(end * scale for end in ends), fill=HATCH, width=scale)
-        return
-    pen.fill(x, y, width, height, tuple(int(part) for part in colour))
-    if np.isfinite(value):
+    pen.fill(x, y, width, height, colour)
+    if text:
         dark = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] < 140
-        text = f"{'~' if picture.estimated[row, column] else ''}{_short(value)}"
         pen.centred(x, y + 3, width, text, PAPER if dark else INK, 10)
+
+
+def _number(picture: SweepPicture, row: int, column: int) -> str:
+    """What a cell says; nothing where it has no number."""
+    value = float(picture.values[row, column])
+    return f"{'~' if picture.estimated[row, column] else ''}{_short(value)}" if np.isfinite(value) else ""
+
+
+def _hatched(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], scale: int) -> None:
+    x, y, width, height = box
+    for start in range(-height, width, 6):
+        low, high = max(0, -start), min(height, width - start)
+        ends = (x + start + low, y + height - low, x + start + high, y + height - high)
+        draw.line(tuple(end * scale for end in ends), fill=HATCH, width=scale)
 
 
 def _short(value: float) -> str:

@@ -88,7 +88,7 @@ def sweep_steps(question: Question, grid: Grid, cells: Sequence[Index], known: S
         known: what is known of them, an estimate for example; is filled in.
 
     Yields:
-        None to let more urgent work through; after each piece the map as it is, and how far it is.
+        None to let more urgent work through; after each piece how far it is, and the map as it is.
 
     Raises:
         DoesNotFit, NotFinite: no cell gives a number. One that gives none among others is NaN, and said.
@@ -120,8 +120,8 @@ def sweep_steps(question: Question, grid: Grid, cells: Sequence[Index], known: S
             yield None
             continue
         done += len(found)
-        yield known
         yield Progress(done, len(cells), (time.perf_counter() - started) / done * (len(cells) - done))
+        yield known
     without = {**known.refused, **known.failed}
     if without.keys() >= set(cells):
         raise without[min(cells)]

@@ -68,6 +68,7 @@ class PatchSweep(Sweeping, Drawing):
 
     def __init__(self, *args: Any, site: str | None = None, **kwargs: Any) -> None:
         self._shown: SweepShown | None = None
+        self._shown_name: tuple[Any, ...] = ()
         given = _given(args, site)
         if given is None and site not in (None, *SITES):
             raise BadInput(f"PatchSweep shows no map of {site!r}.", hint=f"Sites: {', '.join(SITES)}.")
@@ -138,6 +139,7 @@ class PatchSweep(Sweeping, Drawing):
 
     def _publish(self, shown: SweepShown) -> None:
         self._shown = shown
+        self._shown_name = (shown.choice, None if shown.question is None else _name(shown.question))
         self.publish(sweep={**shown.map, "arrays": embedded(shown.arrays)})
 
     def _show_given(self, result: SweepResult) -> None:
@@ -152,16 +154,13 @@ class PatchSweep(Sweeping, Drawing):
 
     def question_changed(self, topic: str) -> None:
         """Sweeps anew when the change has made the map old."""
-        from mi_widgets.experiment.sweep_memory import name_of
-
         with self.exclusive():
             if self._finished_map:
                 return
             choice = self._choice_now()
             question = self.sweep_question(choice)
             shown, running = self._shown, any(job.op == NAME and not job.settled for job in self._channel.jobs)
-            same = shown is not None and shown.question is not None and shown.choice == choice and not running
-            if same and shown is not None and name_of(_asked(shown)) == name_of(question):
+            if shown is not None and not running and self._shown_name == (choice, _name(question)):
                 # The same cells answer the new question too; the columns may carry another prompt's tokens.
                 self._choice = choice
                 self._publish(replace(shown, question=question, asked=dict(self.question)))
@@ -186,9 +185,10 @@ class PatchSweep(Sweeping, Drawing):
         return sweep_fallback.words(self._shown, self.question)
 
 
-def _asked(shown: SweepShown) -> Question:
-    assert shown.question is not None
-    return shown.question
+def _name(question: Question) -> tuple[Any, ...]:
+    from mi_widgets.experiment.sweeping import name_of
+
+    return name_of(question)
 
 
 def _given(args: tuple[Any, ...], site: str | None) -> Any:
