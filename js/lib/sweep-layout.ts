@@ -8,6 +8,8 @@ export interface SweepSizes {
   names: number;
   rows: number;
   columns: number;
+  /** Pixels that the longest heading takes. */
+  words: number;
   /** Some column has two tokens, one over the other. */
   stacked: boolean;
   /** The first column in view, as far as there is room before the end. */
@@ -43,6 +45,8 @@ const MOST = 56;
 const WORD = 32;
 /** As narrow as a column may be before a part of the prompt gives way to a strip. */
 const LEAST = 14;
+/** The most that an upright heading is high. */
+const TALL = 76;
 const STRIP = 18;
 const ROW = 20;
 /** So many rows fit at their usual height; of more each is lower, so that forty layers are seen at once. */
@@ -50,7 +54,7 @@ const MANY = 30;
 const LOW_ROW = 13;
 
 export function sweepLayout(sizes: SweepSizes): SweepLayout {
-  const { width, names, rows, columns, stacked, scale = 1 } = sizes;
+  const { width, names, words, rows, columns, stacked, scale = 1 } = sizes;
   const px = (it: number) => Math.round(it * scale);
   const gutter = Math.ceil(names + 12 * scale);
   const whole = Math.max(px(WORD), width - gutter - 2);
@@ -70,7 +74,7 @@ export function sweepLayout(sizes: SweepSizes): SweepLayout {
     end,
     gutter,
     left,
-    top: px(turned ? 74 : stacked ? 36 : 24),
+    top: turned ? Math.min(px(TALL), Math.ceil(words) + px(12)) : px(stacked ? 36 : 24),
     row: px(rows > MANY ? LOW_ROW : ROW),
     cell,
     turned,

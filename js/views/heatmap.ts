@@ -5,7 +5,7 @@ import { attribute, h, memo, set, setText, show, uniqueId } from "../lib/dom";
 import { clamp, times } from "../lib/geometry";
 import { arrows, onKeys } from "../lib/keyboard";
 import { shortLabel } from "../lib/labels";
-import { ADVANCE } from "../lib/lens-labels";
+import { ADVANCE, lettersOf } from "../lib/lens-labels";
 import { turned, windowRound, windowWith } from "../lib/lens-layout";
 import {
   nearestCell,
@@ -323,10 +323,12 @@ export function createHeatmap(context: ViewContext<SweepSession>): View & { figu
     const names = longest * 11 * ADVANCE * scale;
     const stacked = map.columns.some((_, at) => bothTokens(map, at));
     const width = element.clientWidth || 640;
+    const words =
+      Math.max(...map.columns.map(({ label }) => lettersOf(shortLabel(label, 12)))) * 11 * ADVANCE * scale;
     const [rows, columns] = [map.layers.length, map.columns.length];
     const from = first ?? Math.max(0, map.columns.findIndex((_, at) => bothTokens(map, at)) - 3);
-    layout = laid([names, width, from, rows, columns, stacked, scale], () =>
-      sweepLayout({ width, names, rows, columns, stacked, first: from, scale }),
+    layout = laid([names, words, width, from, rows, columns, stacked, scale], () =>
+      sweepLayout({ width, names, words, rows, columns, stacked, first: from, scale }),
     );
     return { table, layout, values: values(), added: session.added, theme, scale };
   }

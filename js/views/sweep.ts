@@ -19,17 +19,17 @@ export const sweep: Kind<SweepSession> = {
     const { session, say } = context;
     const { keys, reading } = session.words;
     const line = createMapLine(context);
+    const edits = createOnTop(context);
     const map = createHeatmap(context);
     const card = createSweepCard(context);
     const words = () => session.table?.map;
     return {
       main: createSites(context),
-      lead: createOnTop(context),
       unmodelled: () => (session.question?.arrays ? ["from a result"] : []),
       runs: () => [],
-      parts: [line.element, map.element, card.element],
+      parts: [line.element, edits.element, map.element, card.element],
       observed: [map.element, card.element],
-      views: [line, map, card],
+      views: [line, edits, map, card],
       figures: () => [map.figure()],
       compared: [],
       step(layers) {
@@ -66,7 +66,7 @@ export const sweep: Kind<SweepSession> = {
         const exact = table.count(EXACT);
         const all = Math.max(map.total, exact);
         const stopped =
-          map.cancelled && `cancelled: ${exact} of ${all} cells are exact, the others are estimates or empty`;
+          map.cancelled && `cancelled: ${exact} of ${all} exact, the others are estimates or empty`;
         const whole = `${exact} exact ${exact === 1 ? "rerun" : "reruns"}`;
         return [
           work?.progress ? progressText(work.progress, "reruns") : stopped || whole,

@@ -120,12 +120,16 @@ SWEEP: Mapping[str, str] = {
     "add-cell": "Adds this edit to the live edits, which all views of the experiment share.",
     "cancel-sweep": "Stops; the cells that were run stay, and the rest keep their estimates.",
     "reading": "Row = layer, column = position (or head): each cell is one edit, and its colour what it does to the "
-    "answer. Red moves it towards clean, blue away from it. Hatched cells cannot differ; ~ marks estimates.",
+    "answer: warm towards clean, blue away from it (of edits of the clean run, warm destroys). Hatched cells cannot "
+    "differ; ~, or a smaller square, is an estimate; a dot marks an edit that is on the patch board.",
     "keys": "arrows\tmove over cells; Home, End and page keys go to the end\n"
     "Space\tselect the cell\n"
     "Enter\tadd its edit to the live edits\n"
-    "Shift + arrows\tmark a rectangle; Enter runs it again\n"
-    "Escape\tcancel the sweep; let go of the rectangle",
+    "Shift + arrows\tmark a rectangle, which Enter runs again; so does a brush\n"
+    "R\trun the rectangle, or the cell, again\n"
+    "Escape\tlet go of the rectangle; cancel the sweep; clear the selection\n"
+    "[ ]\tthe layer above, the layer below\n"
+    "E\tcells alone, or on top of the live edits",
 }
 
 BOARD: Mapping[str, str] = {

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser
 from tests.browser.chromium import guarded
 from tests.browser.page.lens_page import LensPage
 from tests.browser.page.plain_page import Plain, serving
+from tests.browser.page.sweep_page import SweepPage
 
 OPTIONS: dict[str, Any] = {
     "viewport": {"width": 1180, "height": 900},
@@ -37,5 +38,14 @@ def lens(browser: Browser, address: str) -> Iterator[LensPage]:
     """The same with the logit lens."""
     with guarded(browser, **OPTIONS) as (context, _guard):
         found = LensPage(context.new_page(), address)
+        found.open()
+        yield found
+
+
+@pytest.fixture
+def sweep(browser: Browser, address: str) -> Iterator[SweepPage]:
+    """The same with a patch sweep."""
+    with guarded(browser, **OPTIONS) as (context, _guard):
+        found = SweepPage(context.new_page(), address)
         found.open()
         yield found

@@ -48,7 +48,12 @@ export class SweepKernel extends ScriptedKernel {
 
   columns() {
     if (this.axis === "head")
-      return range(this.options.heads).map((head) => ({ position: null, head, label: `H${head}`, other: "" }));
+      return range(this.options.heads).map((head) => ({
+        position: null,
+        head,
+        label: `H${head}`,
+        other: "",
+      }));
     const here = (this.prompts[this.base] ?? this.prompts.clean).labels;
     const there = this.choice.edit === "patch" ? (this.prompts[this.other]?.labels ?? here) : here;
     return here.map((label, position) => {
@@ -239,6 +244,9 @@ export class SweepKernel extends ScriptedKernel {
 
   begin() {
     this.tell({ map: this.map() });
+    // What needs no run is known at once.
+    const known = range(this.states.length).filter((at) => this.states[at] > EXACT);
+    this.tell({ done: 0, total: this.open().length }, this.arrays(known));
   }
 
   /** Numbers of the cells that are to be run, those of the newest column first. */
