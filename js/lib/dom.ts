@@ -51,7 +51,7 @@ export function setText(element: Element, text: string): void {
 }
 
 export function show(element: HTMLElement, shown: boolean): void {
-  element.hidden = !shown;
+  attribute(element, "hidden", !shown);
 }
 
 /** Are these facts others than those of the last call? */

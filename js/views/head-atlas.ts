@@ -20,6 +20,7 @@ import { arrows, onKeys } from "../lib/keyboard";
 import { dotted } from "../lib/labels";
 import { type Carried, createDragSource } from "../lib/pointer-drag";
 import { LISTED, type Order, TOPS } from "../lib/ranking";
+import { widthOf } from "../lib/width";
 import { AtlasCanvas } from "./atlas-canvas";
 import { type AtlasLook, atlasFigure, headings, rowName } from "./atlas-figure";
 import { createAtlasTable } from "./atlas-table";
@@ -180,7 +181,7 @@ export function createHeadAtlas(context: ViewContext<HeadsSession>): View & { fi
     const { theme, scale } = context;
     const listed = ranking.listed;
     const grouped = groupSize(atlas) > 1;
-    const width = element.clientWidth || 340;
+    const width = widthOf(element) || 340;
     layout = laid([listed, atlas.layers, atlas.heads, width, scale, grouped], () => {
       const made = listed
         ? listLayout(listed, { width, scale })

@@ -3,7 +3,7 @@
 import { scoreText, sharedKv } from "../lib/atlas";
 import { actionButton, Switch } from "../lib/controls";
 import { drawCanvas, type Figure } from "../lib/display-list";
-import { attribute, disable, h, set, setText, show, uniqueId } from "../lib/dom";
+import { attribute, disable, h, memo, set, setText, show, uniqueId } from "../lib/dom";
 import { cellAt, clamp, type FocusLayout, focusLayout } from "../lib/geometry";
 import { type Cell, headName } from "../lib/heads";
 import type { HeadsSession } from "../lib/heads-session";
@@ -21,10 +21,11 @@ import {
   rowToken,
   weight,
 } from "../lib/patterns";
+import { widthOf } from "../lib/width";
 import { watchGestures } from "../lib/zoom-gestures";
 import type { View, ViewContext } from "./context";
 import { createFocusTools, STEP, sinkText } from "./focus-tools";
-import { digitsOf, patternFigure, valueText } from "./pattern-figure";
+import { digitsOf, type FocusMarks, patternFigure, valueText } from "./pattern-figure";
 import { createTable } from "./table";
 
 export function createPattern(context: ViewContext<HeadsSession>): View & { figure(): Figure | null } {
@@ -68,6 +69,8 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
   let layout: FocusLayout | null = null;
   let pattern: Pattern | null = null;
   let tabled = false;
+  const longest = memo<number>();
+  const drawn = memo<void>();
 
   const labels = () => session.shownPrompt?.labels ?? [];
   const named = (token: number) => `${shortLabel(labels()[token] ?? "?", 20)} (${token})`;
@@ -251,15 +254,39 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
     ]);
   }
 
-  const picture = (shown: Pattern, room: FocusLayout, hover: Cell | null) =>
-    patternFigure(
-      shown,
-      room,
-      labels(),
-      context.theme,
-      { token: session.focusToken, hover, picked: session.lockedCell, hideSink: focusing.hideSink },
-      context.scale,
+  const marks = () => ({
+    token: session.focusToken,
+    hover: session.hoverCell,
+    picked: session.lockedCell,
+    hideSink: focusing.hideSink,
+  });
+  const picture = (shown: Pattern, room: FocusLayout, marked: FocusMarks) =>
+    patternFigure(shown, room, labels(), context.theme, marked, context.scale);
+
+  /** Draws the picture where something in it is another. */
+  function paint(shown: Pattern): void {
+    const width = widthOf(element) || 340;
+    const ratio = globalThis.devicePixelRatio || 1;
+    const names = labels();
+    const marked = marks();
+    drawn(
+      [shown, width, ratio, names, context.theme, context.scale, focusing.all, ...Object.values(marked)],
+      () => {
+        const letters = longest([names], () =>
+          Math.max(4, ...names.slice(0, 512).map((label) => visible(bare(label.slice(0, 40))).length)),
+        );
+        const room = Math.min(72, Math.ceil(letters * 6.7)) * context.scale;
+        const now = focusLayout(shown.size, width, room, ratio, focusing.all);
+        layout = now;
+        focusing.pixels = (width - now.left) * ratio;
+        drawCanvas(canvas, picture(shown, now, marked));
+        for (const name of ["cell", "left", "top", "size", "side"] as const)
+          attribute(canvas, `data-${name}`, now[name]);
+        // In the corner that both axes leave free.
+        tools.overview.style.top = `${now.top + now.side + 6}px`;
+      },
     );
+  }
 
   function update(): void {
     updateHead();
@@ -278,20 +305,8 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
     show(empty, pattern === null && there);
     setText(empty, session.growing || focusing.pending ? "" : "No head has a pattern here.");
     if (!pattern) return;
-    const width = element.clientWidth || 340;
-    const ratio = globalThis.devicePixelRatio || 1;
-    const lengths = labels()
-      .slice(0, 512)
-      .map((label) => visible(bare(label.slice(0, 40))).length);
-    const room = Math.min(72, Math.ceil(Math.max(4, ...lengths) * 6.7)) * context.scale;
-    layout = focusLayout(pattern.size, width, room, ratio, focusing.all);
-    focusing.pixels = (width - layout.left) * ratio;
+    paint(pattern);
     const { hoverCell } = session;
-    drawCanvas(canvas, picture(pattern, layout, hoverCell));
-    for (const name of ["cell", "left", "top", "size", "side"] as const)
-      attribute(canvas, `data-${name}`, layout[name]);
-    // In the corner that both axes leave free.
-    tools.overview.style.top = `${layout.top + layout.side + 6}px`;
     const { dest, src, span } = focusing.window;
     set(canvas, {
       "data-window": `${dest} ${src} ${span}`,
@@ -299,12 +314,13 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
       "aria-activedescendant": hoverCell && cursorCell.id,
     });
     setText(cursorCell, hoverCell ? spoken(hoverCell) : "");
-    setText(note, notes(pattern, layout));
+    if (layout) setText(note, notes(pattern, layout));
     updateReadout(pattern);
     if (tabled) updateTable(pattern);
   }
 
-  return { element, update, figure: () => pattern && layout && picture(pattern, layout, null) };
+  const figure = () => pattern && layout && picture(pattern, layout, { ...marks(), hover: null });
+  return { element, update, figure };
 }
 
 function ordinal(n: number): string {

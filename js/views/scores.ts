@@ -5,6 +5,7 @@ import { type Choice, type Entry, menuButton, Switch } from "../lib/controls";
 import { attribute, h, show } from "../lib/dom";
 import type { HeadsSession } from "../lib/heads-session";
 import { shortLabel } from "../lib/labels";
+import { widthOf } from "../lib/width";
 import type { View, ViewContext } from "./context";
 
 /** The scores every prompt has, with the words of one that has not arrived yet. */
@@ -60,8 +61,8 @@ export function createScores(context: ViewContext<HeadsSession>): View {
 
   /** Those that fit beside the title; the chosen one is always among them. */
   function fold(all: Choice[]): Choice[] {
-    const wide = root.clientWidth >= 900;
-    let room = root.clientWidth - (wide ? 520 : 80);
+    const width = widthOf(root);
+    let room = width - (width >= 900 ? 520 : 80);
     const shown = all.filter((it) => {
       room -= it.label.length * 6.6 * context.scale + 20;
       return room > 0 || it.chosen || USUAL.includes(it.name);

@@ -1,18 +1,21 @@
 // The token strip: the text itself, one token in focus; orange is where it looks, grey is who looks at it.
 
 import { css, mix, textOn } from "../lib/colour";
-import { attribute, h, set, setText, show, uniqueId } from "../lib/dom";
+import { attribute, h, memo, set, setText, show, uniqueId } from "../lib/dom";
 import { clamp } from "../lib/geometry";
 import type { HeadsSession } from "../lib/heads-session";
 import { arrows, onKeys } from "../lib/keyboard";
 import { bare, shortLabel, visible } from "../lib/labels";
 import { type Pattern, weight } from "../lib/patterns";
+import { widthOf } from "../lib/width";
 import type { View, ViewContext } from "./context";
 import { digitsOf, valueText } from "./pattern-figure";
 
 /** Longer prompts are folded to a window of so many tokens round the one that was picked. */
 const SHOWN = 400;
 const REST_MS = 150;
+/** While the pointer goes over other pictures the strip follows so often at most: nobody reads faster. */
+const PACE_MS = 80;
 
 export function createTokenStrip(context: ViewContext<HeadsSession>): View {
   const { session } = context;
@@ -30,6 +33,7 @@ export function createTokenStrip(context: ViewContext<HeadsSession>): View {
     onpointerover: (event: Event) => session.hoverPosition(tokenAt(event)),
     onpointerleave: leave,
     onblur: leave,
+    onscroll: () => scrolls++,
     onclick(event: Event) {
       const token = tokenAt(event);
       if (token !== null) session.pickToken(token);
@@ -52,6 +56,10 @@ export function createTokenStrip(context: ViewContext<HeadsSession>): View {
   /** The focus that the tokens' roles are of. */
   let told = -1;
   let rest: unknown = null;
+  let pace: unknown = null;
+  let behind = false;
+  let scrolls = 0;
+  const laid = memo<{ shown: boolean; whole: boolean }[]>();
 
   const labels = () => session.shownPrompt?.labels ?? [];
   const pick = () => {
@@ -132,9 +140,23 @@ export function createTokenStrip(context: ViewContext<HeadsSession>): View {
     pattern ? weight(pattern, Math.max(focus, token), Math.min(focus, token)) : Number.NaN;
   const roleOf = (token: number, focus: number) => (token <= focus ? "attends to" : "attended by");
 
-  function colour(pattern: Pattern | null, focus: number): void {
+  /** Of each token: can something of it be seen, or all of it, as the strip is scrolled? */
+  const sight = () =>
+    laid([tokens, scrolls, widthOf(strip), context.theme, context.scale], () => {
+      const start = strip.offsetTop + strip.scrollTop;
+      const end = start + strip.clientHeight;
+      return tokens.map(({ offsetTop: top, offsetHeight: height }) => {
+        const bottom = top + height;
+        return { shown: bottom > start && top < end, whole: top >= start && bottom <= end };
+      });
+    });
+
+  /** Tints the tokens that can be seen, or all of them: a style costs the page far more than its tint. */
+  function tint(pattern: Pattern | null, focus: number, all = false): void {
     const { theme } = context;
+    const seen = sight();
     for (const [place, element] of tokens.entries()) {
+      if (!all && !seen[place]?.shown) continue;
       const token = first + place;
       const out = token <= focus;
       const here = between(pattern, focus, token);
@@ -144,12 +166,16 @@ export function createTokenStrip(context: ViewContext<HeadsSession>): View {
       const ground = pattern?.twoSided
         ? theme.diverging.colour(Math.sign(here) * depth * (out ? 1 : 0.5))
         : mix(theme.background, out ? theme.attends : theme.attended, out ? depth : 0.7 * depth);
-      const background = share > 0 ? css(ground) : "";
-      // Most tokens keep their tint while the pointer moves; writing it again would cost a layout each.
-      if (tints[place] === background) continue;
-      tints[place] = background;
-      Object.assign(element.style, { background, color: share > 0.02 ? textOn(ground) : "" });
+      const tint = share > 0 ? css(ground) : "";
+      if (tints[place] === tint) continue;
+      tints[place] = tint;
+      element.style.backgroundColor = tint;
+      element.style.color = share > 0.02 ? textOn(ground) : "";
     }
+  }
+
+  function colour(pattern: Pattern | null, focus: number): void {
+    tint(pattern, focus);
     if (focus !== told) {
       told = focus;
       for (const [place, element] of tokens.entries()) {
@@ -157,9 +183,12 @@ export function createTokenStrip(context: ViewContext<HeadsSession>): View {
         set(element, { "aria-selected": token === focus, "data-role": roleOf(token, focus) });
       }
     }
-    // What is read out is a number for each token: it waits until the pointer rests.
+    // What is out of sight, and what is read out, waits until the pointer rests.
     session.timers.clear(rest);
-    rest = session.timers.set(() => describe(pattern, focus), REST_MS);
+    rest = session.timers.set(() => {
+      tint(pattern, focus, true);
+      describe(pattern, focus);
+    }, REST_MS);
   }
 
   function describe(pattern: Pattern | null, focus: number): void {
@@ -176,10 +205,8 @@ export function createTokenStrip(context: ViewContext<HeadsSession>): View {
     if (focus === seen || session.hoverToken !== null) return;
     seen = focus;
     const token = tokens[focus - first];
-    if (!token || strip.scrollHeight <= strip.clientHeight) return;
-    const top = token.offsetTop - strip.offsetTop;
-    if (top < strip.scrollTop || top + token.offsetHeight > strip.scrollTop + strip.clientHeight)
-      strip.scrollTop = top - strip.clientHeight / 2;
+    if (token && !sight()[focus - first]?.whole)
+      strip.scrollTop = token.offsetTop - strip.offsetTop - strip.clientHeight / 2;
   }
 
   function update(): void {
@@ -188,8 +215,16 @@ export function createTokenStrip(context: ViewContext<HeadsSession>): View {
       // The atlas stands one frame sooner when the first tint of all tokens waits for the next.
       begun = true;
       requestAnimationFrame(update);
-      return;
-    }
+    } else if (pace === null || !(session.hovered ?? session.hoverCell)) draw();
+    else behind = true;
+  }
+
+  function draw(): void {
+    behind = false;
+    pace ??= session.timers.set(() => {
+      pace = null;
+      if (behind) draw();
+    }, PACE_MS);
     const pattern = session.focusing.whole;
     const focus = session.focusToken;
     build(session.hoverToken === null && focus !== seen ? focus : null);
