@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -29,6 +29,9 @@ from .tensors import Tensors
 from .text import Varying, assigned, comment, number, site_name, site_names
 
 Row = tuple[int, ...]
+
+LINES = 3
+"""Lines for one edit, where its positions are not side by side; of more a list is written."""
 
 
 @dataclass(frozen=True)
@@ -229,33 +232,33 @@ class _Writing:
     # What it does
 
     def _plain(self, edit: Edit) -> None:
-        if isinstance(edit, (Reading, Resample)) and self._reads_run():
-            here, there = self._from_run()
-        else:
-            here, there = self._here(), None
-        at = f"x[{here.text()}]"
-        if isinstance(edit, Zero):
-            self.body_lines.append(f"{at} = 0")
-        elif isinstance(edit, Scale):
-            self.body_lines.append(f"{at} *= {number(edit.factor)}")
-        elif isinstance(edit, Add):
-            self._add(edit, here, at)
-        elif isinstance(edit, SetPattern):
-            self.body_lines.append(f"{at} = {self._numbers(here, 'weights')}")
-        elif isinstance(edit, (Patch, Resample)):
-            there = self._numbers(here, "source") if there is None else there
-            alpha = getattr(edit, "alpha", 1.0)
-            if alpha == 1.0:
-                self.body_lines.append(f"{at} = {there}")
+        pairs = self._from_run() if self._reads_run() else [(self._here(), None)]
+        for here, there in pairs:
+            at = f"x[{here.text()}]"
+            if isinstance(edit, Zero):
+                self.body_lines.append(f"{at} = 0")
+            elif isinstance(edit, Scale):
+                self.body_lines.append(f"{at} *= {number(edit.factor)}")
+            elif isinstance(edit, Add):
+                self._add(edit, here, at)
+            elif isinstance(edit, SetPattern):
+                self.body_lines.append(f"{at} = {self._numbers(here, 'weights')}")
+            elif isinstance(edit, (Patch, Resample)):
+                self._patch(edit, here, at, there)
+            elif isinstance(edit, Project):
+                self._project(edit, here, at, there)
             else:
-                self.body_lines.append(f"there = {there}")
-                self.body_lines.append(f"{at} += {number(alpha)} * (there - {at})")
-        elif isinstance(edit, Project):
-            self._project(edit, here, at, there)
+                raise BadInput(
+                    f"{edit} is an edit of a kind of your own, which cannot be written as text.", hint="Use exp.run."
+                )
+
+    def _patch(self, edit: Patch | Resample, here: Index, at: str, there: str | None) -> None:
+        there = self._numbers(here, "source") if there is None else there
+        alpha = edit.alpha if isinstance(edit, Patch) else 1.0
+        if alpha == 1.0:
+            self.body_lines.append(f"{at} = {there}")
         else:
-            raise BadInput(
-                f"{edit} is an edit of a kind of your own, which cannot be written as text.", hint="Use exp.run."
-            )
+            self.body_lines += [f"there = {there}", f"{at} += {number(alpha)} * (there - {at})"]
 
     def _add(self, edit: Add, here: Index, at: str) -> None:
         if not isinstance(edit.vector, torch.Tensor):
@@ -268,8 +271,10 @@ class _Writing:
     def _project(self, edit: Project, here: Index, at: str, there: str | None) -> None:
         if there is None and isinstance(edit.source, torch.Tensor):
             there = self._numbers(here, "source")
-        basis = self.writer.tensors.name(f"basis{self.mark}", [[edit.axes.float()]], str(edit))
-        self.body_lines.append(f"q = {basis}.to(x)  # orthonormal columns")
+        basis = self.writer.tensors.name(f"basis{self.mark}", [[edit.axes.float()]], f"The basis of {edit}")
+        line = f"q = {basis}.to(x)  # orthonormal columns"
+        if line not in self.body_lines:
+            self.body_lines.append(line)
         if there is None:
             self.body_lines.append(f"{at} -= {at} @ q @ q.T")
         else:
@@ -299,8 +304,8 @@ class _Writing:
         source = getattr(self.versions[0], "source", None)
         return source is not None and not isinstance(source, torch.Tensor)
 
-    def _from_run(self) -> tuple[Index, str]:
-        """Where it writes, and the expression of what it reads from another run."""
+    def _from_run(self) -> list[tuple[Index, str | None]]:
+        """Where it writes, and the expressions of what it reads there from another run."""
         runs, batch = self.writer.runs, self.writer.batch
         sources = [source_of(one, self.writer.sources) for one in self.versions if isinstance(one, Reading)]
         read = []
@@ -333,31 +338,33 @@ class _Writing:
         text = f"{value}[{site}]"
         if everything:
             here = self._index(Axis())
-            return here, text if here.text() == ":" else f"{text}[{here.text()}]"
-        if reads == self.positions:
-            here = self._here()
-            there = here
-        else:
-            broken = not (
-                self.positions.same and reads.same and _neighbours(self.positions.first) and _neighbours(reads.first)
-            )
-            here = self._place(self.positions, "at", broken=broken)
-            there = self._place(reads, "source", broken=broken)
-        if self.kind in ("q", "k") and any(any(reader.moves) for reader in self.readers):
-            return here, self._turned(text, there, reads)
-        return here, f"{text}[{there.text()}]"
+            return [(here, text if here.text() == ":" else f"{text}[{here.text()}]")]
+        turns = self.kind in ("q", "k") and any(any(reader.moves) for reader in self.readers)
+        if self.positions.same and reads.same and not turns:
+            pairs = _runs_of_pairs(self.positions.first, reads.first)
+            return [self._pair(text, here, there) for here, there in pairs]
+        here = self._place(self.positions, "at", broken=True)
+        there = here if reads == self.positions else self._place(reads, "source", broken=True)
+        if turns:
+            return [(here, self._turned(text, there, reads))]
+        return [(here, f"{text}[{there.text()}]")]
+
+    def _pair(self, text: str, here: Row, there: Row) -> tuple[Index, str | None]:
+        broken = not (_neighbours(here) and _neighbours(there))
+        where, source = (self._index(Axis(row, broken=broken)) for row in (here, there))
+        return where, f"{text}[{source.text()}]"
 
     def _turned(self, text: str, there: Index, reads: Varying[Row]) -> str:
         """Queries or keys that are turned to where they go; the angles are those the engine found."""
         writer = self.writer
-        cos, sin, partners = [], [], set()
+        cos, sin, partners, still = [], [], set(), True
         for p in self.rows:
             pairs = []
             for d, one in enumerate(self.versions):
                 assert isinstance(one, Reading)
                 source = source_of(one, writer.sources)
                 goes = self.positions.values[p][d]
-                eye = torch.eye(writer.model.d_head).expand(len(goes), -1, -1)
+                eye = torch.eye(writer.model.d_head, device=writer.model.device).expand(len(goes), -1, -1)
                 turn = turned(
                     writer.model,
                     self.keys[0],
@@ -366,17 +373,25 @@ class _Writing:
                     (writer.batch.prompts[p], goes),
                     writer.sources,
                 )
+                still = still and torch.allclose(turn, eye[:1].expand_as(turn), atol=1e-6)
                 real, imaginary, partner = _angles(turn)
                 partners.add(partner)
                 pairs.append((real, imaginary))
             cos.append([real for real, _ in pairs])
             sin.append([imaginary for _, imaginary in pairs])
+        if still:
+            return f"{text}[{there.text()}]"  # this family does not turn them
         if len(partners) > 1:
             raise BadInput(
                 f"{self.edit}: prompts turn {self.kind} in different ways, which cannot be written plainly.",
                 hint="Carry z or resid_pre, or write one prompt at a time.",
             )
-        where = Index(there.axes[:2])  # its units are picked after it was turned
+        axes = there.axes[:2]  # its units are picked after it was turned
+        where = Index(tuple(replace(axis, fixed=True, broken=True) for axis in axes) if there.meshed else axes)
+        if there.meshed and not where.meshed:
+            raise BadInput(
+                f"{self.edit} moves units of {self.kind}, which cannot be written plainly.", hint="Move whole heads."
+            )
         keep = where.meshed or not (self.head.one)
         alone = not where.meshed and where.axes[0].one
         for name, values in (("cos", cos), ("sin", sin)):
@@ -435,6 +450,15 @@ class _Writing:
 
 def _neighbours(row: Row) -> bool:
     return list(row) == list(range(row[0], row[0] + len(row)))
+
+
+def _runs_of_pairs(here: Row, there: Row) -> list[tuple[Row, Row]]:
+    """Positions and their partners, cut where either makes a leap; whole where that would be many lines."""
+    cuts = [i for i in range(1, len(here)) if here[i] != here[i - 1] + 1 or there[i] != there[i - 1] + 1]
+    if len(cuts) >= LINES or here == there:
+        return [(here, there)]
+    ends = [*cuts, len(here)]
+    return [(here[i:j], there[i:j]) for i, j in zip([0, *cuts], ends, strict=True)]
 
 
 def _runs_of(values: Row) -> list[str]:

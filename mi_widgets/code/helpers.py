@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 RUN = '''\
 def run(ids, edits=()):
-    """Logits [position, vocab] of one prompt; an edit is a site and a change made in place."""
+    """Logits [position, vocab] of one prompt; an edit is a site and its change."""
     handles = [handle for site, change in edits for handle in sites[site](change)]
     with torch.no_grad():
         ids = torch.tensor([ids], device=model.device)

@@ -70,9 +70,16 @@ class Index:
 
     @property
     def meshed(self) -> bool:
-        """Lists on several axes would be paired place by place: they are written as a mesh instead."""
-        chosen = [axis for axis in self.axes if axis.values is not None]
-        return len(chosen) > 1 and any(axis.listed for axis in chosen)
+        """Lists on several axes would be paired place by place: they are written as a mesh instead.
+
+        So is a list behind a single place and all of an axis between them, which PyTorch would put in front.
+        """
+        lists = [i for i, axis in enumerate(self.axes) if axis.listed]
+        if len(lists) != 1:
+            return len(lists) > 1
+        before = self.axes[: lists[0]]
+        singles = [i for i, axis in enumerate(before) if axis.one]
+        return bool(singles) and not all(axis.one for axis in before[singles[0] :])
 
     def filled(self, sizes: Sequence[int | None]) -> Index:
         """The same with every place of an axis written out that lies between others of a mesh."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import transformers
 
 from ..errors import BadInput
 from ..model.handle import Model
-from .text import quoted, wrapped
+from .text import comment, quoted, wrapped
 
 _SECRET = frozenset({"token", "use_auth_token", "cache_dir", "local_files_only", "force_download", "proxies"})
 _SAID = frozenset({"dtype", "torch_dtype", "device_map", "attn_implementation"})
@@ -26,12 +25,12 @@ class Loading:
     Attributes:
         imports: lines at its top.
         lines: the loading.
-        placeholder: nobody knows where the model is from; the reader fills it in.
+        notes: sentences for who runs it.
     """
 
     imports: tuple[str, ...]
     lines: tuple[str, ...]
-    placeholder: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def loading_of(model: Model, path: str | None) -> Loading:
@@ -43,9 +42,6 @@ def loading_of(model: Model, path: str | None) -> Loading:
 
     Raises:
         BadInput: `from_pretrained` alone would not give this model: adapters stand in it, or options that are no text.
-
-    Warns:
-        The place is not known, or the model was changed since it was loaded.
     """
     hf = model.hf
     if any(type(m).__module__.split(".")[0] == "peft" for m in hf.modules()):
@@ -61,18 +57,17 @@ def loading_of(model: Model, path: str | None) -> Loading:
     several = isinstance(spread, dict) and len(set(spread.values())) > 1
     if isinstance(spread, dict) and several:
         given.append(f"device_map={_plain('device_map', {k: _device(v) for k, v in spread.items()})}")
-    if model.changes:
-        words = model.changes[-1].words
-        warnings.warn(
-            f"The model was changed after it was loaded ({', '.join(words)}); the script loads it as it was saved.",
-            stacklevel=2,
-        )
+    notes = []
+    if where is None:
+        notes.append("Nobody knows where this model is saved: fill in MODEL, or give exp.to_code(path=...).")
+    if model.changes and path is None:
+        words = ", ".join(model.changes[-1].words)
+        notes.append(f"The model was changed after it was loaded ({words}), and the script loads it as it was saved.")
     load = wrapped(f"model = {name}.from_pretrained(", ["MODEL", *given], ")")
     move = "model.eval()" if several else f'model = model.to("{model.device}").eval()'
     first = f"MODEL = {quoted(where or PLACEHOLDER)}"
-    if where is None:
-        first += "  # fill in: where this model is saved"
-    return Loading((f"from transformers import {name}",), (first, load, move), where is None)
+    lines = [*(comment(note) for note in notes), first, load, move]
+    return Loading((f"from transformers import {name}",), tuple(lines), tuple(notes))
 
 
 def _device(value: Any) -> Any:

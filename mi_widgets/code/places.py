@@ -290,7 +290,7 @@ def _grouped(entries: dict[Key, str]) -> list[str]:
                 [one] if len(one) <= WIDTH else ["    **{", f"        {item}", f"        for i in {which}", "    },"]
             )
         else:
-            lines += [called(f"{quoted(site_name(*key))}: ", entries[key], "    ") for key in keys]
+            lines += [called(f"{quoted(site_name(*key))}: {entries[key]}", "    ") for key in keys]
     return lines
 
 

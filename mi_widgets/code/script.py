@@ -29,7 +29,20 @@ def words_of(metric: str, value: float, recovered: float, stderr: float = math.n
     return f"{metric} {value:.4f}{share}{error}"
 
 
-def script_of(question: Question, result: Result, path: str | None = None, tensors: str | None = None) -> str:
+@dataclass(frozen=True)
+class Script:
+    """An edited run as text.
+
+    Attributes:
+        text: the whole script.
+        notes: sentences for who runs it; they stand in it as comments too.
+    """
+
+    text: str
+    notes: tuple[str, ...] = ()
+
+
+def script_of(question: Question, result: Result, path: str | None = None, tensors: str | None = None) -> Script:
     """The edited run of a question as a script.
 
     Args:
@@ -41,11 +54,12 @@ def script_of(question: Question, result: Result, path: str | None = None, tenso
     Raises:
         BadInput, SiteUnavailable: what cannot be written plainly, and why.
     """
-    return _Script(question, result, path, tensors).text()
+    writing = _Writing(question, result, path, tensors)
+    return Script(writing.text(), writing.loading.notes)
 
 
 @dataclass
-class _Script:
+class _Writing:
     question: Question
     result: Result
     path: str | None
@@ -77,16 +91,14 @@ class _Script:
 
     def _title(self) -> str:
         question, result = self.question, self.result
-        what = "An unedited run"
-        if question.edits:
-            count = len(question.edits)
-            what = f"{'One edit' if count == 1 else f'{count} edits'} of a run"
+        count = len(question.edits)
+        what = "One edit" if count == 1 else f"{count} edits" if count else "No edit"
         prompts = f"the {question.base} prompt" if not self.several else f"{question.count} {question.base} prompts"
         words = words_of(question.metric, result.metric, result.recovered, result.stderr if self.several else math.nan)
         model = question.model
         return "\n".join(
             [
-                f'"""{what} of {model.architecture.family} on {prompts}, in PyTorch and transformers alone.',
+                f'"""{what} of {model.architecture.family}, run on {prompts}.',
                 "",
                 f"mi-widgets {__version__} wrote this, and measured: {words}",
                 '"""',
@@ -132,33 +144,28 @@ class _Script:
     # What is run
 
     def _last(self) -> str:
-        sites = ["# Where the edits act."] if self.places.table else []
-        if self.places.table:
-            sites += ["sites = {", *self.places.table, "}"]
+        table = ["# Where the edits act.", "sites = {", *self.places.table, "}"] if self.places.table else []
         once = [*self.tensors.save(), *self.tensors.lines, *self.means.once]
-        head = "\n".join([*sites, *([""] if sites and once else []), *once])
-        parts = [part for part in (head, self._edits(), self._measured()) if part]
-        return "\n\n".join(parts)
-
-    def _edits(self) -> str:
-        if not self.changes:
-            return ""
-        given = self._given()
         read = [*self.runs.lines(drawn=False), *self.means.each]
-        if not given:
-            parts = ["\n".join(read)] if read else []
-            parts += ["\n" + "\n".join(change.lines) + "\n" for change in self.changes]
-            return "\n".join([*parts, "", self._listed("edits = [")]).lstrip("\n").replace("\n\n\n\n", "\n\n\n")
-        lines = [f"def edits_of({given}):"]
-        what = " and ".join(("prompt" if name == "p" else name) for name in given.split(", "))
-        lines += [f'    """The edits of one {what}: a site and a change each."""']
-        body = [*read, *self.runs.lines(drawn=True)]
+        given = self._given()
+        head = [table, once, [] if given else read]
+        top = ["\n\n".join("\n".join(lines) for lines in head if lines)]
+        if not self.changes:
+            return self._measured()
+        if given:
+            return "\n\n\n".join([*top, self._edits_of(given, read), self._measured()])
+        edits = ["\n".join(change.lines) for change in self.changes]
+        return "\n\n\n".join([*top, *edits, f"{self._listed('edits = [')}\n\n{self._measured()}"])
+
+    def _edits_of(self, given: str, read: list[str]) -> str:
+        """The function that gives the edits of a prompt or a draw."""
+        what = " and ".join("prompt" if name == "p" else name for name in given.split(", "))
+        body = [f'"""The edits of one {what}: a site and a change each."""', *read, *self.runs.lines(drawn=True)]
         for change in self.changes:
-            body += ["", *change.lines, ""]
-        body.append(self._listed("return ["))
-        text = "\n".join(body).replace("\n\n\n", "\n\n")
-        lines += [f"    {line}" if line else "" for line in text.split("\n")]
-        return "\n" + "\n".join(lines) + "\n"
+            body += ["", *change.lines]
+        body += ["", self._listed("return [")]
+        lines = "\n".join(body).split("\n")
+        return "\n".join([f"def edits_of({given}):", *(f"    {line}" if line else "" for line in lines)])
 
     def _given(self) -> str:
         """What the edits depend on: the prompt, the draw, or neither."""
@@ -166,7 +173,8 @@ class _Script:
 
     def _listed(self, head: str) -> str:
         ordered = sorted(self.changes, key=_place)
-        return wrapped(head, [item for change in ordered for item in change.items], "]")
+        text = wrapped(head, [item for change in ordered for item in change.items], "]")
+        return text if len(ordered) == 1 else f"# In the order of the computation.\n{text}"
 
     def _run(self, run: str, edited: bool) -> str:
         """The metric of one prompt of a run, as an expression."""
@@ -195,7 +203,7 @@ class _Script:
             lines += [
                 "values = []",
                 f"for {count}:",
-                f"    draws = [{item} for draw in range({self.drawn})]",
+                unbroken("draws = [", f"{item} for draw in range({self.drawn})", "]", "    "),
                 "    values.append(torch.stack(draws).mean())",
                 "values = torch.stack(values)",
             ]

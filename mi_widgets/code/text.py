@@ -96,26 +96,29 @@ def wrapped(head: str, items: Sequence[str], tail: str, indent: str = "") -> str
     return "\n".join([f"{indent}{head}", *(f"{indent}    {item}," for item in items), f"{indent}{tail}"])
 
 
-def unbroken(head: str, item: str, tail: str) -> str:
+def unbroken(head: str, item: str, tail: str, indent: str = "") -> str:
     """One item between brackets, on a line of its own where it does not fit."""
-    one = f"{head}{item}{tail}"
-    return one if len(one) <= WIDTH else f"{head}\n    {item}\n{tail}"
+    one = f"{indent}{head}{item}{tail}"
+    return one if len(one) <= WIDTH else f"{indent}{head}\n{indent}    {item}\n{indent}{tail}"
 
 
-def called(head: str, call: str, indent: str) -> str:
-    """An item of a table that is a call, its arguments one a line where it does not fit."""
-    one = f"{indent}{head}{call},"
-    if len(one) <= WIDTH:
+def called(text: str, indent: str) -> str:
+    """An item that ends in brackets, what stands in them one a line where it does not fit."""
+    one = f"{indent}{text},"
+    if len(one) <= WIDTH or text[-1] not in ")]":
         return one
-    name, _, rest = call.partition("(")
+    start = min(i for i in (text.find("("), text.find("[", text.find('": ') + 1 or 0)) if i >= 0)
+    if text.startswith("["):
+        start = 0
     depth, items = 0, [""]
-    for ch in rest[:-1]:
+    for ch in text[start + 1 : -1]:
         depth += (ch in "([") - (ch in ")]")
         if ch == "," and depth == 0:
             items.append("")
         else:
             items[-1] += ch
-    return wrapped(f"{head}{name}(", [item.strip() for item in items], "),", indent)
+    inner = [called(item.strip(), f"{indent}    ") for item in items]
+    return "\n".join([f"{indent}{text[: start + 1]}", *inner, f"{indent}{text[-1]},"])
 
 
 def module(path: str) -> str:

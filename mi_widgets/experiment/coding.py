@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ..code.script import script_of
+from ..code.script import Script, script_of
 from ..interventions.question import Question
 from .runs import Fresh, Steps, run_steps
 
 
-def code_steps(question: Question, fresh: Fresh, path: str | None = None, tensors: str | None = None) -> Steps[str]:
+def code_steps(question: Question, fresh: Fresh, path: str | None = None, tensors: str | None = None) -> Steps[Script]:
     """Write a question's edited run as a script; for jobs of widgets too.
 
     Args:

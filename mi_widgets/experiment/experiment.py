@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -240,6 +241,8 @@ class Experiment(Heads, Lens, Sweeps, Stored):
                 elsewhere); or what is wrong with an edit.
             EditNeverFired, NotFinite, PromptMismatch: as `run`.
 
+        Warns when nobody knows where the model is from, or it was changed after it was loaded.
+
         Example:
             >>> import mi_widgets as mi
             >>> exp = mi.Experiment(mi.load(),
@@ -253,7 +256,10 @@ class Experiment(Heads, Lens, Sweeps, Stored):
             print(f"logit_diff {value:.4f}   recovered {recovered:.4f}")
         """
         where, file = (None if given is None else os.fspath(given) for given in (path, tensors))
-        return self._work(code_steps(self.snapshot(edits, base), self._fresh, where, file), "code.python")
+        found = self._work(code_steps(self.snapshot(edits, base), self._fresh, where, file), "code.python")
+        for note in found.notes:
+            warnings.warn(note, stacklevel=2)
+        return found.text
 
     def __repr__(self) -> str:
         clean = self._question.clean.prompts

@@ -10,7 +10,7 @@ import pytest
 
 import mi_widgets
 
-ROOMS = ("model", "interventions", "analysis", "experiment", "results", "errors", "jobs")
+ROOMS = ("model", "interventions", "analysis", "code", "experiment", "results", "errors", "jobs")
 
 
 def modules():
