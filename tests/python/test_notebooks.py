@@ -62,7 +62,7 @@ def asked(grown, induction):
     return ids, torch.tensor(induction.tokenizer.convert_tokens_to_ids(list(grown["table"].answer)))
 
 
-@pytest.mark.parametrize("name", ["02_attention_heads.ipynb", "03_patching.ipynb", "04_logit_lens.ipynb"])
+@pytest.mark.parametrize("name", sorted(file.name for file in FOLDER.glob("0[2-9]_*.ipynb")))
 def test_it_is_kept_without_outputs(name):
     notebook = nbformat.read(FOLDER / name, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -320,3 +320,62 @@ def test_an_ablation_moves_the_rows_as_plain_hooks_do(read_off, probe, name):
             hook.remove()
     found = torch.tensor(read_off["ablated"][name]["logit difference"].tolist())
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def boarded():
+    return run("05_patch_board.ipynb")
+
+
+def test_what_the_board_recovers_is_what_plain_hooks_recover(boarded):
+    model, exp, end, giver = (boarded[name] for name in ("model", "exp", "end", "giver"))
+    hf = model.hf
+    clean, corrupted = (torch.tensor([exp.prompt(run).prompts[0].ids]) for run in ("clean", "corrupted"))
+    answer, distractor = exp.answer.ids[0][0], exp.distractor.ids[0][0]
+
+    def difference(logits):
+        return float(logits[0, -1, answer] - logits[0, -1, distractor])
+
+    def kept(module, ids):
+        seen = []
+        handle = module.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))
+        with torch.no_grad():
+            logits = hf(ids).logits
+        handle.remove()
+        return seen[0], difference(logits)
+
+    def patched(module, write):
+        there, high = kept(module, clean)
+
+        def hook(_, given):
+            x = given[0].clone()
+            write(x, there)
+            return (x, *given[1:])
+
+        handle = module.register_forward_pre_hook(hook)
+        with torch.no_grad():
+            value = difference(hf(corrupted).logits)
+        handle.remove()
+        low = kept(module, corrupted)[1]
+        return (value - low) / (high - low)
+
+    def at(position, *dims):
+        def write(x, there):
+            for one in dims or [slice(None)]:
+                x[0, position, one] = there[0, position, one]
+
+        return write
+
+    blocks = hf.transformer.h
+    head = [slice(i * model.d_head, (i + 1) * model.d_head) for i in range(4)]
+    z = blocks[0].attn.c_proj
+    told = {name: run.recovered for name, run in (boarded["found"] | boarded["pieces"]).items()}
+    assert told["input, at the giver"] == pytest.approx(patched(blocks[0], at(giver)), abs=1e-4)
+    assert told["L0, at the giver"] == pytest.approx(patched(blocks[1], at(giver)), abs=1e-4)
+    assert told["L0, at the end"] == pytest.approx(patched(blocks[1], at(end)), abs=1e-4)
+    assert told["head L0H2"] == pytest.approx(patched(z, at(end, head[2])), abs=1e-4)
+    assert told["head L0H3"] == pytest.approx(patched(z, at(end, head[3])), abs=1e-4)
+    assert told["both heads"] == pytest.approx(patched(z, at(end, head[2], head[3])), abs=1e-4)
+    sweep = boarded["stream"].recovered
+    for layer, position in ((0, giver), (1, giver), (2, end), (3, end - 1)):
+        assert float(sweep[layer, position]) == pytest.approx(patched(blocks[layer], at(position)), abs=1e-4)
