@@ -156,3 +156,22 @@ def sweep_of(page_of):
         return page
 
     return make
+
+
+@pytest.fixture
+def board_of(page_of):
+    """Makes a PatchBoard of an experiment, finished, with a page."""
+
+    def make(exp):
+        page = page_of(mi.PatchBoard(exp))
+        page.exp = exp
+        page.widget.wait(120)
+        return page
+
+    return make
+
+
+@pytest.fixture
+def board(board_of, exp):
+    """The page of a patch board of clean and corrupted, finished."""
+    return board_of(exp)
