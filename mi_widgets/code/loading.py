@@ -63,6 +63,9 @@ def loading_of(model: Model, path: str | None) -> Loading:
     if model.changes and path is None:
         words = ", ".join(model.changes[-1].words)
         notes.append(f"The model was changed after it was loaded ({words}), and the script loads it as it was saved.")
+    hooked = [name for name, m in hf.named_modules() if m._forward_hooks or m._forward_pre_hooks]
+    if hooked:
+        notes.append(f"Hooks of yours stand on {hooked[0] or 'the model'}, which the script does not have.")
     load = wrapped(f"model = {name}.from_pretrained(", ["MODEL", *given], ")")
     move = "model.eval()" if several else f'model = model.to("{model.device}").eval()'
     first = f"MODEL = {quoted(where or PLACEHOLDER)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import inspect
 import textwrap
@@ -12,6 +13,8 @@ from ..interventions.metrics import Answer
 from ..interventions.question import Question
 from ..interventions.user_metric import UserMetric
 from .text import WIDTH, assigned, literal, quoted
+
+_TAKEN = frozenset({"run", "read", "measure", "model", "sites", "edits", "clean", "corrupted", "value", "first"})
 
 _DOC = {
     "logit_diff": "Mean logit of the answers minus that of the distractors.",
@@ -129,20 +132,30 @@ def _source(metric: UserMetric, function: object) -> str:
         except (OSError, TypeError):
             why = "its source is not to be had"
         else:
-            known = {"torch", *dir(builtins)}
-            names = [n for n in (*function.__code__.co_freevars, *_globals(function)) if n not in known]
-            if not names and source.startswith("def "):
+            names = _elsewhere(function, source)
+            if not names and source.startswith("def ") and function.__name__ not in _TAKEN:
                 return source
             why = f"it uses {', '.join(names)}, which stands elsewhere" if names else "it is decorated or no def"
+            why = f"its name, {function.__name__}, is the script's own" if function.__name__ in _TAKEN else why
     raise BadInput(
         f"The metric {metric.name} cannot be written into a script: {why}.",
         hint="Write it as a function of its own that uses torch alone, or take one of the named metrics.",
     )
 
 
-def _globals(function: types.FunctionType) -> list[str]:
-    found = set(function.__code__.co_names) & set(function.__globals__)
-    return sorted(found)
+def _elsewhere(function: types.FunctionType, source: str) -> list[str]:
+    """Names a function uses that neither it, Python nor torch defines."""
+    codes = [function.__code__]
+    for code in codes:
+        codes += [part for part in code.co_consts if isinstance(part, types.CodeType)]
+    used = {name for code in codes for name in code.co_names} & set(function.__globals__)
+    made = ast.parse(source).body[0]
+    if isinstance(made, ast.FunctionDef):
+        # Defaults are worked out where the function is defined.
+        defaults = [*made.args.defaults, *(d for d in made.args.kw_defaults if d is not None)]
+        used |= {node.id for d in defaults for node in ast.walk(d) if isinstance(node, ast.Name)}
+    known = {"torch", *dir(builtins)}
+    return sorted((used | set(function.__code__.co_freevars)) - known)
 
 
 def at_text(question: Question, run: str) -> tuple[str, str]:

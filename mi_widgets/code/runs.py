@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..model.access import Key
 from ..model.tokens import Tokens
 from .places import keys_in_order
-from .text import Varying, assigned, comment, quoted, site_name, site_names
+from .text import Varying, assigned, comment, quoted, site_name, site_names, unbroken
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Runs:
     def lines(self, drawn: bool) -> list[str]:
         """The runs that are read, those that depend on the draw or the others."""
         return [
-            f"{value} = read({run.prompt}, [{names_of(run.keys)}])"
+            unbroken(f"{value} = read(", f"{run.prompt}, [{names_of(run.keys)}]", ")")
             for value, run in self.runs.items()
             if run.drawn == drawn
         ]

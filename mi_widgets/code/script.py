@@ -106,7 +106,9 @@ class _Writing:
         )
 
     def _imports(self) -> list[str]:
-        plain = ["from types import SimpleNamespace", ""] if self.metric == "measure" else []
+        # What a function of the user's is annotated with may stand elsewhere.
+        own = ["from __future__ import annotations", "", "from types import SimpleNamespace", ""]
+        plain = own if self.metric == "measure" else []
         others = sorted({*self.loading.imports, *self.places.imports}, key=_module_first)
         merged = [line for line in others if line.startswith("from transformers import ")]
         names = sorted({line.removeprefix("from transformers import ") for line in merged})

@@ -49,10 +49,16 @@ Path(sys.argv[1], "printed.json").write_text(json.dumps(found))
 """
 
 OURS = ("gpt2", "llama", "qwen2", "gemma2")
-OTHERS = ("gpt_neox", "opt", "olmo2", "gpt_oss", "granite", "mixtral", "gptj", "falcon_mamba")
+OTHERS = ("gpt_neox", "opt", "olmo2", "gpt_oss", "granite", "mixtral", "gptj", "falcon_mamba", "biogpt")
 STREAM = ("embed", "resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post", "final_norm", "logits")
 INSIDE = ("q", "k", "v", "scores", "pattern", "z", "result")
-GROUPS = {"stream": STREAM, "inside": INSIDE, "mlp": ("mlp_pre", "mlp_post"), "z": ("z", "result")}
+GROUPS = {
+    "stream": STREAM,
+    "inside": INSIDE,
+    "mlp": ("mlp_pre", "mlp_post"),
+    "z": ("z", "result"),
+    "open": ("attn_out", "mlp_out", "resid_post"),
+}
 
 FIRST, SECOND, THIRD = (
     "When Anna and Paul went to the store , Kate gave a key to",
@@ -251,7 +257,7 @@ def asked() -> dict[str, Case]:
     }  # fmt: skip
 
 
-def gap(logits, rows):
+def gap(logits: torch.Tensor, rows: mi.Experiment) -> torch.Tensor:
     """How far the answer is above where it was in the clean run."""
     ids = torch.tensor([ids[0] for ids in rows.answer_ids])
     return (logits - rows.clean_logits).gather(1, ids[:, None])[:, 0]
@@ -271,7 +277,7 @@ def at(*sites: str) -> Callable[[mi.Model], list[Any]]:
     return edits
 
 
-GROUPS_OF = {"gptj": ("stream", "z", "mlp"), "falcon_mamba": ("stream",)}
+GROUPS_OF = {"gptj": ("stream", "z", "mlp"), "falcon_mamba": ("stream",), "biogpt": ("open", "z")}
 CASES: dict[str, Case] = {
     **{f"{family}-patch-{name}": case for family in ("gpt2", "llama") for name, case in patches(family).items()},
     **{f"{family}-{name}": case for family in ("gpt2", "qwen2") for name, case in kinds(family).items()},
@@ -448,6 +454,15 @@ def test_changed_weights_are_warned_of(tmp_path):
         exp.to_code(mi.Zero("z", 1))
 
 
+def test_hooks_of_the_user_are_told():
+    hf = build("gpt2", seed=6)
+    hf.transformer.h[1].register_forward_hook(lambda module, args, output: output * 1.5)
+    exp = experiment(mi.wrap(hf, word_tokenizer()), Case("gpt2", at()))
+    with pytest.warns(UserWarning, match=r"Hooks of yours stand on transformer.h.1"):
+        code = exp.to_code(mi.Zero("z", 0), path="saved")
+    assert "# Hooks of yours" in code
+
+
 def test_it_loads_as_it_was_loaded(outcomes):
     half = outcomes["in-half"].code
     assert "dtype=torch.bfloat16" in half
@@ -493,7 +508,19 @@ def test_a_metric_that_cannot_stand_alone_is_refused(models):
     def shifted(logits, rows):
         return logits[:, 0] - away
 
-    for metric, why in ((shifted, "it uses away"), (lambda logits, rows: logits[:, 0], "no plain function")):
+    def scaled(logits, rows, factor=away):
+        return logits[:, 0] * factor
+
+    def read(logits, rows):
+        return logits[:, 0]
+
+    refused = {
+        shifted: "it uses away",
+        scaled: "it uses away",
+        read: "the script's own",
+        (lambda logits, rows: logits[:, 0]): "no plain function",
+    }
+    for metric, why in refused.items():
         exp = experiment(model, Case("gpt2", at(), {"metric": metric}))
         with pytest.raises(BadInput, match=why):
             exp.to_code(mi.Zero("z", 1))
