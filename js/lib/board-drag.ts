@@ -1,7 +1,6 @@
 // What is carried over the board, where it would land, and what it would do there: from the finished map at once, and
 // after a rest from a run of its own, of which the newest wins.
 import type { Grid } from "./arrays";
-import { Asked } from "./asked";
 import {
   arraysOf,
   type Board,
@@ -13,7 +12,9 @@ import {
 } from "./board-cells";
 import type { BoardSession } from "./board-session";
 import { isNatural, specsFor, type Target } from "./board-specs";
+import type { Pending } from "./channel";
 import type { Carried } from "./pointer-drag";
+import type { Failure, Params } from "./protocol";
 import { ESTIMATE, EXACT, PENDING, SAME, type SweepCell } from "./sweep-table";
 
 /** The pointer rests this long before a run is asked for. */
@@ -21,15 +22,21 @@ export const REST_MS = 150;
 /** A strength that moves is asked for as often as this. */
 const SLIDE_MS = 40;
 
+/** What a run that was tried out came to: of large models the effect comes first. */
 interface Preview {
   effect: BoardEffect;
-  cells: GridCells;
+  cells: GridCells | null;
 }
 interface PreviewData {
   effect: BoardEffect;
   rows?: number[];
   columns?: [number, number];
   tokens?: Record<string, string>;
+}
+
+interface Told {
+  data: Record<string, unknown>;
+  arrays: Record<string, Grid>;
 }
 
 /** The effect that is drawn, and what it is of. */
@@ -48,16 +55,50 @@ export class BoardDrag {
   target: (Target & { grid: GridName }) | null = null;
   /** The entry whose strength is being moved. */
   sliding: { index: number; alpha: number } | null = null;
-  readonly preview: Asked<Preview>;
+  /** Why what is tried out could not be run. */
+  failure: Failure | null = null;
+  #preview: Preview | null = null;
+  #pending: Pending | null = null;
+  #tried = "";
+  #timer: unknown = null;
 
-  constructor(private readonly session: BoardSession) {
-    this.preview = new Asked<Preview>(session, "patch.preview", ({ data, arrays }) =>
-      this.#read(data as unknown as PreviewData, arrays),
-    );
-  }
+  constructor(private readonly session: BoardSession) {}
 
   close(): void {
-    this.preview.close();
+    this.#try(null);
+  }
+
+  /** Runs these edits after a rest, unless they are what is tried out; what was tried before is forgotten. */
+  #try(params: Params | null, rest = 0): void {
+    const { session } = this;
+    const tried = params ? JSON.stringify([params, session.question?.rev]) : "";
+    if (tried === this.#tried) return;
+    this.#tried = tried;
+    this.failure = this.#preview = null;
+    session.timers.clear(this.#timer);
+    // Nobody waits for the older one.
+    this.#pending?.cancel();
+    this.#pending = null;
+    if (params) this.#timer = session.timers.set(() => this.#send(params), rest);
+    session.changed();
+  }
+
+  #send(params: Params): void {
+    const { session } = this;
+    const onPartial = (told: Told) => {
+      if (this.#pending !== pending) return;
+      this.#preview = this.#read(told);
+      session.changed();
+    };
+    const pending: Pending = session.channel.request("patch.preview", params, { slot: "preview", onPartial });
+    this.#pending = pending;
+    void pending.reply.then((reply) => {
+      if (this.#pending !== pending) return;
+      this.#pending = null;
+      if (reply.kind === "done") this.#preview = this.#read(reply);
+      if (reply.kind === "failed") this.failure = reply;
+      session.changed();
+    });
   }
 
   start(carried: Carried, keyboard: boolean): void {
@@ -65,7 +106,7 @@ export class BoardDrag {
     this.keyboard = keyboard;
     this.target = null;
     this.sliding = null;
-    this.preview.ask(null);
+    this.#try(null);
   }
 
   /** It is over a grid, at a position of it; null where nothing takes it. */
@@ -77,15 +118,15 @@ export class BoardDrag {
     this.target = grid && { grid, side: grid === "edited" ? board.base : grid, position };
     const { specs, target } = this;
     const asked = specs.length && !this.session.offReason;
-    this.preview.ask(asked ? { edits: specs, base: target?.side, replace: null } : null, REST_MS);
+    this.#try(asked ? { edits: specs, base: target?.side, replace: null } : null, REST_MS);
     this.session.changed();
   }
 
   /** The question is another one: what is tried out is asked for of that. */
   refresh(): void {
     const { specs, target } = this;
-    if (specs.length) this.preview.ask({ edits: specs, base: target?.side, replace: null }, REST_MS);
-    else if (!this.sliding) this.preview.ask(null);
+    if (specs.length) this.#try({ edits: specs, base: target?.side, replace: null }, REST_MS);
+    else if (!this.sliding) this.#try(null);
   }
 
   /** The edits that letting go would make. */
@@ -107,7 +148,7 @@ export class BoardDrag {
 
   end(): void {
     this.carried = this.target = null;
-    this.preview.ask(null);
+    this.#try(null);
     this.session.changed();
   }
 
@@ -117,13 +158,7 @@ export class BoardDrag {
     const { board } = this.session;
     const spec = this.session.question?.edits[index]?.spec;
     const edits = alpha === null || !spec ? null : [{ ...spec, alpha }];
-    this.preview.ask(edits && { edits, base: board?.base, replace: index }, SLIDE_MS);
-  }
-
-  /** What is tried out has arrived, and is of what is tried out now. */
-  get #answer(): Preview | null {
-    const { answer, running, failure } = this.preview;
-    return running || failure ? null : answer;
+    this.#try(edits && { edits, base: board?.base, replace: index }, SLIDE_MS);
   }
 
   /** The cell of the finished map that says what the drop would do; null where only a run can tell. */
@@ -145,8 +180,7 @@ export class BoardDrag {
   /** The effect to draw: what would be, while something is tried out, else what is. */
   get shown(): ShownEffect | null {
     const { effect } = this.session.board ?? {};
-    const answer = this.#answer;
-    if (answer) return { effect: answer.effect, of: "preview", waiting: false };
+    if (this.#preview) return { effect: this.#preview.effect, of: "preview", waiting: false };
     const cell = this.#mapped;
     if (effect && cell && cell.state !== PENDING) {
       const { base, before, clean, corrupted } = effect;
@@ -175,15 +209,16 @@ export class BoardDrag {
 
   /** The cells of the run that is tried out; null while none is. */
   get cells(): GridCells | null {
-    return this.#answer?.cells ?? null;
+    return this.#preview?.cells ?? null;
   }
 
-  #read({ effect, rows, columns, tokens }: PreviewData, arrays: Record<string, Grid>): Preview {
+  #read({ data, arrays }: Told): Preview {
+    const { effect, rows, columns, tokens } = data as unknown as PreviewData;
     const board = this.session.board as Board;
-    const side = effect.base;
-    const of = side === board.base ? board.grids.edited : board.grids[side];
-    const cells = new GridCells(of?.positions ?? 0);
-    const [low] = columns ?? board.columns[side === board.base ? "edited" : side];
+    if (!arrays.edited_top_ids) return { effect, cells: null };
+    const grid = effect.base === board.base ? "edited" : effect.base;
+    const cells = new GridCells(board.grids[grid]?.positions ?? 0);
+    const [low] = columns ?? board.columns[grid];
     cells.put(rows ?? board.shown.rows, low, arraysOf("edited", arrays));
     nameTokens(board, tokens);
     return { effect, cells };

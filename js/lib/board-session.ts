@@ -93,13 +93,24 @@ export class BoardSession extends RunSession<Board> {
   }
 
   protected override renew(): void {
-    const { board, question } = this;
+    const { board } = this;
     this.#refused.clear();
-    this.#asked = facts(question);
     if (this.carrying === null) this.carry = board?.carries.find((it) => !it.reason)?.name ?? this.carry;
     this.#readPicked();
     this.drag.refresh();
     this.runs.refresh();
+    this.#settle();
+  }
+
+  protected override readQuestion(value: unknown): void {
+    super.readQuestion(value);
+    this.#settle();
+  }
+
+  /** Picture and question come in either order: what is of both waits for the later one. */
+  #settle(): void {
+    if (!this.board || this.board.rev !== this.question?.rev) return;
+    this.#asked = facts(this.question);
     this.#sweep();
   }
 

@@ -105,7 +105,7 @@ export function createBoardEffect(context: ViewContext<BoardSession>): View & { 
     const width = line.clientWidth || 420;
     const look = lineLook(width);
     setText(metric, metricText(effect));
-    setText(note, drag.preview.failure ? drag.preview.failure.message : NOTES[of]);
+    setText(note, drag.failure?.message ?? NOTES[of]);
     attribute(note, "data-preview", of !== "run");
     if (look) {
       const { effect: it, word, estimate, live, theme, scale } = look;

@@ -25,7 +25,6 @@ export function createBoardForm(context: ViewContext<BoardSession>): View {
   const head = actionButton("add a patch", tip, () => toggle(), {
     class: "mi-fold",
     name: "add-form",
-    card: "The same as a drag, by fields.",
   });
   const field = (name: string, label: string) => {
     const select = h("select.select", {

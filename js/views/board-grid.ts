@@ -1,7 +1,7 @@
 // One grid of the board: layers down, positions or heads across; what is carried from it, and its keys.
 import type { GridName } from "../lib/board-cells";
 import type { BoardSession, Picked, Place } from "../lib/board-session";
-import { between, carriedName, headLabel, rowName } from "../lib/board-specs";
+import { between, carriedName, headLabel, partner, rowName } from "../lib/board-specs";
 import { css } from "../lib/colour";
 import { drawItem, type Figure, sizeCanvas } from "../lib/display-list";
 import { attribute, focusedIn, h, memo, set, uniqueId } from "../lib/dom";
@@ -86,6 +86,13 @@ export function createBoardGrid(
   // --- what is where ------------------------------------------------------------------------------------------------
   const prompt = () => session.question?.prompts[name === "edited" ? session.question.base : name] ?? null;
   const heads = () => name !== "edited" && session.ofHeads;
+  /** Where the answer of this run is read: prompts may differ in length. */
+  const answerAt = () => {
+    const { board, question } = session;
+    const at = question?.answer_position ?? 0;
+    const there = board ? partner(board, at, "clean", name === "edited" ? board.base : name) : at;
+    return there < 0 ? session.columnsOf(name) - 1 : there;
+  };
   const rowAt = (line: number) => layout?.lines[line]?.first ?? 0;
   const nameOf = (row: number) => {
     const { board, carrying, stream } = session;
@@ -241,11 +248,7 @@ export function createBoardGrid(
     ];
     const found = at.find((it) => it?.grid === name);
     const last = (board?.rows.length ?? 1) - 1;
-    const end = Math.min(
-      prompt() ? (session.question?.answer_position ?? 0) : 0,
-      session.columnsOf(name) - 1,
-    );
-    return { row: found?.row ?? last, column: found?.column ?? Math.max(0, heads() ? 0 : end) };
+    return { row: found?.row ?? last, column: found?.column ?? (heads() ? 0 : answerAt()) };
   };
   function step(rows: number, columns: number, event: KeyboardEvent): void {
     if (!layout) return;
@@ -400,7 +403,7 @@ export function createBoardGrid(
         ? times(positions, (it) => headLabel(board, carrying.site, it).split(" ")[0] as string)
         : (prompt()?.labels ?? []),
       differs: new Set(ofHeads ? [] : board.differs[side]),
-      answer: ofHeads ? -1 : (session.question?.answer_position ?? -1),
+      answer: ofHeads ? -1 : answerAt(),
       rowName: nameOf,
       ...(ofHeads && {
         head: (row: number, column: number) =>

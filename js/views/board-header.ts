@@ -6,20 +6,8 @@ import { disable, h, setText, show } from "../lib/dom";
 import type { View, ViewContext } from "./context";
 import { stepBack } from "./patch-chips";
 
-const CARRIED: Readonly<Record<string, readonly [label: string, words: string]>> = {
-  residual: ["residual", "The whole residual stream: everything that earlier layers wrote there."],
-  attention: ["attention", "What the attention of a layer adds to the stream."],
-  mlp: ["MLP", "What the MLP of a layer adds to the stream."],
-  z: ["head z", "What one head reads from its sources, before it is written to the stream."],
-  q: ["q", "One head's queries: what each position looks for."],
-  k: ["k", "Keys: what each position is found by."],
-  v: ["v", "Values: what each position hands over."],
-  pattern: ["pattern", "One head's attention weights, with the edited run's own values."],
-};
-const STREAM = {
-  post: "Row n is the stream after layer n: what the layer made of it.",
-  pre: "Row n is the stream before layer n: what the layer is given.",
-};
+const SHORT: Readonly<Record<string, string>> = { mlp: "MLP", z: "head z" };
+const STREAM = { post: "Row n is the stream after layer n.", pre: "Row n is the stream before layer n." };
 
 export function createBoardSwitches(context: ViewContext<BoardSession>): View {
   const { session, tip } = context;
@@ -37,7 +25,7 @@ export function createBoardSwitches(context: ViewContext<BoardSession>): View {
   const redo = step("redo", "↷");
   const python = actionButton("Copy as Python", tip, () => code.open(), {
     name: "python",
-    card: () => tip.card("python", "Copy as Python", session.offReason),
+    card: () => tip.card("code", "", session.offReason),
   });
   const code = createCode(context);
   const element = h(
@@ -56,9 +44,7 @@ export function createBoardSwitches(context: ViewContext<BoardSession>): View {
       if (!board) return;
       carry.update(
         board.carries.map(({ name, reason }) => {
-          const [label, words] = CARRIED[name] ?? [name, ""];
-          const chosen = session.carry === name;
-          return { name, label, chosen, off: reason, card: { title: label, lines: [words] } };
+          return { name, label: SHORT[name] ?? name, chosen: session.carry === name, off: reason };
         }),
       );
       show(stream.element, session.carry === "residual");
@@ -68,7 +54,7 @@ export function createBoardSwitches(context: ViewContext<BoardSession>): View {
           label: name,
           chosen: session.stream === name,
           off: null,
-          card: { title: name === "post" ? "after the layer" : "before the layer", lines: [STREAM[name]] },
+          card: { lines: [STREAM[name]] },
         })),
       );
       disable(undo, offReason || !question?.history?.undo);

@@ -61,9 +61,15 @@ export function createBoardPanel(
       if (found.special.includes(at)) return [];
       const text = visible(label).replaceAll("␣", " ");
       const shown = text.length > 60 ? shortLabel(label, 40) : text;
-      return [differs.has(at) ? h("u", { "data-run": name, dir: "auto" }, shown) : h("bdi", shown)];
+      if (!differs.has(at)) return [h("bdi", shown)];
+      const word = shown.trimStart();
+      return [word === shown ? "" : " ", h("u", { "data-run": name, dir: "auto" }, word)];
     });
     const rest = found.labels.length - MOST;
+    // The text begins with a word, whatever its first token begins with.
+    if (parts[0] === " ") parts.shift();
+    const [first] = parts;
+    if (first instanceof HTMLElement) setText(first, first.textContent?.trimStart() ?? "");
     words.replaceChildren(...parts, ...(rest > 0 ? [` … ${rest} more tokens`] : []));
     if (!parts.length) setText(words, "(empty prompt)");
   }

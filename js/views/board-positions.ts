@@ -12,7 +12,6 @@ export function createBoardPositions(context: ViewContext<BoardSession>): View {
   const all = actionButton("all positions", tip, () => choose(null), {
     class: "mi-button",
     name: "all-positions",
-    card: "Heads are carried at every position; the map of heads is of that.",
   });
   const tokens = h("div.board-tokens", {
     role: "listbox",

@@ -14,38 +14,16 @@ import { createBoardPanel } from "./board-panel";
 import { createBoardPositions } from "./board-positions";
 import type { ViewContext } from "./context";
 import { createRunsHistory } from "./runs-history";
-import type { Composition, Kind, Term } from "./widget";
+import type { Composition, Kind } from "./widget";
 
-const KEYS: Term[] = [
-  ["arrows", "move over the cells; with Shift they pick a block; Home, End and page keys go to the ends"],
-  ["Space", "pick the cell; with Shift the block up to here; on an amber row: open it"],
-  ["R V", "pick the whole row; the whole column"],
-  ["Enter", "pick up what is picked, or the cell; while carrying: drop it here"],
-  ["Tab", "while carrying: to the other run, over the position it belongs to"],
-  ["Escape", "put back what is carried; clear the selection; in a text: restore it"],
-  ["[ ]", "the layer above, the layer below"],
-  ["on a patch", "Enter switches it on or off, Shift + arrows move it, Delete removes it"],
-];
-const READING =
-  "Each cell is what the model would say if it stopped there. Drag a cell, a row by its name, a column by its heading or a picked block (Shift + drag) from one run onto the other: the edited run computes everything after it again. Drop it on another position to move it there. Faded cells of the patched run cannot change: nothing reaches them; a dot marks a top token that did. Hatched columns have no partner in the other prompt and take only what is dropped right on them.";
-const TERMS: Term[] = [
-  [
-    "recovered",
-    "(patched − corrupted) / (clean − corrupted): 0 is the corrupted run, 1 the clean one; values beyond both ends are possible. Total effect.",
-  ],
-  [
-    "destroyed",
-    "1 − recovered, said where the clean run is the base: how much of the answer the patch takes away.",
-  ],
-  ["strength", "x ← x + α (s − x): at 1 the patch replaces the activation, at 0 it changes nothing."],
-  ["noise floor", "How far the same run may differ when it is computed again: smaller effects say nothing."],
-];
+const TERMS = ["recovered", "destroyed", "strength", "cone", "floor", "align"];
 
 export const board: Kind<BoardSession> = {
   name: "board",
   title: "Patch board",
   compose(context: ViewContext<BoardSession>): Composition {
     const { session } = context;
+    const { keys = "", reading = "" } = session.words;
     let tabled = false;
     const grids: BoardGrid[] = [];
     const drop = createBoardDrop(context, () => grids);
@@ -68,13 +46,12 @@ export const board: Kind<BoardSession> = {
         tabled = !tabled;
         session.changed();
       },
-      { class: "mi-link", name: "board-table", card: "The same cells as tables of text." },
+      { class: "mi-link", name: "board-table", card: () => context.tip.card("table") },
     );
     const folded = h("span.lens-folded");
     const fold = actionButton("fold again", context.tip, () => session.foldRows(), {
       class: "mi-link",
       name: "fold",
-      card: "Folds the rows that were opened.",
     });
     const foot = h("div.lens-foot.board-foot", folded, fold, table);
     const parts = [
@@ -85,8 +62,7 @@ export const board: Kind<BoardSession> = {
       chips.element,
       edited.element,
       effect.element,
-      history.element,
-      foot,
+      h("div.board-end", history.element, foot),
     ];
     const switches = createBoardSwitches(context);
     return {
@@ -156,7 +132,12 @@ export const board: Kind<BoardSession> = {
         session.drag.keyboard && session.drag.carried
           ? "Tab to the other run · arrows move · Enter drops · Escape puts back"
           : "Enter picks up and drops · Space picks · Ctrl+Z undoes · ? lists keys",
-      help: { title: "Keys, drags, words", keys: KEYS, reading: READING, terms: () => TERMS },
+      help: {
+        title: "Keys, drags, words",
+        keys: keys.split("\n").map((line) => line.split("\t") as [string, string]),
+        reading,
+        terms: () => TERMS.map((name) => [name, session.why(name)]),
+      },
       example: 'mi.PatchBoard(model, "When Mary and John went", corrupted="When Mary and Mary went")',
     };
   },

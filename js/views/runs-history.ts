@@ -16,7 +16,6 @@ export function createRunsHistory(context: ViewContext<BoardSession>): View {
   const head = actionButton("history of runs", tip, () => runs.toggle(), {
     class: "mi-fold",
     name: "history",
-    card: "Every run that was shown: click one to bring its patches back (undo takes them away again).",
   });
   const note = h("span.note");
   const list = h("ol.runs", { "aria-label": "runs" });
@@ -66,7 +65,8 @@ export function createRunsHistory(context: ViewContext<BoardSession>): View {
   function compare(): void {
     const { theme, scale } = context;
     const found = runs.chosen.map((number) => ({ number, effect: runs.effects.get(number) }));
-    const width = Math.min(560, compared.clientWidth || 420);
+    const room = compared.clientWidth || 420;
+    const width = Math.min(560, room > 784 ? room / 2 - 12 : room);
     if (!comparedNews(found, width, scale, theme.dark, runs.effect.failure)) return;
     const made: HTMLElement[] = found.map(({ number, effect }, at) => {
       const title = h(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from playwright.sync_api import Locator
 
+from mi_widgets.widgets.words import BOARD
 from tests.browser.page.plain_page import FILES, HERE, STATIC, Plain
 
 FILES |= {
@@ -24,6 +26,8 @@ class BoardPage(Plain):
         page: the tab.
         url: of the plain page; the board has a page beside it.
     """
+
+    words: ClassVar[Mapping[str, str]] = BOARD
 
     def __init__(self, page: Any, url: str) -> None:
         super().__init__(page, f"{url}board")
