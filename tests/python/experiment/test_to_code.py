@@ -49,7 +49,7 @@ Path(sys.argv[1], "printed.json").write_text(json.dumps(found))
 """
 
 OURS = ("gpt2", "llama", "qwen2", "gemma2")
-OTHERS = ("gpt_neox", "opt", "olmo2", "gpt_oss", "granite", "mixtral", "gptj", "falcon_mamba", "biogpt")
+OTHERS = ("gpt_neox", "opt", "olmo2", "gpt_oss", "granite", "mixtral", "gptj", "falcon_mamba", "granitemoeshared")
 STREAM = ("embed", "resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post", "final_norm", "logits")
 INSIDE = ("q", "k", "v", "scores", "pattern", "z", "result")
 GROUPS = {
@@ -58,6 +58,7 @@ GROUPS = {
     "mlp": ("mlp_pre", "mlp_post"),
     "z": ("z", "result"),
     "open": ("attn_out", "mlp_out", "resid_post"),
+    "middle": ("resid_mid", "resid_post"),
 }
 
 FIRST, SECOND, THIRD = (
@@ -277,7 +278,7 @@ def at(*sites: str) -> Callable[[mi.Model], list[Any]]:
     return edits
 
 
-GROUPS_OF = {"gptj": ("stream", "z", "mlp"), "falcon_mamba": ("stream",), "biogpt": ("open", "z")}
+GROUPS_OF = {"gptj": ("stream", "z", "mlp"), "falcon_mamba": ("stream",), "granitemoeshared": ("open", "middle")}
 CASES: dict[str, Case] = {
     **{f"{family}-patch-{name}": case for family in ("gpt2", "llama") for name, case in patches(family).items()},
     **{f"{family}-{name}": case for family in ("gpt2", "qwen2") for name, case in kinds(family).items()},
@@ -500,6 +501,12 @@ def test_attention_that_no_interface_shows_is_refused_with_its_reason(site, mode
     exp = experiment(models("gptj"), Case("gptj", at()))
     with pytest.raises(SiteUnavailable, match=r"L1\.\w+ cannot be written .* GPTJ.* computes attention by itself"):
         exp.to_code(mi.Scale(site, 1, factor=0.5))
+
+
+def test_two_sites_that_are_both_told_from_one_stream_are_refused(models):
+    exp = experiment(models("granitemoeshared"), Case("granitemoeshared", at()))
+    with pytest.raises(SiteUnavailable, match="both told from its stream"):
+        exp.to_code([mi.Zero("resid_mid", 1), mi.Zero("mlp_out", 1)])
 
 
 def test_a_metric_that_cannot_stand_alone_is_refused(models):
