@@ -10,6 +10,7 @@ import { minify } from "terser";
 import { withArrows } from "./arrows.mjs";
 import * as builtins from "./builtins.mjs";
 import { privateNames } from "./private-names.mjs";
+import { withWordsSaidOnce } from "./said-once.mjs";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const place = process.argv.indexOf("--out");
@@ -90,7 +91,7 @@ async function release() {
     });
     for (const { path, text } of outputFiles) {
       const code = script
-        ? (await minify(withArrows(text), { module: true, ecma: 2022, compress })).code
+        ? withWordsSaidOnce((await minify(withArrows(text), { module: true, ecma: 2022, compress })).code)
         : text;
       writeFileSync(path, code);
       console.log(`${basename(path)}  ${Buffer.byteLength(code)} bytes`);

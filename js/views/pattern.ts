@@ -52,7 +52,7 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
     },
     h("div", { role: "row" }, cursorCell),
   );
-  const table = createTable(context.say);
+  const table = createTable<Pattern>(context.say);
   const readout = h("div.readout#readout");
   const rank = () => session.lockedCell && session.ranking.byCell(session.lockedCell);
   const knockOut = () => intervention.choose("knockout");
@@ -269,23 +269,22 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
     const ratio = globalThis.devicePixelRatio || 1;
     const names = labels();
     const marked = marks();
-    drawn(
-      [shown, width, ratio, names, context.theme, context.scale, focusing.all, ...Object.values(marked)],
-      () => {
-        const letters = longest([names], () =>
-          Math.max(4, ...names.slice(0, 512).map((label) => visible(bare(label.slice(0, 40))).length)),
-        );
-        const room = Math.min(72, Math.ceil(letters * 6.7)) * context.scale;
-        const now = focusLayout(shown.size, width, room, ratio, focusing.all);
-        layout = now;
-        focusing.pixels = (width - now.left) * ratio;
-        drawCanvas(canvas, picture(shown, now, marked));
-        for (const name of ["cell", "left", "top", "size", "side"] as const)
-          attribute(canvas, `data-${name}`, now[name]);
-        // In the corner that both axes leave free.
-        tools.overview.style.top = `${now.top + now.side + 6}px`;
-      },
-    );
+    const { token, hover, picked, hideSink } = marked;
+    const { theme, scale } = context;
+    drawn([shown, width, ratio, names, theme, scale, focusing.all, token, hover, picked, hideSink], () => {
+      const letters = longest([names], () =>
+        Math.max(4, ...names.slice(0, 512).map((label) => visible(bare(label.slice(0, 40))).length)),
+      );
+      const room = Math.min(72, Math.ceil(letters * 6.7)) * scale;
+      const now = focusLayout(shown.size, width, room, ratio, focusing.all);
+      layout = now;
+      focusing.pixels = (width - now.left) * ratio;
+      drawCanvas(canvas, picture(shown, now, marked));
+      for (const name of ["cell", "left", "top", "size", "side"] as const)
+        attribute(canvas, `data-${name}`, now[name]);
+      // In the corner that both axes leave free.
+      tools.overview.style.top = `${now.top + now.side + 6}px`;
+    });
   }
 
   function update(): void {

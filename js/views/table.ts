@@ -15,18 +15,18 @@ export interface TableSource {
   value(row: number, col: number): string;
 }
 
-export interface WindowedTable {
+export interface WindowedTable<Key> {
   element: HTMLElement;
   /** Draws `source` unless it is what is drawn; the cell `at` comes into view when the source is a new one. */
-  draw(source: TableSource, key: unknown, at: [row: number, col: number]): void;
+  draw(source: TableSource, key: Key, at: [row: number, col: number]): void;
 }
 
-export function createTable(say: (text: string) => void): WindowedTable {
+export function createTable<Key>(say: (text: string) => void): WindowedTable<Key> {
   const words = h("div.note");
   const body = h("div.table-scroll", { tabindex: 0 });
   const element = h("div#table", body, words);
   let source: TableSource = { caption: "", size: 0, row: String, col: String, value: () => "" };
-  let drawn: unknown = null;
+  let drawn: Key | null = null;
   let page = "";
   let first: readonly number[] = [0, 0];
 

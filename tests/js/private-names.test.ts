@@ -77,10 +77,11 @@ test(
   PATIENCE,
 );
 
-/** The messages that a widget hears and sends: those of the lens have the lens in their names. */
+/** The messages that a widget hears and sends: those of one widget alone have it, or what it does, in their names. */
 const OF_LENS = (name: string) => name.includes("lens");
+const OF_PATCHES = (name: string) => /board|patch|sweep|runs|align/.test(name);
 const WIDGETS = [
-  { entry: "attention-heads", hears: (name: string) => !OF_LENS(name) },
+  { entry: "attention-heads", hears: (name: string) => !OF_LENS(name) && !OF_PATCHES(name) },
   { entry: "logit-lens", hears: OF_LENS },
 ];
 

@@ -1,0 +1,1 @@
+export function withWordsSaidOnce(code: string): string;
