@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .model.shipped import checkpoints
     from .model.tokens import Tokens
     from .results import AttributionResult, PatternResult, Provenance, Result, SweepResult
-    from .widgets import AttentionHeads, LogitLens, PatchBoard, PatchSweep, link
+    from .widgets import AttentionHeads, LogitLens, PatchBoard, PatchSweep, Workbench, link
 
 _HOMES = {
     "analysis.lens_result": ("LensResult",),
@@ -58,7 +58,7 @@ _HOMES = {
     "model.shipped": ("checkpoints",),
     "model.tokens": ("Tokens",),
     "results": ("AttributionResult", "PatternResult", "Provenance", "Result", "SweepResult"),
-    "widgets": ("AttentionHeads", "LogitLens", "PatchBoard", "PatchSweep", "link"),
+    "widgets": ("AttentionHeads", "LogitLens", "PatchBoard", "PatchSweep", "Workbench", "link"),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -67,7 +67,8 @@ __all__ = [
     "EditNeverFired", "Experiment", "Generation", "Knockout", "LensResult", "LogitLens", "Mean", "MiWidgetsError",
     "Model", "NotFinite", "OutOfMemory", "Patch", "PatchBoard", "PatchSweep", "PatternResult", "Project",
     "PromptMismatch", "Provenance", "Resample", "Result", "Scale", "Sequence", "SetPattern", "Site", "SiteUnavailable",
-    "SweepResult", "Tokens", "UnsupportedArchitecture", "Zero", "__version__", "checkpoints", "link", "load", "wrap",
+    "SweepResult", "Tokens", "UnsupportedArchitecture", "Workbench", "Zero", "__version__", "checkpoints", "link",
+    "load", "wrap",
 ]  # fmt: skip
 
 

@@ -254,13 +254,10 @@ export function createHeatmap(context: ViewContext<SweepSession>): View & { figu
     const from = current() ?? { row: 0, column: layout.end - 1 };
     if (event.shiftKey) anchor ??= from;
     else anchor = null;
-    const begun = cursor !== null || session.hovered !== null || session.cell !== null;
-    cursor = begun
-      ? {
-          row: clamp(from.row + rows, 0, layout.rows - 1),
-          column: clamp(from.column + columns, 0, layout.positions - 1),
-        }
-      : from;
+    cursor = {
+      row: clamp(from.row + rows, 0, layout.rows - 1),
+      column: clamp(from.column + columns, 0, layout.positions - 1),
+    };
     reveal(cursor);
     session.setRect(anchor && rectOf(anchor, cursor));
     session.hoverAt(cursor);

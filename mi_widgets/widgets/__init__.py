@@ -6,5 +6,6 @@ from mi_widgets.widgets.link import Link, link
 from mi_widgets.widgets.logit_lens import LogitLens
 from mi_widgets.widgets.patch_board import PatchBoard
 from mi_widgets.widgets.patch_sweep import PatchSweep
+from mi_widgets.widgets.workbench import Workbench
 
-__all__ = ["AttentionHeads", "Link", "LogitLens", "MiWidget", "PatchBoard", "PatchSweep", "link"]
+__all__ = ["AttentionHeads", "Link", "LogitLens", "MiWidget", "PatchBoard", "PatchSweep", "Workbench", "link"]

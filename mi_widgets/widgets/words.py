@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["BOARD", "HEADS", "LENS", "SHARED", "SWEEP"]
+__all__ = ["BENCH", "BOARD", "HEADS", "LENS", "SHARED", "SWEEP"]
 
 _TOTAL = "Total effect: everything after it is computed again."
 
@@ -169,4 +169,16 @@ BOARD: Mapping[str, str] = {
     "Escape\tput back what is carried; let go of the selection\n"
     "Delete\ton a patch: remove it; Shift + arrows move it\n"
     "Ctrl + Z\tundo; Shift + Ctrl + Z redoes",
+}
+
+BENCH: Mapping[str, str] = {
+    "heads": "Where every head looks, its scores, and what happens without it.",
+    "lens": "What the model would say at every layer.",
+    "board": "Carry activations from one run into another, and see the answer change.",
+    "sweep": "The same edit in every cell: where in the model it matters.",
+    "beside": "Two views side by side, or one.",
+    "full-screen": "The workbench on the whole screen; Escape leaves it.",
+    "reading": "All views are of one question: the prompts, the answer and the edits are the same in each, and what is "
+    "hovered or selected in one is marked in the others.",
+    "keys": "1 2 3 4\theads, lens, board, sweep\nShift + 1 2 3 4\tthe same in the second pane\nF\tfull screen",
 }

@@ -12,6 +12,7 @@ from tests.browser.chromium import guarded
 from tests.browser.page.lens_page import LensPage
 from tests.browser.page.plain_page import Plain, serving
 from tests.browser.page.sweep_page import SweepPage
+from tests.browser.page.workbench_page import WorkbenchPage
 
 OPTIONS: dict[str, Any] = {
     "viewport": {"width": 1180, "height": 900},
@@ -47,5 +48,14 @@ def sweep(browser: Browser, address: str) -> Iterator[SweepPage]:
     """The same with a patch sweep."""
     with guarded(browser, **OPTIONS) as (context, _guard):
         found = SweepPage(context.new_page(), address)
+        found.open()
+        yield found
+
+
+@pytest.fixture
+def bench(browser: Browser, address: str) -> Iterator[WorkbenchPage]:
+    """The same with a workbench."""
+    with guarded(browser, **OPTIONS) as (context, _guard):
+        found = WorkbenchPage(context.new_page(), address)
         found.open()
         yield found

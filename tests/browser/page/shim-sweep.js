@@ -185,9 +185,10 @@ export class SweepKernel extends ScriptedKernel {
   }
 
   receive(message) {
-    super.receive(message);
     const { kind, id, op, params } = message;
-    if (kind !== "request" || this.mode.silent || this.mode.holdAll || this.mode.fail[op]) return;
+    const off = kind !== "request" || this.mode.silent || this.mode.holdAll || this.mode.fail[op];
+    if (off || op !== "edits.add") super.receive(message);
+    if (off) return;
     if (op === "sweep.start") this.start(id, params);
     else if (op === "sweep.cell") this.sendCell(id, params);
     else if (op === "edits.add") this.addEdits(id, params);

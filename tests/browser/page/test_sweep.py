@@ -162,7 +162,6 @@ def test_click_adds_the_edit_brush_runs_a_part_and_both_have_keys(sweep: SweepPa
     press("Escape")
     press("Escape")
     sweep.wait(selection="")
-    press("ArrowRight")
     for key, focus in (
         ("End", "L0.resid_pre@14"),
         ("PageDown", "L3.resid_pre@14"),
@@ -180,7 +179,6 @@ def test_click_adds_the_edit_brush_runs_a_part_and_both_have_keys(sweep: SweepPa
     sweep.wait(selection="L2.resid_pre@14")
     press("]")
     sweep.wait(selection="L3.resid_pre@14")
-    press("ArrowUp")
     press("Enter")
     expect(sweep.root.locator(".mi-edit")).to_have_count(2)
     assert added(sweep)[-1] == {**spec, "layer": 2, "positions": [14]}
@@ -212,7 +210,7 @@ def test_sites_edits_and_live_edits_are_switched_and_say_why_not(sweep: SweepPag
     sweep.mount("{ lacks: { resid_mid: 'attention and MLP run in parallel' } }")
     sweep.root.get_by_role("radio", name="resid_mid").hover()
     expect(sweep.root.get_by_role("tooltip")).to_contain_text("run in parallel")
-    sweep.root.get_by_role("radio", name="resid_mid").click()
+    sweep.root.get_by_role("radio", name="resid_mid").click(force=True)
     assert starts(sweep) == []
     choose(sweep, "site", "z")
     sweep.wait(site="z", state="ready")
@@ -283,7 +281,7 @@ def test_holes_errors_and_hostile_tokens(sweep: SweepPage) -> None:
         "nan: (row, at) => row === 1 && at === 2, missing: { 3: 'layer 3 has no attention' } }"
     )
     sweep.wait(view="change")
-    sweep.root.get_by_role("radio", name="recovered", exact=True).hover()
+    sweep.root.get_by_role("radio", name="destroyed", exact=True).hover()
     expect(sweep.root.get_by_role("tooltip")).to_contain_text("no corrupted prompt")
     expect(sweep.part("heatmap").locator("b")).to_have_count(0)
     sweep.page.mouse.move(*sweep.point(1, 2))
@@ -319,7 +317,7 @@ def test_several_prompts_have_an_error_and_a_finished_map_needs_no_kernel(sweep:
     sweep.wait(selection="L1.resid_pre@10")
     choose(sweep, "numbers", "change")
     sweep.wait(view="change")
-    sweep.root.get_by_role("radio", name="z", exact=True).click()
+    sweep.root.get_by_role("radio", name="z", exact=True).click(force=True)
     assert sweep.sent("request") == []
     value = sweep.cell(1, 10)["metric"] + 4.62
     expect(sweep.part("sweep-card").locator("[data-measure=change] dd")).to_have_text(f"+{value:.2f}")

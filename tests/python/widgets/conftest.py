@@ -56,7 +56,7 @@ def recording(monkeypatch):
 @pytest.fixture(autouse=True)
 def bundle(monkeypatch, tmp_path):
     """A front end to load: these tests are about the kernel's side, with or without a built bundle."""
-    for name in ("attention-heads", "logit-lens", "patch-board", "patch-sweep"):
+    for name in ("attention-heads", "logit-lens", "patch-board", "patch-sweep", "workbench"):
         (tmp_path / f"{name}.js").write_text("export default {};\n")
         (tmp_path / f"{name}.css").write_text(".mi { color: inherit }\n")
     monkeypatch.setattr(assets, "STATIC", tmp_path)
