@@ -29,12 +29,13 @@ from .lens import Lens
 from .runs import baseline_frame, run_steps
 from .stored import Stored
 from .sweeps import Sweeps
+from .viewed import Viewed
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Experiment(Heads, Lens, Sweeps, Stored):
+class Experiment(Heads, Lens, Sweeps, Stored, Viewed):
     """Prompts, an answer direction, a metric, and a live list of edits; every widget is a view of one.
 
     Args:

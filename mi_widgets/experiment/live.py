@@ -17,7 +17,6 @@ from ..interventions.baselines import Baselines, baseline_steps, still_true
 from ..interventions.capture import Captures
 from ..interventions.draws import draws_of
 from ..interventions.edits import Edit, edits_of
-from ..interventions.many import outcome_steps
 from ..interventions.metrics import Answer, Metric
 from ..interventions.question import Question
 from ..interventions.rerun import visitors_of
@@ -30,8 +29,7 @@ from ..model.stamp import Change
 from ..results import Progress, SweepResult
 from .asking import Asked, question_of, warnings_of
 from .edit_list import EditList
-from .effect import Effect, effect_steps
-from .history import Run, Runs
+from .history import Runs
 from .news import News
 from .observers import Observers
 from .runs import Steps, guess_steps
@@ -393,92 +391,6 @@ class LiveQuestion(Selecting):
         self._news.hear(change)
         self._changed("question")
 
-    def show_prompt(self, prompt: int) -> None:
-        """Choose which of several prompts views show one at a time; numbers stay those of all prompts.
-
-        Args:
-            prompt: its number, from 0.
-
-        Raises:
-            BadInput: there is no such prompt.
-        """
-        count = len(self.snapshot().clean)
-        if not 0 <= prompt < count:
-            raise BadInput(f"There is no prompt {prompt}.", hint=f"Choose one of 0 to {count - 1}.")
-        if prompt != self._shown_prompt:
-            self._shown_prompt = prompt
-            self._changed("question")
-
-    def question(self, prompt: int | None = None) -> dict[str, Any]:
-        """The question as widgets show it: JSON of plain values (see tests/contract).
-
-        Args:
-            prompt: which of several prompts is shown; None is the one that was chosen last.
-        """
-        from .wire import question_on_wire
-
-        question = self.snapshot()
-        if prompt is None:
-            # Another question may have fewer prompts.
-            prompt = min(self._shown_prompt, len(question.clean) - 1)
-        name, edited = self.named(question), self._edited
-        return question_on_wire(
-            question,
-            self.edits.entries,
-            self._baselines.get(name),
-            self._news.notices,
-            prompt,
-            edited=edited[1] if edited is not None and edited[0] == (name, question.edits) else None,
-            history=self.edits.history,
-        )
-
     def named(self, question: Question) -> Hashable:
         """The name of what is asked, its edits aside: the same edits give the same run while it stays the same."""
         return self.model.generation, question.key
-
-    def live_steps(self, question: Question, prompt: int = 0) -> Steps[tuple[Effect, Run | None]]:
-        """The run of the live list, and its place in the history; for jobs of widgets.
-
-        A run that the history has is not added again, so that undo leads back to it. Without edits there is none.
-
-        Args:
-            question: as `snapshot` gave it.
-            prompt: whose tokens are told.
-        """
-        effect = yield from self.effect_steps(replace(question, edits=()), question.edits, prompt)
-        if not question.edits:
-            return effect, None
-        name = self.named(question)
-        self._edited = ((name, question.edits), effect.after)
-        run = Run(question.edits, question.base, effect.result, name, effect)
-        known = self.runs.found(name, question.edits, question.base)
-        return effect, known if known is not None else self.runs.add(run)
-
-    def measure_steps(self) -> Steps[None]:
-        """Measure the unedited runs and that of the live list, so that `question` can tell; for jobs of widgets."""
-        question = self.snapshot()
-        yield from self._fresh(question)
-        if question.edits:
-            found, _ = yield from outcome_steps(question)
-            self._edited = ((self.named(question), question.edits), float(found.metric.mean()))
-
-    def effect_steps(self, question: Question, edits: Sequence[Edit], prompt: int = 0) -> Steps[Effect]:
-        """What edits do to the run of a question of this experiment, about one prompt or all; for jobs of widgets.
-
-        Args:
-            question: its edits are those of the run that is shown.
-            edits: what is tried.
-            prompt: whose tokens are told, of those the question is about.
-        """
-        whole = question.which is None
-
-        def fresh(one: Question) -> Steps[Baselines]:
-            # The baselines that are kept are those of all prompts.
-            yield from self._look(one)
-            return (yield from baseline_steps(one))
-
-        return effect_steps(question, edits, self._fresh if whole else fresh, prompt)
-
-    def renew(self) -> None:
-        """Raise the revision: something that views of this question also show has changed elsewhere."""
-        self._changed("question")
