@@ -24,8 +24,8 @@ ROW = 20
 NARROWEST, WIDEST = 34, 58
 MOST_ROWS = 64
 LEGEND = 160
-LEVELS = ((256, True), (48, True), (32, False))
-"""Colours, and whether cells have numbers, that a picture is tried with."""
+LEVELS = ((65, 0.0), (17, 0.25), (17, 2.0))
+"""Steps of the scale, and the share of it from which on cells have numbers, that a picture is tried with."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,16 @@ class SweepPicture:
 def sweep_png(picture: SweepPicture) -> bytes:
     """A PNG at two pixels per point, of as many rows and columns as fit: those in which most happens.
 
-    One that would exceed `LARGEST` bytes has fewer colours, then no numbers in its cells.
+    One that would exceed `LARGEST` bytes has fewer steps and numbers in the strongest cells only, then none.
     """
     room = (WIDTH - 2 * MARGIN - NAME_COLUMN) // NARROWEST
     size = np.abs(np.nan_to_num(np.where(picture.same, 0, picture.values)))
     columns, rows = _busiest(size.sum(0), room), _busiest(size.sum(1), MOST_ROWS)
     png = b""
-    for colours, numbers in LEVELS:
+    for steps, least in LEVELS:
         file = io.BytesIO()
-        drawn = _draw(picture, rows, columns, 2, numbers)
-        drawn.quantize(colours, Image.Quantize.MAXCOVERAGE).save(file, "PNG")
+        drawn = _draw(picture, rows, columns, 2, (steps, least))
+        drawn.quantize(256, Image.Quantize.MEDIANCUT).save(file, "PNG", optimize=True)
         png = file.getvalue()
         if len(png) <= LARGEST:
             break
@@ -88,17 +88,25 @@ def _busiest(size: npt.NDArray[np.float64], room: int) -> range:
     return range(start, start + room)
 
 
-def diverging(values: npt.ArrayLike, reach: float) -> npt.NDArray[np.uint8]:
-    """Colours of values around 0: [...] -> [..., 3] uint8; NaN is the colour of "nothing here"."""
+def diverging(values: npt.ArrayLike, reach: float, steps: int) -> npt.NDArray[np.uint8]:
+    """Colours of values around 0: [...] -> [..., 3] uint8; NaN is the colour of "nothing here".
+
+    Args:
+        values: any shape.
+        reach: the value at the ends of the scale.
+        steps: colours of the scale, an odd number: one is that of 0.
+    """
     given = np.asarray(values, dtype=np.float64)
     stops = np.array([rgb(colour) for colour in DIVERGING], dtype=np.float64)
-    place = (np.clip(np.nan_to_num(given / (reach or 1)), -1, 1) + 1) / 2 * (len(stops) - 1)
+    share = (np.clip(np.nan_to_num(given / (reach or 1)), -1, 1) + 1) / 2
+    place = np.rint(share * (steps - 1)) / (steps - 1) * (len(stops) - 1)
     colours = np.stack([np.interp(place, np.arange(len(stops)), stops[:, i]) for i in range(3)], axis=-1)
     colours[~np.isfinite(given)] = rgb(VOID)
     return np.asarray(np.rint(colours), dtype=np.uint8)
 
 
-def _draw(picture: SweepPicture, rows: range, columns: range, scale: int, numbers: bool) -> Image.Image:
+def _draw(picture: SweepPicture, rows: range, columns: range, scale: int, level: tuple[int, float]) -> Image.Image:
+    steps, least = level
     inner = WIDTH - 2 * MARGIN
     width = max(NARROWEST, min(WIDEST, (inner - NAME_COLUMN) // max(1, len(columns))))
     prompts = [(line, colour) for text, colour in picture.prompts for line in wrapped(tuple(text.split(" ")), inner, 2)]
@@ -125,17 +133,17 @@ def _draw(picture: SweepPicture, rows: range, columns: range, scale: int, number
             pen.centred(x, top - 16, width, corrupted, CORRUPTED, 10)
         else:
             pen.centred(x, top - (22 if stacked else 16), width, own, QUIET, 10)
-    for line, row in enumerate(rows):
-        pen.text(MARGIN, top + line * ROW + 3, picture.rows[row], QUIET, 11)
-        colours = diverging(picture.values[row, list(columns)], picture.reach)
+    for down, row in enumerate(rows):
+        pen.text(MARGIN, top + down * ROW + 3, picture.rows[row], QUIET, 11)
+        colours = diverging(picture.values[row, list(columns)], picture.reach, steps)
         for place, column in enumerate(columns):
-            box = (left + place * width, top + line * ROW, width - 1, ROW - 1)
+            box = (left + place * width, top + down * ROW, width - 1, ROW - 1)
             if picture.same[row, column]:
                 _hatched(draw, box, scale)
                 continue
-            text = _number(picture, row, column) if numbers else ""
+            text = _number(picture, row, column, least)
             _cell(pen, text, box, tuple(int(part) for part in colours[place]))
-    _legend(pen, picture, left, top + ROW * len(rows) + 10)
+    _legend(pen, picture, left, top + ROW * len(rows) + 10, steps)
     for i, text in enumerate(footer):
         pen.text(MARGIN, height - 8 - 16 * (len(footer) - i), text, QUIET, 11)
     return image
@@ -149,10 +157,12 @@ def _cell(pen: Pen, text: str, box: tuple[int, int, int, int], colour: tuple[int
         pen.centred(x, y + 3, width, text, PAPER if dark else INK, 10)
 
 
-def _number(picture: SweepPicture, row: int, column: int) -> str:
-    """What a cell says; nothing where it has no number."""
+def _number(picture: SweepPicture, row: int, column: int, least: float) -> str:
+    """What a cell says; nothing where it has no number, or one that is less than a share of the scale."""
     value = float(picture.values[row, column])
-    return f"{'~' if picture.estimated[row, column] else ''}{_short(value)}" if np.isfinite(value) else ""
+    if not np.isfinite(value) or abs(value) < least * picture.reach:
+        return ""
+    return f"{'~' if picture.estimated[row, column] else ''}{_short(value)}"
 
 
 def _hatched(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], scale: int) -> None:
@@ -169,8 +179,9 @@ def _short(value: float) -> str:
     return text.removeprefix("-") if float(text) == 0 else text
 
 
-def _legend(pen: Pen, picture: SweepPicture, x: int, y: int) -> None:
-    for step, colour in enumerate(diverging(np.linspace(-picture.reach, picture.reach, LEGEND // 2), picture.reach)):
+def _legend(pen: Pen, picture: SweepPicture, x: int, y: int, steps: int) -> None:
+    shares = np.linspace(-1, 1, LEGEND // 2)
+    for step, colour in enumerate(diverging(shares, 1.0, steps)):
         pen.fill(x + 2 * step, y, 2, 6, tuple(int(part) for part in colour))
     pen.fill(x, y + 6, LEGEND, 1, LINE)
     for share in (-1, 0, 1):

@@ -22,7 +22,7 @@ LARGEST = 8
 
 
 def picture(shown: SweepShown, question: Mapping[str, Any]) -> bytes:
-    """A PNG of a map: recovered shares where there are any, else how far the metric moves.
+    """A PNG of a map: shares recovered (of the clean prompt: destroyed) where there are any, else the metric's change.
 
     Args:
         shown: the map.
@@ -31,7 +31,7 @@ def picture(shown: SweepShown, question: Mapping[str, Any]) -> bytes:
     told, where = shown.map, shown.result.provenance
     values, unit, state = _coloured(shown, told)
     known = np.isfinite(values)
-    share = unit.startswith("recovered")
+    share = " as " in unit
     reach = float(np.abs(values[known]).max(initial=0.0)) or 1.0
     return sweep_png(
         SweepPicture(
@@ -78,6 +78,9 @@ def _coloured(shown: SweepShown, told: Mapping[str, Any]) -> tuple[Any, str, Any
     """What is coloured [layer, column], what that is, and the state of each cell."""
     numbers = Grid(shown.result).numbers(shown.standing)
     if bool(np.isfinite(numbers["recovered"]).any()):
+        # Both are 0 where an edit does nothing.
+        if told["base"] == "clean":
+            return 1 - numbers["recovered"], "share destroyed: 0 as clean, 1 as corrupted", numbers["state"]
         return numbers["recovered"], "recovered share: 0 as corrupted, 1 as clean", numbers["state"]
     start = shown.result.baselines[told["base"]]
     return numbers["metric"] - start, f"change of the {told['label']}", numbers["state"]

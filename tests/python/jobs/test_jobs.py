@@ -163,6 +163,17 @@ def test_progress_has_a_pace(scheduler):
     assert seen[-1][1].seconds_left == 0
 
 
+def test_work_that_knows_its_own_pace_is_believed(scheduler):
+    seen = []
+
+    def steps():
+        # Three of four were there before it began.
+        yield Progress(3, 4, 60.0)
+
+    scheduler.submit(steps(), on_partial=lambda job, value: seen.append(job.progress)).wait(LIMIT)
+    assert seen == [Progress(3, 4, 60.0)]
+
+
 def test_callbacks_run_on_the_worker_before_wait_returns_and_settle_once(scheduler):
     calls = []
 
