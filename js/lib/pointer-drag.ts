@@ -127,6 +127,8 @@ export function createDragSource(element: HTMLElement, options: DragOptions): Dr
       if (!carried) return;
       now = { carried, x, y, pointer, ghost: null, on: false };
       if (pointerType === "touch") hold = setTimeout(start, HOLD_MS);
+      // A quick hand is out of the element with its first move.
+      else element.setPointerCapture?.(pointer);
     },
     onpointermove({ clientX: x, clientY: y, pointerId, pointerType }: PointerEvent) {
       if (now?.pointer !== pointerId) return;

@@ -49,6 +49,18 @@ const phases = () => told.map((it) => it.phase);
 const ghost = () => document.querySelector<HTMLElement>("#ghost");
 
 describe("by pointer", () => {
+  test("a hand that is out of the element with its first move is followed: the pointer is caught when it goes down", () => {
+    const caught: number[] = [];
+    element.setPointerCapture = (id) => caught.push(id);
+    pointer("pointerdown", 500);
+    expect(caught).toEqual([]);
+    pointer("pointerdown", 10);
+    expect(caught).toEqual([1]);
+    pointer("pointerup", 10);
+    pointer("pointerdown", 10, 10, { pointerType: "touch" });
+    expect(caught).toEqual([1]);
+  });
+
   test("past the threshold it is told where it goes, with site, layer and head, until it is let go", () => {
     pointer("pointerdown", 10);
     pointer("pointermove", 12);
