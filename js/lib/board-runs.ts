@@ -26,8 +26,7 @@ export class BoardRuns {
   constructor(private readonly session: BoardSession) {
     this.list = new Asked<{ runs: RunEntry[] }>(session, "runs.list");
     this.effect = new Asked<{ effect: BoardEffect; number: number }>(session, "runs.effect", ({ data }) => {
-      const { effect } = data as { effect: BoardEffect };
-      const number = this.lacking as number;
+      const { effect, number } = data as { effect: BoardEffect; number: number };
       this.effects.set(number, effect);
       // The other one of the two may be unknown as well.
       queueMicrotask(() => this.refresh());

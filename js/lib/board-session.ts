@@ -70,7 +70,8 @@ export class BoardSession extends RunSession<Board> {
   readonly sweeping = new Sweeping(this);
   readonly code = new Asked<{ text: string }>(this, "code.python");
   /** What was done last, until its effect is here to be told. */
-  #news = "";
+  #news: { text: string; rev: number } | null = null;
+  #started = false;
   #asked = "";
   #changes: Promise<unknown> = Promise.resolve();
   #fetch: Pending | null = null;
@@ -102,6 +103,13 @@ export class BoardSession extends RunSession<Board> {
     this.#settle();
   }
 
+  override start(): void {
+    super.start();
+    // Nothing is asked for before the line is there.
+    this.#started = true;
+    this.#settle();
+  }
+
   protected override readQuestion(value: unknown): void {
     super.readQuestion(value);
     this.#settle();
@@ -109,7 +117,7 @@ export class BoardSession extends RunSession<Board> {
 
   /** Picture and question come in either order: what is of both waits for the later one. */
   #settle(): void {
-    if (!this.board || this.board.rev !== this.question?.rev) return;
+    if (!this.#started || !this.board || this.board.rev !== this.question?.rev) return;
     this.#asked = facts(this.question);
     this.#sweep();
   }
@@ -251,20 +259,24 @@ export class BoardSession extends RunSession<Board> {
 
   /** Asks for a change of the list once those before it are settled: each is of the revision that the last one made. */
   change(op: string, params: Params, title: string): void {
-    const send = () => this.askChange(op, params, title, "edits").reply;
-    this.#changes = this.#changes.then(send, send);
+    const send = async () => {
+      const { kind } = await this.askChange(op, params, title, "edits").reply;
+      if (kind !== "done") this.#news = null;
+    };
+    this.#changes = this.#changes.then(send);
   }
 
   /** What is to be told together with its effect. */
   tellWithEffect(text: string): void {
-    this.#news = text;
+    this.#news = { text, rev: this.board?.rev ?? 0 };
   }
 
   /** What was done, once its effect is here. */
   takeNews(): string {
-    const news = this.behind ? "" : this.#news;
-    if (news) this.#news = "";
-    return news;
+    const news = this.#news;
+    if (!news || this.behind || (this.board?.rev ?? 0) <= news.rev) return "";
+    this.#news = null;
+    return news.text;
   }
 
   // --- cells --------------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 // A run of the board: its name, its prompt with what differs underlined and a pencil, its grid, and what is under the
 // pointer in words.
+
+import { numberTable } from "../lib/a11y";
 import type { BoardSession } from "../lib/board-session";
 import { attribute, h, memo, set, setText, show, watchFacts } from "../lib/dom";
 import { times } from "../lib/geometry";
@@ -56,7 +58,7 @@ export function createBoardPanel(
     const found = question?.prompts[name];
     const differs = new Set(board?.differs[name]);
     if (!news(found?.labels, [...differs], found === null)) return;
-    if (!found) return words.replaceChildren("There is no second prompt to patch from yet. Write one: ");
+    if (!found) return words.replaceChildren(session.why("second prompt"));
     const parts = found.labels.slice(0, MOST).flatMap((label, at) => {
       if (found.special.includes(at)) return [];
       const text = visible(label).replaceAll("␣", " ");
@@ -91,27 +93,16 @@ export function createBoardPanel(
         const changed = name === "edited" && cells.changed(row, column) ? " changed" : "";
         return `${shortLabel(board.tokens.get(top.id) ?? `#${top.id}`, 16)} ${top.value.toFixed(2)}${changed}`;
       };
-      const heads = columns.map((at) =>
-        h("th", { scope: "col", dir: "auto" }, `${shortLabel(labels[at] ?? "?", 12)}${head ? "" : ` ${at}`}`),
-      );
+      const caption = head ? "share recovered by each head" : "top token and its probability";
       const rows = layout.lines.map((it) =>
-        h(
-          "tr",
-          h("th", { scope: "row" }, it.folded ? `${foldName(look, it)} folded` : look.rowName(it.first)),
-          ...(it.folded ? [] : columns.map((at) => h("td", { dir: "auto" }, text(it.first, at)))),
-        ),
+        it.folded ? `${foldName(look, it)} folded` : look.rowName(it.first),
       );
-      table.replaceChildren(
-        h(
-          "table.table",
-          h(
-            "caption",
-            `${GRID_TITLES[name]}: ${head ? "share recovered by each head" : "top token and its probability"}`,
-          ),
-          h("thead", h("tr", h("th", { scope: "col" }), ...heads)),
-          h("tbody", ...rows),
-        ),
-      );
+      const names = columns.map((at) => `${shortLabel(labels[at] ?? "?", 12)}${head ? "" : ` ${at}`}`);
+      const value = (row: number, column: number) => {
+        const line = layout.lines[row];
+        return line && !line.folded ? text(line.first, columns[column] as number) : "";
+      };
+      table.replaceChildren(numberTable(`${GRID_TITLES[name]}: ${caption}`, rows, names, value));
     });
   }
 

@@ -85,23 +85,9 @@ export function createRunsHistory(context: ViewContext<BoardSession>): View {
       const share = [shareText(a), shareText(b)].filter(Boolean).join(" against ");
       const words = `B − A: ${numberText(b.after - a.after, true)}${share && ` · ${share}`}`;
       made.push(h("div.readout", words));
-      made.push(tokenChanges(a, b));
     }
     compared.replaceChildren(...made);
   }
-  /** Probabilities after each of the two runs. */
-  function tokenChanges(
-    a: { tokens: { id: number; label: string; after: number | null }[] },
-    b: { tokens: { id: number; label: string; after: number | null }[] },
-  ): HTMLElement {
-    const rows = a.tokens.flatMap((it) => {
-      const other = b.tokens.find(({ id }) => id === it.id);
-      return other ? [[it.label, it.after, other.after] as const] : [];
-    });
-    const words = rows.map(([label, x, y]) => `${shortLabel(label, 12)} ${numberText(x)} → ${numberText(y)}`);
-    return h("div.note", { dir: "auto" }, words.join(" · "));
-  }
-
   function update(): void {
     const { board, offReason } = session;
     show(element, board !== null);

@@ -287,6 +287,7 @@ export class BoardKernel extends LensKernel {
     if (op === "runs.list") return this.done(id, { runs: this.runList() });
     if (op === "runs.effect")
       return this.done(id, {
+        number: params.number,
         effect: this.effect(this.runs[params.number - 1].specs, this.runs[params.number - 1].base),
       });
     if (op === "code.python")

@@ -265,6 +265,8 @@ def test_heads_are_layers_by_heads_at_chosen_positions(board: BoardPage) -> None
     board.wait(board_rev="2")
     assert added(board) == [("z", 2, 2, None, "other", None)]
     tokens = board.part("positions").locator("[data-token]")
+    board.page.mouse.click(*board.point("clean", 3, 2))
+    board.wait(selection="L2H2.z")
     tokens.nth(10).click()
     tokens.nth(10).focus()
     board.page.keyboard.press("End")
@@ -357,7 +359,7 @@ def test_history_restores_and_compares(board: BoardPage) -> None:
 
 def test_one_prompt_moves_within_itself_and_asks_for_a_second(board: BoardPage) -> None:
     board.mount("{ alone: true }")
-    expect(board.part("panel-corrupted")).to_contain_text("There is no second prompt")
+    expect(board.part("panel-corrupted")).to_contain_text("Give a second one to compare with")
     board.carry(board.point("clean", 2, 10), board.point("clean", 2, 12))
     board.wait(board_rev="2")
     assert added(board) == [("resid_post", 1, None, [12], "clean", [10])]
@@ -441,7 +443,9 @@ def test_states_have_words(board: BoardPage, options: str, state: str, words: st
     board.mount(options, ready=False)
     board.wait(state=state)
     if words == "no number":
-        board.page.wait_for_function("document.querySelector('[data-part=effect] canvas').ariaLabel.includes('–')")
+        board.page.wait_for_function(
+            "document.querySelector('[data-part=effect] canvas').ariaLabel.includes('not finite')"
+        )
     else:
         expect(board.root).to_contain_text(words)
     if state == "offline":
