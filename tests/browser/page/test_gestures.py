@@ -109,6 +109,25 @@ def test_the_strip_shows_where_a_token_looks_and_who_looks_at_it(plain: Plain) -
     assert red - blue > 60, "orange"
 
 
+def test_tokens_out_of_sight_take_their_tint_when_the_pointer_rests(plain: Plain) -> None:
+    plain.mount("{ text: 'w '.repeat(199), labels: ['‹bos›', ...Array.from({length: 199}, (_, i) => '␣word' + i)] }")
+    strip = plain.part("strip").get_by_role("listbox")
+    tints = """strip => { const box = strip.getBoundingClientRect();
+      return [...strip.querySelectorAll('[data-token]')].map(token => {
+        const { top, bottom } = token.getBoundingClientRect();
+        return [bottom < box.top || top > box.bottom, token.style.backgroundColor]; }); }"""
+    plain.page.mouse.move(*plain.head_centre(0, 0))
+    plain.page.wait_for_selector('[data-part=strip] [data-token="199"][aria-label]')
+    before = [tint for hidden, tint in strip.evaluate(tints) if hidden]
+    assert len(before) > 20
+    plain.page.mouse.move(*plain.head_centre(1, 1))
+    plain.page.wait_for_function(
+        f"""before => {{ const now = ({tints})(document.querySelector('[data-part=strip] [role=listbox]'));
+          return String(now.filter(([hidden]) => hidden).map(([, tint]) => tint)) !== before; }}""",
+        arg=",".join(before),
+    )
+
+
 def test_the_strip_on_the_keyboard(plain: Plain) -> None:
     plain.mount()
     strip = plain.part("strip").get_by_role("listbox")
