@@ -83,7 +83,7 @@ export const workbench: Kind<WorkbenchSession> = {
       name: "beside",
       says: "two views side by side",
     });
-    const full = actionButton("⛶", tip, () => fullScreen(), {
+    const full = actionButton("⤢", tip, () => fullScreen(), {
       class: "mi-button mi-square",
       name: "full-screen",
       says: "full screen",

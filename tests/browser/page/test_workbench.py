@@ -42,10 +42,12 @@ def test_a_view_is_opened_when_it_is_shown_and_all_share_question_edits_and_sele
     x, y = box["x"] + at["left"] + 11.5 * at["cell"], box["y"] + at["top"] + 1.5 * at["row"]
     bench.page.mouse.click(x, y)
     expect(bench.inside("sweep").locator(".mi-sweep")).to_have_attribute("data-selection", "L1.resid_pre@11")
+    expect(bench.inside("lens").locator(".mi-lens")).to_have_attribute("data-focus", "L1.resid_post@11")
+    bench.page.mouse.move(0, 0)
+    # What enters layer 1 is what layer 0 left.
     expect(bench.inside("lens").locator(".mi-lens")).to_have_attribute("data-focus", "L0.resid_post@11")
     expect(bench.inside("lens").locator(".mi-edit")).to_have_count(1)
     # The question is asked at the top, of all.
-    bench.page.mouse.move(0, 0)
     bench.root.locator("[data-action=swap]").first.click()
     bench.page.wait_for_function(
         "Object.values(shown.kernel.inside).every(it => it.answers.answer.labels[0] === '␣John')"
