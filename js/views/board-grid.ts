@@ -38,7 +38,7 @@ import type { View, ViewContext } from "./context";
 import { ghostOf } from "./drag-ghost";
 
 /** The most that a grid is high before it scrolls inside itself. */
-const MOST = 460;
+const MOST = 600;
 
 export interface BoardGrid extends View {
   name: GridName;
