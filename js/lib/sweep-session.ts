@@ -126,9 +126,11 @@ export class SweepSession extends RunSession<SweepTable> {
   }
 
   protected override renew(): void {
-    this.hovered = null;
-    this.hoverColumn = null;
-    const { table, rect } = this;
+    const { table, rect, hovered, hoverColumn } = this;
+    const { layers = [], columns = [] } = table?.map ?? {};
+    // The pointer may rest where the new map has a cell too; where it has none the other widgets are told.
+    const gone = hovered && (hovered.row >= layers.length || hovered.column >= columns.length);
+    if (gone || (hoverColumn ?? -1) >= columns.length) this.hoverAt(null);
     if (
       rect &&
       !(table && rect.rows[1] < table.map.layers.length && rect.columns[1] < table.map.columns.length)
