@@ -8,6 +8,8 @@ import { shortLabel } from "../lib/labels";
 import type { Edit } from "../lib/protocol";
 import type { View, ViewContext } from "./context";
 
+/** Keys on a strength rest this long before it is taken. */
+const KEYS_REST_MS = 400;
 const THRESHOLD = 5;
 
 export function createBoardChips(context: ViewContext<BoardSession>, form: HTMLElement): View {
@@ -93,6 +95,21 @@ export function createBoardChips(context: ViewContext<BoardSession>, form: HTMLE
   /** The strength: tried out while it moves, asked for once it is let go. */
   function slider(label: string, alpha: number, index: number): HTMLElement {
     const number = h("span.alpha-value", `α ${alpha.toFixed(2)}`);
+    /** Moved by keys, each of which changes it: it is let go when they rest. */
+    let rest: ReturnType<typeof setTimeout> | null = null;
+    let keyed = false;
+    const still = () => {
+      if (rest !== null) clearTimeout(rest);
+      rest = null;
+    };
+    const letGo = () => {
+      still();
+      const value = Number(input.value);
+      session.drag.slide(index, null);
+      if (value === alpha) return;
+      session.setAlpha(index, value);
+      session.tellWithEffect(`strength ${value.toFixed(2)}`);
+    };
     const input = h("input.alpha", {
       type: "range",
       min: Math.min(0, alpha),
@@ -107,14 +124,18 @@ export function createBoardChips(context: ViewContext<BoardSession>, form: HTMLE
         session.drag.slide(index, Number(input.value));
       },
       onchange() {
-        const value = Number(input.value);
-        session.drag.slide(index, null);
-        if (value === alpha) return;
-        session.setAlpha(index, value);
-        session.tellWithEffect(`strength ${value.toFixed(2)}`);
+        still();
+        if (keyed) rest = setTimeout(letGo, KEYS_REST_MS);
+        else letGo();
       },
+      onpointerdown() {
+        keyed = false;
+      },
+      onblur: () => rest !== null && letGo(),
       onkeydown: (event: KeyboardEvent) => {
+        keyed = true;
         if (event.key !== "Escape") return event.stopPropagation();
+        still();
         input.value = String(alpha);
         setText(number, `α ${alpha.toFixed(2)}`);
         session.drag.slide(index, null);

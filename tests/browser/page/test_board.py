@@ -230,26 +230,33 @@ def test_chips_by_pointer_and_by_key(board: BoardPage) -> None:
     expect(board.part("effect").locator("canvas")).to_have_attribute("data-after", half or "")
     assert [it["params"]["alpha"] for it in board.sent("edits.replace")] == [0.5]
     says(board, "strength 0.50: logit difference")
+    # By keys, each of which moves it: one change when they rest, or when the keyboard leaves.
+    board.root.locator("[data-input=alpha]").first.focus()
+    for _ in range(5):
+        board.page.keyboard.press("ArrowLeft")
+    board.page.keyboard.press("Tab")
+    board.wait(board_rev="4", shown="run")
+    assert [it["params"]["alpha"] for it in board.sent("edits.replace")] == [0.5, 0.45]
     # Order, by key and by pointer.
     chips.first.focus()
     board.page.keyboard.press("Shift+ArrowRight")
-    board.wait(board_rev="4")
+    board.wait(board_rev="5")
     assert board.sent("edits.move")[-1]["params"]["to"] == 1
     boxes = [chips.nth(at).bounding_box() for at in (0, 1)]
     start, end = (box for box in boxes if box)
     board.carry((start["x"] + 30, start["y"] + 8), (end["x"] + end["width"] - 4, end["y"] + 8))
-    board.wait(board_rev="5")
-    assert board.sent("edits.move")[-1]["params"] == {"index": 0, "to": 1, "base_rev": 4}
-    board.root.locator("[data-action=remove-edit]").first.click()
     board.wait(board_rev="6")
+    assert board.sent("edits.move")[-1]["params"] == {"index": 0, "to": 1, "base_rev": 5}
+    board.root.locator("[data-action=remove-edit]").first.click()
+    board.wait(board_rev="7")
     chips.first.focus()
     board.page.keyboard.press("Delete")
-    board.wait(board_rev="7")
+    board.wait(board_rev="8")
     assert board.chips() == []
     board.root.locator("[data-action=undo]").click()
-    board.wait(board_rev="8")
-    board.root.locator("[data-action=clear-edits]").click()
     board.wait(board_rev="9")
+    board.root.locator("[data-action=clear-edits]").click()
+    board.wait(board_rev="10")
     says(board, "all patches removed")
 
 
