@@ -36,7 +36,7 @@ function createInside(context: ViewContext<WorkbenchSession>, name: BenchView) {
   const { session, root } = context;
   const note = h("div.note");
   const element = h("div.inside", { "data-view": name, role: "tabpanel", "aria-label": TITLES[name] }, note);
-  let drawn: object | null = null;
+  let drawn: ReturnType<WorkbenchSession["session"]> = null;
   let life: AbortController | null = null;
 
   function draw(): void {
@@ -104,8 +104,14 @@ export const workbench: Kind<WorkbenchSession> = {
       const at = ["Digit1", "Digit2", "Digit3", "Digit4"].indexOf(event.code);
       if (typed || event.ctrlKey || event.metaKey || event.altKey) return;
       const name = VIEWS[at];
-      if (name && (!event.shiftKey || session.panes.length > 1)) put(name, event.shiftKey ? 1 : 0);
-      else if (event.key.toLowerCase() === "f") fullScreen();
+      if (name && (!event.shiftKey || session.panes.length > 1)) {
+        const pane = event.shiftKey ? 1 : 0;
+        put(name, pane);
+        update();
+        // The view that had the keyboard may be out of sight now.
+        if (!(target as HTMLElement).offsetParent)
+          panes[pane]?.element.querySelector<HTMLElement>("[aria-checked=true]")?.focus();
+      } else if (event.key.toLowerCase() === "f") fullScreen();
       else return;
       event.preventDefault();
       event.stopPropagation();
