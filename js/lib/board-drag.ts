@@ -86,7 +86,8 @@ export class BoardDrag {
   #send(params: Params): void {
     const { session } = this;
     const onPartial = (told: Told) => {
-      if (this.#pending !== pending) return;
+      // A part may tell no more than how far the work is.
+      if (this.#pending !== pending || !told.data["effect"]) return;
       this.#preview = this.#read(told);
       session.changed();
     };

@@ -147,14 +147,11 @@ describe("previews", () => {
     session.drag.over("corrupted", 3);
     timers.pass(150);
     const effect = effectOf({ after: 2, recovered: 0.75 });
-    model.receive({
-      kind: "partial",
-      id: last("patch.preview").id,
-      seq: 0,
-      progress: null,
-      data: { effect },
-      arrays: {},
-    });
+    const part = (seq: number, data: object) =>
+      model.receive({ kind: "partial", id: last("patch.preview").id, seq, progress: null, data, arrays: {} });
+    part(0, {});
+    expect(session.drag.shown).toMatchObject({ of: "run", waiting: true });
+    part(1, { effect });
     expect(session.drag.shown).toMatchObject({ of: "preview", effect: { after: 2 } });
     expect(session.drag.cells).toBeNull();
   });
