@@ -235,7 +235,7 @@ class Packed:
     ) -> Generator[list[Number] | None, None, None]:
         variants = [variant for _, variant in piece]
         spoiled: set[Variant] = set()
-        reference = _reference(variants, self._answers)
+        reference = self._reference(variants)
         stream = yield from run_variants(self.question.model, runs, [*variants, reference], spoiled)
         prompts = [part.prompt for part, _ in piece]
         found = self.measure(stream, [*prompts, reference.prompt]).tolist()
@@ -245,6 +245,16 @@ class Packed:
             Number(part, number, spoiled=variant in spoiled or not ok or number - number != 0)
             for (part, variant), number, ok in zip(piece, found[:-1], finite[:-1], strict=True)
         ]
+
+    def _reference(self, variants: Sequence[Variant]) -> Variant:
+        """A variant with the live edits alone, as short as the shortest: what the base run is among these."""
+        shortest = max(variants, key=lambda v: v.start)
+        prompt, layer = shortest.prompt, min(v.layer for v in variants)
+        by_key: dict[Key, list[Write]] = {}
+        for write in self.plan.live[prompt]:
+            by_key.setdefault(write.key, []).append(write)
+        writes = {key: tuple(several) for key, several in by_key.items()}
+        return Variant(prompt, layer, shortest.start, shortest.end, self._answers[prompt], writes)
 
     def logits(self, streams: torch.Tensor) -> torch.Tensor:
         """All logits: [row, d_model] that leave the last layer -> [row, vocab] float32."""
@@ -351,11 +361,3 @@ def _drained(steps: Generator[None, None, torch.Tensor]) -> torch.Tensor:
     except StopIteration as end:
         found: torch.Tensor = end.value
         return found
-
-
-def _reference(variants: Sequence[Variant], answers: Sequence[int]) -> Variant:
-    """A variant that writes nothing, as short as the shortest: what the base run is among these."""
-    shortest = max(variants, key=lambda v: v.start)
-    return Variant(
-        shortest.prompt, min(v.layer for v in variants), shortest.start, shortest.end, answers[shortest.prompt], {}
-    )

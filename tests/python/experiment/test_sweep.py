@@ -98,6 +98,27 @@ def test_on_top_of_the_live_edits(model):
     assert on_top.baselines["clean"] == pytest.approx(exp.run((), base="clean").metric, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    "live", [mi.Zero("z", 1, head=1), mi.Patch("mlp_out", 0, position=-1, alpha=0.5), mi.Scale("attn_out", 2, factor=3)]
+)
+@pytest.mark.parametrize("lengths", ["one", "several"])
+def test_live_edits_behind_the_cells_are_no_noise(model, live, lengths):
+    pairs = [(CLEAN, CORRUPTED, " John"), (SHORT_CLEAN, SHORT_CORRUPTED, " Anna")][: 1 if lengths == "one" else 2]
+    clean, corrupted, distractors = (list(column) for column in zip(*pairs, strict=True))
+    exp = mi.Experiment(model, clean, corrupted, [" Mary"] * len(pairs), distractors)
+    exp.edits.add(live)
+    assert abs(exp.run().metric - exp.run(()).metric) > 0.01
+    found = exp.sweep("resid_pre", on_top=True, positions="from_end", progress=False)
+    assert found.provenance.noise_floor < 1e-4
+    # By its definition, from plain runs: what is under the cells changes neither end of the line.
+    start, end = exp.run((), base="corrupted").metric, exp.run((), base="clean").metric
+    for layer, column in ((0, -1), (1, -3), (2, -1), (2, -2)):
+        at = found.positions[column]
+        metric = exp.run([live, mi.Patch("resid_pre", layer, position=at)]).metric
+        assert float(found.metric[layer, column]) == pytest.approx(metric, abs=1e-5)
+        assert float(found.recovered[layer, column]) == pytest.approx((metric - start) / (end - start), abs=1e-4)
+
+
 def test_several_prompts(model):
     pair = mi.Experiment(
         model, [CLEAN, SHORT_CLEAN], [CORRUPTED, SHORT_CORRUPTED], [" Mary", " Mary"], [" John", " Anna"]
