@@ -8,9 +8,12 @@ from tqdm.auto import tqdm
 
 from ..results import Progress
 
+DELAY = 0.5
+"""Seconds before a bar appears: a notebook keeps a mark of every bar, also of one that is gone at once."""
+
 
 class Bar:
-    """Shows the `Progress` a job yields.
+    """Shows the `Progress` a job yields, if it takes a while.
 
     Args:
         title: what is running.
@@ -18,7 +21,7 @@ class Bar:
     """
 
     def __init__(self, title: str, shown: bool) -> None:
-        self._bar = tqdm(desc=title, disable=not shown, leave=False)
+        self._bar = tqdm(desc=title, disable=not shown, leave=False, delay=DELAY)
 
     def see(self, value: Any) -> None:
         """Take a value a job yielded; everything that is no `Progress` is passed over."""
