@@ -36,7 +36,7 @@ def test_drags_are_runs_and_stay_so_after_a_reload(open_notebook):
     chips(board, 2)
     shows(notebook, last, board, PATCHES[:2])
     carry(board, "head z")
-    board.locator(f"[data-position='{END}']").click()
+    board.locator(f"[data-token='{END}']").click()
     drag(board, (3, 1))
     chips(board, 3)
     shows(notebook, last, board, PATCHES)
@@ -106,6 +106,8 @@ def test_the_same_by_keyboard_alone(open_notebook):
     pick_up_and_drop("Home", "PageUp", "End", "ArrowDown")
     chips(board, 1)
     shows(notebook, 2, board, PATCHES[:1])
+    # The kernel was asked through a cell: back to the board.
+    clean.focus()
     press("Control+z")
     chips(board, 0)
     press("Control+Shift+z")
