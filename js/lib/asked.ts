@@ -22,6 +22,7 @@ export class Asked<T> {
     private readonly session: Session,
     private readonly op: string,
     private readonly read = (reply: Done): T => reply.data as T,
+    private readonly slot: string | null = op.split(".")[1] as string,
   ) {}
 
   close(): void {
@@ -55,15 +56,17 @@ export class Asked<T> {
     const key = this.#key;
     const params = this.#params;
     if (!params) return;
-    const slot = this.op.split(".")[1] as string;
-    void this.session.channel.request(this.op, params, { slot }).reply.then((reply) => {
-      if (key !== this.#key) return;
-      this.running = false;
-      const done = reply.kind === "done";
-      this.answer = done ? this.read(reply) : null;
-      this.answered = params;
-      this.failure = done ? null : reply.kind === "failed" ? reply : CANCELLED;
-      this.session.changed();
-    });
+    const { channel } = this.session;
+    void channel
+      .request(this.op, params, this.slot === null ? {} : { slot: this.slot })
+      .reply.then((reply) => {
+        if (key !== this.#key) return;
+        this.running = false;
+        const done = reply.kind === "done";
+        this.answer = done ? this.read(reply) : null;
+        this.answered = params;
+        this.failure = done ? null : reply.kind === "failed" ? reply : CANCELLED;
+        this.session.changed();
+      });
   }
 }

@@ -24,14 +24,16 @@ export class BoardRuns {
   readonly effects = new Map<number, BoardEffect>();
 
   constructor(private readonly session: BoardSession) {
-    this.list = new Asked<{ runs: RunEntry[] }>(session, "runs.list");
-    this.effect = new Asked<{ effect: BoardEffect; number: number }>(session, "runs.effect", ({ data }) => {
+    const runsOf = ({ data }: { data?: unknown }) => data as { runs: RunEntry[] };
+    this.list = new Asked(session, "runs.list", runsOf, null);
+    const effectOf = ({ data }: { data?: unknown }) => {
       const { effect, number } = data as { effect: BoardEffect; number: number };
       this.effects.set(number, effect);
       // The other one of the two may be unknown as well.
       queueMicrotask(() => this.refresh());
       return { effect, number };
-    });
+    };
+    this.effect = new Asked(session, "runs.effect", effectOf, "runs");
   }
 
   close(): void {

@@ -1,7 +1,6 @@
 // What the patch board knows beyond the question: the picture, what a drag carries, what is picked and carried, the
 // cells that are on their way, and the map that answers before a drop does.
 import type { Grid } from "./arrays";
-import { Asked } from "./asked";
 import {
   type Board,
   type BoardEntry,
@@ -68,7 +67,6 @@ export class BoardSession extends RunSession<Board> {
   readonly drag = new BoardDrag(this);
   readonly runs = new BoardRuns(this);
   readonly sweeping = new Sweeping(this);
-  readonly code = new Asked<{ text: string }>(this, "code.python");
   /** What was done last, until its effect is here to be told. */
   #news: { text: string; rev: number } | null = null;
   #started = false;
@@ -124,7 +122,7 @@ export class BoardSession extends RunSession<Board> {
 
   override close(): void {
     super.close();
-    for (const it of [this.drag, this.runs, this.code]) it.close();
+    for (const it of [this.drag, this.runs]) it.close();
   }
 
   /** Is the picture of other prompts, or another answer? One that only lacks an edit is not. */
