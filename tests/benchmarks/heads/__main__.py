@@ -9,10 +9,10 @@ import argparse
 import sys
 from importlib.metadata import version
 
-from . import deep_lens, first_paint, frames, live, long, peers, report
+from . import deep_lens, drag, first_paint, frames, live, long, peers, report
 from .stage import stage, versions_of
 
-PARTS = ("first-paint", "live", "long", "frames", "lens")
+PARTS = ("first-paint", "live", "long", "frames", "lens", "drag")
 ROUNDS = 3
 
 
@@ -48,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
                 tell(report.long_figures(long.measure(running)))
             elif part == "lens":
                 tell(report.lens_figures(deep_lens.measure(running)))
+            elif part == "drag":
+                tell(report.drag_figures(drag.measure(running)))
             else:
                 tell(report.frame_figures(frames.measure(running)))
     if asked.rounds < ROUNDS:

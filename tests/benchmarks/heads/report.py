@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.benchmarks.report import machine, verdict
 
 from .deep_lens import DeepLens
+from .drag import Drags
 from .first_paint import FirstPaint
 from .frames import Frames
 from .live import Live
@@ -118,6 +119,22 @@ def lens_figures(found: DeepLens) -> list[Figure]:
         Figure(part, "data sent before the first interaction", found.bytes / 1000, "kB", 300),
         Figure(part, "longest task while it opens", found.opening, "ms", 100),
         Figure(part, "longest task while hovering and moving by keys", found.moving, "ms", 100),
+    ]
+
+
+def drag_figures(found: Drags) -> list[Figure]:
+    """Of the patch board."""
+    part = "a drag on the patch board, the shipped default model"
+    return [
+        Figure(
+            part, f"let go to new effect: median of {len(found.dropped)}", statistics.median(found.dropped), "ms", 120
+        ),
+        Figure(part, "let go to new effect: slowest in ten", statistics.quantiles(found.dropped, n=10)[-1], "ms"),
+        Figure(
+            part, f"over a finished map: median of {len(found.followed)}", statistics.median(found.followed), "ms", 17
+        ),
+        Figure(part, "over a finished map: worst", max(found.followed), "ms"),
+        Figure(part, "talk notebook: from opening it to the effect of a first drag", found.talk, "s", 10),
     ]
 
 

@@ -1,0 +1,110 @@
+"""A drag on the patch board, from letting go to its effect on the screen, and the talk notebook's first drag."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Locator, expect
+
+from tests.browser.lab.board import chips, drag
+from tests.browser.lab.notebook_page import NotebookPage
+
+from .stage import Stage
+
+TALK = Path(__file__).parents[3] / "notebooks" / "06_live_demo.ipynb"
+BOARD = """
+import mi_widgets as mi
+exp = mi.Experiment(
+    mi.load(),
+    clean="When Mary and John went to the store, John gave a drink to",
+    corrupted="When Mary and John went to the store, Mary gave a drink to",
+    answer=" Mary", distractor=" John",
+)
+board = mi.PatchBoard(exp)
+board
+"""
+DRAGS = 40
+# Of a drop until the effect of the new list is drawn; of a move over a finished map until that of its cell is.
+WATCH = """root => {
+  const effect = root.querySelector('[data-part=effect]');
+  const told = window.told = { dropped: [], followed: [] };
+  let moved = 0;
+  window.addEventListener('pointerup', () => {
+    const [from, rev] = [performance.now(), root.dataset.questionRev];
+    const look = () => {
+      const { boardRev, questionRev } = root.dataset;
+      const there = questionRev !== rev && boardRev === questionRev && effect.dataset.of === 'run';
+      if (there) told.dropped.push(performance.now() - from);
+      else requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+  }, true);
+  window.addEventListener('mi-widgets:drag', () => { moved = performance.now(); });
+  new MutationObserver(() => {
+    if (effect.dataset.of === 'map') told.followed.push(performance.now() - moved);
+  }).observe(effect, { attributeFilter: ['data-of'] });
+}"""
+
+
+@dataclass(frozen=True)
+class Drags:
+    """What was measured.
+
+    Attributes:
+        dropped: ms from letting go to the effect of the new list on the screen, of each drag.
+        followed: ms from the move that comes over a cell of a finished map to the effect of that cell.
+        talk: seconds from opening the talk notebook to the effect of a first drag.
+    """
+
+    dropped: tuple[float, ...]
+    followed: tuple[float, ...]
+    talk: float
+
+
+def measure(stage: Stage) -> Drags:
+    """Drag random cells of a board, each taken back; then the talk."""
+    with stage.notebook("drag", [BOARD]) as tab:
+        tab.run(0)
+        board = tab.notebook.resting_widget()
+        _mapped(board)
+        tab.page.evaluate(WATCH, board.element_handle())
+        dice = random.Random(0)
+        for _ in range(DRAGS):
+            drag(board, (dice.randint(1, 4), dice.randint(10, 14)))
+            chips(board, 1)
+            board.locator("[data-action=remove-edit]").click()
+            chips(board, 0)
+            _mapped(board)
+        told = tab.page.evaluate("told")
+    # Every other one is the click that takes the patch back.
+    return Drags(tuple(told["dropped"][::2]), tuple(told["followed"]), _talk(stage))
+
+
+def _mapped(board: Locator) -> None:
+    """Wait until the map of what is carried is finished."""
+    expect(board.locator("[data-part=provenance]")).not_to_contain_text("map of")
+
+
+def _talk(stage: Stage) -> float:
+    """Seconds from opening the notebook to the effect of its first drag."""
+    shutil.copy(TALK, stage.server.root / TALK.name)
+    context = stage.browser.new_context(viewport={"width": 1600, "height": 1000})
+    try:
+        page = context.new_page()
+        notebook = NotebookPage(page, stage.server, TALK.name)
+        started = time.perf_counter()
+        notebook.open()
+        notebook.run_all()
+        board = page.locator(".mi-widget.mi-board").first
+        board.wait_for(timeout=60_000)
+        expect(board).to_have_attribute("data-ready", "true")
+        drag(board, (1, 14))
+        chips(board, 1)
+        return time.perf_counter() - started
+    finally:
+        context.close()
+        stage.server.end_sessions()
