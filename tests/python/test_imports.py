@@ -20,7 +20,7 @@ WIDGET_LIBRARIES = {"anywidget", "ipywidgets"}
 
 # Every room of the house and the rooms it may import from; a room may always import from itself.
 _LEAVES = {"results", "errors", "_version"}
-_DOWN = ["model", "interventions", "analysis", "jobs", "experiment"]
+_DOWN = ["model", "interventions", "analysis", "code", "jobs", "experiment"]
 ALLOWED: dict[str, set[str]] = {
     "_version": set(),
     "errors": {"_version"},

@@ -1,4 +1,4 @@
-"""The workbench in the talk notebook: its views share the question, the edits and the selection, and survive a reload."""
+"""The workbench in the talk notebook: its views share question, edits and selection, and survive a reload."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ def test_the_talk_is_given(open_notebook):
     last = notebook.last_code_cell
     notebook.until_run(last)
     notebook.until_idle()
-    bench = notebook.page.locator(".mi-workbench")
+    bench = notebook.resting_widget(0)
     board = notebook.page.locator(".mi-widget.mi-board")
     expect(board).to_have_attribute("data-state", "ready")
     drag(board, (1, END))
     chips(board, 1)
     shows(notebook, last, board, [("resid_post", 0, None, END, 1.0)])
 
-    bench.get_by_role("button", name="side by side").click()
+    bench.get_by_role("button", name="two views side by side").click()
     sweep = notebook.page.locator(".mi-widget.mi-sweep")
     bench.get_by_role("radio", name="Patch sweep").last.click()
     expect(sweep).to_have_attribute("data-state", "ready")
     bench.get_by_role("radio", name="Attention heads").last.click()
-    heads = notebook.page.locator(".mi-widget.mi-heads")
+    heads = notebook.page.locator(".mi-widget.mi-attention-heads")
     expect(heads).to_have_attribute("data-state", "ready")
     notebook.evaluate_in_kernel(last, "bench.heads.selection = ['L0H2.pattern']")
     expect(heads).to_have_attribute("data-selection", "L0H2.pattern")
@@ -35,6 +35,7 @@ def test_the_talk_is_given(open_notebook):
 
     notebook.save()
     notebook.open()
+    notebook.resting_widget(0)
     board = notebook.page.locator(".mi-widget.mi-board")
     expect(board).to_have_attribute("data-state", "ready")
     chips(board, 1)

@@ -1,6 +1,6 @@
 """The golden messages of a patch sweep: a really trained model's, compared to what its numbers can vary by.
 
-`MI_WRITE_CONTRACT=1 pytest tests/python/widgets/test_sweep_contract.py` writes them anew after a change of the format.
+`MI_WRITE_CONTRACT=1 pytest tests/python/widgets/test_contract_sweep.py` writes them anew after a change of the format.
 """
 
 from __future__ import annotations
