@@ -29,7 +29,7 @@ demo: setup ## Run the getting-started notebook in a real kernel and print what 
 
 .PHONY: test
 test: setup-test ## Run everything: lint, types, Python, TypeScript, page and JupyterLab tests
-	@$(PY) .ci/suite.py $(foreach step,$(STEPS),"$(step)=$(MAKE) --no-print-directory $(step)")
+	@$(PY) .ci/suite.py $(foreach step,$(STEPS),"$(step)=$(MAKE) --no-print-directory $(patsubst %&,%,$(step))")
 
 .PHONY: lab
 lab: setup ## Open JupyterLab on the notebooks
@@ -37,7 +37,8 @@ lab: setup ## Open JupyterLab on the notebooks
 
 ##@ Parts of `make test`
 
-STEPS := lint types test-python test-js test-page test-lab
+# Types take one core, and run beside the next step.
+STEPS := lint types& test-js test-python test-page test-lab
 # By whole files: what a module builds once is built once.
 TWO_AT_A_TIME := --numprocesses=2 --dist=loadfile
 
