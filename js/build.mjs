@@ -10,7 +10,7 @@ import { minify } from "terser";
 import { withArrows } from "./arrows.mjs";
 import * as builtins from "./builtins.mjs";
 import { privateNames } from "./private-names.mjs";
-import { withWordsSaidOnce } from "./said-once.mjs";
+import { LETTERS_FOR_WORDS, withWordsSaidOnce } from "./said-once.mjs";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const place = process.argv.indexOf("--out");
@@ -76,7 +76,9 @@ export const options = {
  * no function is used as a class. */
 const compress = { passes: 5, pure_getters: true, unsafe: true, unsafe_arrows: true };
 
-/** esbuild shortens the names; terser, which sees more of a program at once, takes a further percent. */
+const mangle = { reserved: LETTERS_FOR_WORDS };
+
+/** esbuild shortens the names of properties, terser those of variables. */
 async function release() {
   for (const entry of options.entryPoints) {
     const script = entry.endsWith(".ts");
@@ -85,13 +87,17 @@ async function release() {
     const { outputFiles } = await build({
       ...options,
       entryPoints: [entry],
-      minify: true,
+      minifySyntax: true,
+      minifyWhitespace: true,
+      minifyIdentifiers: !script,
       write: false,
       ...mangleProps,
     });
     for (const { path, text } of outputFiles) {
       const code = script
-        ? withWordsSaidOnce((await minify(withArrows(text), { module: true, ecma: 2022, compress })).code)
+        ? withWordsSaidOnce(
+            (await minify(withArrows(text), { module: true, ecma: 2022, compress, mangle })).code,
+          )
         : text;
       writeFileSync(path, code);
       console.log(`${basename(path)}  ${Buffer.byteLength(code)} bytes`);

@@ -11,15 +11,10 @@ import { fileURLToPath } from "node:url";
 import ts from "typescript";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
-const REFLECT = new Set([
-  "keys",
-  "values",
-  "entries",
-  "assign",
-  "fromEntries",
-  "stringify",
-  "structuredClone",
-]);
+/** Of what is given to these the names become texts, or are asked for as texts. */
+const KEYED = new Set(["keys", "values", "entries"]);
+/** Of these all the names that are in it, down to its leaves. */
+const COPIED = new Set(["assign", "fromEntries", "stringify", "structuredClone"]);
 
 /** What these are of comes from outside, or goes there; inside of them it is cast to a parameter, which tells no names. */
 const CARRIERS = new Set(["CustomEvent", "Asked"]);
@@ -72,6 +67,13 @@ export function privateNames(entries) {
       kept.add(property.name);
       keepType(checker.getTypeOfSymbol(property), calls);
     }
+  }
+
+  /** Keeps the names by which a value may be asked as texts; what it answers is of a known type again. */
+  function keepKeys(type) {
+    for (const part of partsOf(type)) if (part !== type) keepKeys(part);
+    if (isExternal(type.symbol) && !(type.objectFlags & ts.ObjectFlags.Mapped)) return;
+    for (const property of checker.getPropertiesOfType(type)) kept.add(property.name);
   }
 
   /** A name that is read from a value: kept unless the value's type declares it, and that type is ours. */
@@ -131,7 +133,7 @@ export function privateNames(entries) {
     else if (ts.isElementAccessExpression(node)) {
       const { argumentExpression: index, expression } = node;
       if (ts.isStringLiteralLike(index)) kept.add(index.text);
-      else if (!(typeOf(index).flags & ts.TypeFlags.NumberLike)) keepType(typeOf(expression));
+      else if (!(typeOf(index).flags & ts.TypeFlags.NumberLike)) keepKeys(typeOf(expression));
     } else if (ts.isObjectBindingPattern(node)) {
       for (const it of node.elements)
         if (!it.dotDotDotToken) read(typeOf(node), nameOf(it.propertyName ?? it.name));
@@ -139,9 +141,12 @@ export function privateNames(entries) {
     else if (ts.isTypePredicateNode(node) && node.type) keepType(typeOf(node.type));
     else if (ts.isExportAssignment(node)) keepType(typeOf(node.expression), true);
     else if (ts.isBinaryExpression(node) && node.operatorToken.kind === ts.SyntaxKind.InKeyword)
-      keepType(typeOf(node.right));
-    else if (ts.isCallExpression(node) && REFLECT.has(nameOf(node.expression.name ?? node.expression)))
-      for (const it of node.arguments) keepType(typeOf(it));
+      keepKeys(typeOf(node.right));
+    else if (ts.isCallExpression(node)) {
+      const called = nameOf(node.expression.name ?? node.expression);
+      const keep = KEYED.has(called) ? keepKeys : COPIED.has(called) ? keepType : null;
+      for (const it of keep ? node.arguments : []) keep(typeOf(it));
+    }
 
     if (ts.isExpression(node) && !ts.isLiteralExpression(node)) {
       // A pattern that takes a value apart asks for names, which `read` sees, and tells no type.

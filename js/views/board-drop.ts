@@ -100,7 +100,7 @@ export function createBoardDrop(
     next(grid) {
       const { board } = session;
       const { carried } = drag;
-      const all = grids().filter((it) => it.name !== "edited" && it.canvas.isConnected && it.look());
+      const all = grids().filter((it) => it.name !== "edited" && it.canvas.isConnected && it.look() !== null);
       const to = all[(all.indexOf(grid) + 1) % all.length];
       if (!board || !carried || !to || to.name === "edited") return;
       const { source = to.name, from, positions, heads, head } = carried;

@@ -1,5 +1,5 @@
 // The patch board: its parts, in the frame that all widgets share.
-import { GRIDS } from "../lib/board-cells";
+import { GRIDS, type GridName } from "../lib/board-cells";
 import type { BoardSession } from "../lib/board-session";
 import { actionButton } from "../lib/controls";
 import { attribute, h, setText, show } from "../lib/dom";
@@ -27,12 +27,14 @@ export const board: Kind<BoardSession> = {
     let tabled = false;
     const grids: BoardGrid[] = [];
     const drop = createBoardDrop(context, () => grids);
-    grids.push(...GRIDS.map((name) => createBoardGrid(context, name, drop)));
-    const [clean, corrupted, edited] = grids.map((grid) => createBoardPanel(context, grid, () => tabled)) as [
-      ReturnType<typeof createBoardPanel>,
-      ReturnType<typeof createBoardPanel>,
-      ReturnType<typeof createBoardPanel>,
-    ];
+    const panel = (name: GridName) => {
+      const grid = createBoardGrid(context, name, drop);
+      grids.push(grid);
+      return createBoardPanel(context, grid, () => tabled);
+    };
+    const clean = panel("clean");
+    const corrupted = panel("corrupted");
+    const edited = panel("edited");
     const align = createBoardAlign(context);
     const positions = createBoardPositions(context);
     const form = createBoardForm(context);

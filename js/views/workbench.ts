@@ -150,7 +150,7 @@ export const workbench: Kind<WorkbenchSession> = {
       leave() {},
       marks: () => ({
         "data-panes": session.panes.join(" "),
-        "data-opened": VIEWS.filter((name) => session.session(name)).join(" "),
+        "data-opened": VIEWS.filter((name) => session.session(name) !== null).join(" "),
       }),
       hint: () => "1 2 3 4 choose a view · F full screen · ? lists keys",
       help: {
