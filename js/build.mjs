@@ -9,7 +9,7 @@ import { build, context } from "esbuild";
 import { minify } from "terser";
 import { withArrows } from "./arrows.mjs";
 import * as builtins from "./builtins.mjs";
-import { privateNames } from "./private-names.mjs";
+import { privateNames, programOf } from "./private-names.mjs";
 import { LETTERS_FOR_WORDS, withWordsSaidOnce } from "./said-once.mjs";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -80,10 +80,13 @@ const mangle = { reserved: LETTERS_FOR_WORDS };
 
 /** esbuild shortens the names of properties, terser those of variables. */
 async function release() {
+  const program = programOf(options.entryPoints.filter((it) => it.endsWith(".ts")));
   for (const entry of options.entryPoints) {
     const script = entry.endsWith(".ts");
     // What may be renamed is another set of names in each bundle.
-    const mangleProps = script && { mangleProps: new RegExp(`^(?:${privateNames([entry]).join("|")})$`) };
+    const mangleProps = script && {
+      mangleProps: new RegExp(`^(?:${privateNames([entry], program).join("|")})$`),
+    };
     const { outputFiles } = await build({
       ...options,
       entryPoints: [entry],

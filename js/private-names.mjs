@@ -26,11 +26,26 @@ const isExternal = (symbol) =>
   symbol?.declarations?.some((it) => it.getSourceFile().isDeclarationFile) ?? false;
 const partsOf = (type) => (type.isUnionOrIntersection() ? type.types : [type]);
 
-/** Sorted names of properties and methods that the bundles of these entries may rename. */
-export function privateNames(entries) {
+/** What the type checker knows of the bundles of these entries, once for all of them. */
+export function programOf(entries) {
   const { config } = ts.readConfigFile(join(ROOT, "tsconfig.json"), ts.sys.readFile);
   const { options } = ts.convertCompilerOptionsFromJson({ ...config.compilerOptions, types: [] }, ROOT);
-  const program = ts.createProgram(entries, options);
+  return ts.createProgram(entries, options);
+}
+
+/** The sources of bundles: those that their entries import, and so on. */
+function sourcesOf(program, entries) {
+  const found = new Set(entries.map((it) => program.getSourceFile(it)));
+  for (const file of found)
+    for (const { fileName } of ts.preProcessFile(file.text).importedFiles) {
+      const imported = program.getSourceFile(`${join(dirname(file.fileName), fileName)}.ts`);
+      if (imported) found.add(imported);
+    }
+  return found;
+}
+
+/** Sorted names of properties and methods that the bundles of these entries may rename. */
+export function privateNames(entries, program = programOf(entries)) {
   const checker = program.getTypeChecker();
   const declared = new Set();
   const kept = new Set();
@@ -173,9 +188,10 @@ export function privateNames(entries) {
     ts.forEachChild(node, keepMembers);
   }
 
+  const sources = sourcesOf(program, entries);
   for (const file of program.getSourceFiles()) {
     if (/\/lib\.es[^/]*\.d\.ts$|\/lib\/protocol\.ts$/.test(file.fileName)) keepMembers(file);
-    if (!file.isDeclarationFile) visit(file);
+    if (sources.has(file)) visit(file);
   }
   return [...declared].filter((name) => !kept.has(name)).sort();
 }
