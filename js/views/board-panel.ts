@@ -60,8 +60,10 @@ export function createBoardPanel(
     if (!news(found?.labels, [...differs], found === null)) return;
     if (!found) return words.replaceChildren(session.why("second prompt"));
     const parts = found.labels.slice(0, MOST).flatMap((label, at) => {
-      if (found.special.includes(at)) return [];
-      const text = visible(label).replaceAll("␣", " ");
+      // The token that a tokenizer puts in front is no text; one that stands for an unknown word is.
+      if (at === 0 && found.special.includes(at)) return [];
+      const space = found.special.includes(at) ? " " : "";
+      const text = space + visible(label).replaceAll("␣", " ");
       const shown = text.length > 60 ? shortLabel(label, 40) : text;
       if (!differs.has(at)) return [h("bdi", shown)];
       const word = shown.trimStart();
