@@ -136,12 +136,7 @@ export function createAttribution(context: ViewContext<LensSession>): View {
     },
     h("b", "Direct attribution"),
   );
-  tip.attach(fold, () => ({
-    title: "direct attribution",
-    lines: [
-      "What each part writes straight to the logit of the answer minus that of the distractor, past all later layers. Total effects are found by patching and ablation.",
-    ],
-  }));
+  tip.attach(fold, () => tip.card("direct-attribution", "direct attribution"));
   const about = h("div.note", { dir: "auto" });
   const bars = h("div.shares", { "data-part": "shares" });
   const sum = h("div.note", { "data-part": "sum" });
@@ -330,8 +325,7 @@ export function createAttribution(context: ViewContext<LensSession>): View {
   /** Why nothing can be attributed; null when it can. */
   function reason(): string | null {
     const { question } = session;
-    if (question && !question.answer)
-      return "Attribution needs an answer: click the answer chip in the header, or exp.ask(answer=' word').";
+    if (question && !question.answer) return session.why("no-answer");
     return card.attribution.answer ? null : session.offReason;
   }
 

@@ -5,13 +5,6 @@ import type { LensSession } from "../lib/lens-session";
 import type { View, ViewContext } from "./context";
 import { createPatchChips } from "./patch-chips";
 
-const SUBLAYERS =
-  "Adds the stream between attention and MLP, and what each of them adds to it: contributions, in logits on a diverging scale, never probabilities.";
-const RESIDUAL = "The residual stream after each layer; input is the stream before the first.";
-const TUNED =
-  "A trained translator comes before the final norm in each row but the last: what the layer's stream would become by the end.";
-const PLAIN = "The model's own final norm and unembedding, at every layer.";
-
 /** Measures as a switch has room for them; the card says the whole of it. */
 const SHORT: Readonly<Record<string, string>> = {
   prob: "prob",
@@ -33,18 +26,11 @@ export function createLensSwitches(context: ViewContext<LensSession>): View {
     rows.element,
     lens.element,
   );
-  const two = (
-    control: Switch,
-    on: boolean,
-    names: readonly [off: string, on: string],
-    cards: readonly [string, string],
-    why: string | null,
-  ) =>
+  const two = (control: Switch, on: boolean, names: readonly [off: string, on: string], why: string | null) =>
     control.update(
       names.map((name, at) => {
         const chosen = on === (at === 1);
-        const card = { title: name, lines: [cards[at] as string] };
-        return { name, label: name, chosen, off: chosen ? null : why, card };
+        return { name, label: name, chosen, off: chosen ? null : why, card: tip.card(name, name) };
       }),
     );
   function update(): void {
@@ -60,8 +46,8 @@ export function createLensSwitches(context: ViewContext<LensSession>): View {
         card: { title: label, lines: [card] },
       })),
     );
-    two(rows, session.sublayers, ["residual", "sublayers"], [RESIDUAL, SUBLAYERS], session.offReason);
-    two(lens, session.tuned, ["plain", "tuned"], [PLAIN, TUNED], session.tunedReason);
+    two(rows, session.sublayers, ["residual", "sublayers"], session.offReason);
+    two(lens, session.tuned, ["plain", "tuned"], session.tunedReason);
     show(lens.element, session.translated);
   }
   return { element, update };

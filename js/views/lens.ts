@@ -9,25 +9,14 @@ import { createLensCard } from "./lens-card";
 import { createEditedChips, createLensSwitches } from "./lens-header";
 import { createLensTable } from "./lens-table";
 import { createTrajectories } from "./trajectories";
-import type { Composition, Kind, Term } from "./widget";
-
-const KEYS: Term[] = [
-  ["arrows", "move over the cells; Home, End and page keys go to the ends"],
-  ["Space", "select the cell; on an amber row: open it"],
-  ["Enter", "open an amber row; on a cell: pin its top token"],
-  ["P", "pin the top token, or unpin it"],
-  ["Escape", "clear the selection; in a text: restore it"],
-  ["[ ]", "the layer above, the layer below"],
-  ["C E", "compare with the unedited run, or clean with corrupted; edited or unedited"],
-];
-const READING =
-  "Each cell is what the model would say if it stopped there: the stream of that layer through the model's own final norm and unembedding. The last row is its output. Rows of attention and MLP are what they add, in logits. Hatched cells have no number; an amber row or strip stands for rows or positions that are folded.";
+import type { Composition, Kind } from "./widget";
 
 export const lens: Kind<LensSession> = {
   name: "lens",
   title: "Logit lens",
   compose(context: ViewContext<LensSession>): Composition {
     const { session } = context;
+    const { keys = "", reading = "" } = session.words;
     const table = createLensTable(context);
     const card = createLensCard(context);
     const trajectories = createTrajectories(context);
@@ -61,8 +50,8 @@ export const lens: Kind<LensSession> = {
         "Enter pins a token · [ ] steps through layers · E edited or unedited · C compares · ? lists keys",
       help: {
         title: "Keys, colours, measures",
-        keys: KEYS,
-        reading: READING,
+        keys: keys.split("\n").map((line) => line.split("\t") as [string, string]),
+        reading,
         terms: () => (session.lens?.measures ?? []).map(({ label, card }) => [label, card]),
       },
       example: 'mi.LogitLens(model, "When Mary and John went")',

@@ -8,23 +8,12 @@ import { arrows, onKeys } from "../lib/keyboard";
 import { bare, shortLabel } from "../lib/labels";
 import { MOST_PINS, type Pin, slotCss } from "../lib/lens-card";
 import type { LensSession } from "../lib/lens-session";
-import type { Card } from "../lib/tooltip";
 import { QUANTITIES, type Quantity } from "../lib/trajectory-layout";
 import type { View, ViewContext } from "./context";
 import { numberText } from "./effect-panel";
 import { placeName } from "./lens-card";
 import { plotBox, type TrajectoryLook, trajectoryFigure } from "./trajectory-figure";
 
-const CARDS: Record<Quantity, Card> = {
-  prob: { title: "prob", lines: ["Probability of the token if the model stopped at that row."] },
-  logit: { title: "logit", lines: ["The token's logit at that row, softcap and scale included."] },
-  rank: {
-    title: "rank",
-    lines: [
-      "How many tokens have a greater logit at that row: 0 is the top. Powers of ten, the best on top.",
-    ],
-  },
-};
 export function createTrajectories(context: ViewContext<LensSession>): View & { figure(): Figure | null } {
   const { session, tip, say } = context;
   const { card } = session;
@@ -242,7 +231,7 @@ export function createTrajectories(context: ViewContext<LensSession>): View & { 
         label: name,
         chosen: card.quantity === name,
         off: null,
-        card: CARDS[name],
+        card: tip.card(`track-${name}`, name),
       })),
     );
     drawPins();

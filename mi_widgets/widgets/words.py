@@ -96,6 +96,29 @@ HEADS: Mapping[str, str] = {
 LENS: Mapping[str, str] = {
     "change": "Edited minus unedited, cell by cell: blue is more with the edits, red is less; the tokens are those of "
     "the edited run.",
+    "residual": "The residual stream after each layer; input is the stream before the first.",
+    "sublayers": "Adds the stream between attention and MLP, and what each of them adds to it: contributions, in "
+    "logits on a diverging scale, never probabilities.",
+    "plain": "The model's own final norm and unembedding, at every layer.",
+    "tuned": "A trained translator comes before the final norm in each row but the last: what the layer's "
+    "stream would become by the end.",
+    "track-prob": "Probability of the token if the model stopped at that row.",
+    "track-logit": "The token's logit at that row, softcap and scale included.",
+    "track-rank": "How many tokens have a greater logit at that row: 0 is the top. Powers of ten, the best on top.",
+    "direct-attribution": "What each part writes straight to the logit of the answer minus that of the distractor, "
+    "past all later layers. Total effects are found by patching and ablation.",
+    "no-answer": "Attribution needs an answer: click the answer chip in the header, or exp.ask(answer=' word').",
+    "reading": "Each cell is what the model would say if it stopped there: the stream of that layer through the "
+    "model's own final norm and unembedding. The last row is its output. Rows of attention and MLP "
+    "are what they add, in logits. Hatched cells have no number; an amber row or strip stands for "
+    "rows or positions that are folded.",
+    "keys": "arrows\tmove over the cells; Home, End and page keys go to the ends\n"
+    "Space\tselect the cell; on an amber row: open it\n"
+    "Enter\topen an amber row; on a cell: pin its top token\n"
+    "P\tpin the top token, or unpin it\n"
+    "Escape\tclear the selection; in a text: restore it\n"
+    "[ ]\tthe layer above, the layer below\n"
+    "C E\tcompare with the unedited run, or clean with corrupted; edited or unedited",
 }
 
 SWEEP: Mapping[str, str] = {
