@@ -102,6 +102,8 @@ def _talk(stage: Stage) -> float:
         board = page.locator(".mi-widget.mi-board").first
         board.wait_for(timeout=60_000)
         expect(board).to_have_attribute("data-ready", "true")
+        # Until then the output is drawn anew, which ends a drag.
+        notebook.until_pictured()
         drag(board, (1, 14))
         chips(board, 1)
         return time.perf_counter() - started
