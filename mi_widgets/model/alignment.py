@@ -72,7 +72,7 @@ def _common(base: tuple[int, ...], source: tuple[int, ...]) -> dict[int, int]:
     # The matcher looks for the longest runs of its first argument, so that an order must be fixed.
     if (len(source), source) < (len(base), base):
         return dict(sorted((b, s) for s, b in _common(source, base).items()))
-    pairs = {}
+    pairs: dict[int, int] = {}
     for _, low, high, there, end in SequenceMatcher(None, base, source, autojunk=False).get_opcodes():
         if high - low == end - there:
             pairs |= {low + i: there + i for i in range(high - low)}

@@ -187,6 +187,7 @@ class BoardOps(LensAsking):
             raise BadInput("There is no edit to replace.", hint="Add one first.")
         if asked.base != self.question["base"]:
             raise BadInput("An edit of the list runs on the live base.", hint="Leave base out.")
+        tried: tuple[Edit, ...]
         if params.given("alpha"):
             params.ignore("edits")
             tried = (with_strength(entries[at].edit, strength(params.number("alpha"))),)
