@@ -75,12 +75,15 @@ def test_missing_and_unknown_parameters_are_named():
         Params({"more": 1}, "test.op").end()
 
 
+EDITS_VERBS = ("add", "replace", "remove", "toggle", "move", "clear", "undo", "redo")
+
+
 def test_ops_are_found_on_the_class_with_slot_and_priority():
     found = ops_of(AttentionHeads)
     assert found["question.set"] == Op("question.set", "question", Priority.RUN, "_set_question")
     assert {name: (op.slot, op.priority.name) for name, op in found.items()} == {
         "question.set": ("question", "RUN"),
-        **{f"edits.{verb}": ("edits", "RUN") for verb in ("remove", "toggle", "move", "clear", "undo", "redo")},
+        **{f"edits.{verb}": ("edits", "RUN") for verb in EDITS_VERBS},
         "heads.atlas": ("atlas", "SWEEP"),
         "heads.pattern": ("pattern", "FETCH"),
         "heads.value": ("value", "PREVIEW"),
