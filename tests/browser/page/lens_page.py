@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from playwright.sync_api import Locator
 
+from mi_widgets.widgets.words import LENS
 from tests.browser.page.plain_page import FILES, HERE, STATIC, Plain
 
 FILES |= {
@@ -23,6 +25,8 @@ class LensPage(Plain):
         page: the tab.
         url: of the plain page; the lens has a page beside it.
     """
+
+    words: ClassVar[Mapping[str, str]] = LENS
 
     def __init__(self, page: Any, url: str) -> None:
         super().__init__(page, f"{url}lens")

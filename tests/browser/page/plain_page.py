@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from playwright.sync_api import Locator, Page
 
 import mi_widgets
-from mi_widgets.widgets.words import HEADS, LENS, SHARED
+from mi_widgets.widgets.words import HEADS, SHARED
 
 HERE = Path(__file__).parent
 STATIC = Path(mi_widgets.__file__).parent / "static"
@@ -67,7 +67,7 @@ class Plain:
         words: the cards of the widget, beside those that all have.
     """
 
-    words: ClassVar[Mapping[str, str]] = {**HEADS, **LENS}
+    words: ClassVar[Mapping[str, str]] = HEADS
 
     def __init__(self, page: Page, url: str) -> None:
         self.page, self.url = page, url
