@@ -9,6 +9,7 @@ import { ADVANCE, fitLabel, lettersOf } from "../lib/lens-labels";
 import { columnLeft, type LensLayout, type Line, linesHeight } from "../lib/lens-layout";
 import { EXACT, type SweepCell } from "../lib/sweep-table";
 import type { Theme } from "../lib/theme";
+import { columnStrips } from "./lens-figure";
 
 export interface GridLook {
   board: Board;
@@ -157,34 +158,8 @@ export const moreColumns = (look: Pick<GridLook, "head">, count: number) =>
   `${count} more ${look.head ? "head" : "token"}${count === 1 ? "" : "s"}`;
 
 /** The strips that stand for columns out of view. */
-export function strips(look: GridLook, top: number, bottom: number): Item[] {
-  const { layout, theme, scale } = look;
-  const { mark, stripe } = amber(theme);
-  const type = { ...typeOf(look), fill: mark, size: 10 * scale };
-  const { left, first, end, cell, before, after, positions } = layout;
-  const strip = (from: number, width: number, count: number): Item[] => {
-    if (!width) return [];
-    const x = from + width / 2 - 0.5;
-    const words = moreColumns(look, count);
-    const text = bottom - top > words.length * type.size * ADVANCE + 12 ? words : String(count);
-    const length = text.length * type.size * ADVANCE + 8;
-    const y = (top + bottom) / 2;
-    const points = [
-      [x, top],
-      [x, bottom - 1],
-    ] as const;
-    const plate = { x: from + 1, width: width - 3, y: y - length / 2, height: length, radius: 2 };
-    return [
-      { kind: "path", points, stroke: stripe, line: width - 3, dash: [8, 8].map((it) => it * scale) },
-      { kind: "rect", ...plate, fill: theme.background },
-      { ...type, x, y, text, align: "middle", turn: -90 },
-    ];
-  };
-  return [
-    ...strip(left - before, before, first),
-    ...strip(left + (end - first) * cell + 1, after, positions - end),
-  ];
-}
+export const strips = (look: GridLook, top: number, bottom: number): Item[] =>
+  columnStrips(look, top, bottom, (count) => moreColumns(look, count), amber(look.theme));
 
 /** The whole grid as a figure under its title. */
 export function gridFigure(look: GridLook, title: string): Figure {

@@ -2,10 +2,10 @@
 import type { GridName } from "../lib/board-cells";
 import type { BoardSession, Picked, Place } from "../lib/board-session";
 import { between, carriedName, headLabel, partner, rowName } from "../lib/board-specs";
-import { css } from "../lib/colour";
-import { drawItem, type Figure, sizeCanvas } from "../lib/display-list";
+import type { Figure } from "../lib/display-list";
 import { attribute, focusedIn, h, memo, set, uniqueId } from "../lib/dom";
 import { clamp, times } from "../lib/geometry";
+import { gridView, paintGrid, scrollToLine, tellCell } from "../lib/grid-canvas";
 import { arrows, onKeys } from "../lib/keyboard";
 import { shortLabel } from "../lib/labels";
 import { ADVANCE } from "../lib/lens-labels";
@@ -67,12 +67,16 @@ export function createBoardGrid(
 ): BoardGrid {
   const { session, say } = context;
   const active = h("div", { role: "gridcell", id: uniqueId("cell") });
-  const activeRow = h("div", { role: "row" }, active);
-  const canvas = h("canvas", { tabindex: 0, role: "grid", "data-grid": name }, activeRow);
+  const canvas = h(
+    "canvas",
+    { tabindex: 0, role: "grid", "data-grid": name },
+    h("div", { role: "row" }, active),
+  );
   const rings = h("div.lens-rings", { "aria-hidden": "true" });
   const holder = h("div.lens-holder", canvas, rings);
   const stage = h("div.lens-stage", holder);
   const element = h("div.lens-scroll", { onscroll: () => session.changed() }, stage);
+  const parts = { stage, scroller: element, holder, canvas };
   let layout: LensLayout | null = null;
   let cursor: { row: number; column: number } | null = null;
   /** Where a block that is being drawn began, and where it is. */
@@ -368,9 +372,7 @@ export function createBoardGrid(
     if (next !== layout.first) session.showFrom(name, next);
     const line = lineOf(layout, row);
     const [top, bottom] = [layout.tops[line] ?? 0, layout.tops[line + 1] ?? 0];
-    const room = element.clientHeight - layout.top;
-    if (top < element.scrollTop) element.scrollTop = top;
-    else if (bottom > element.scrollTop + room) element.scrollTop = bottom - room;
+    scrollToLine(element, layout.top, top, bottom);
   }
 
   // --- drawing ------------------------------------------------------------------------------------------------------
@@ -417,34 +419,20 @@ export function createBoardGrid(
   function paint(now: GridLook): void {
     const { layout, theme, cells, board } = now;
     const high = linesHeight(layout);
-    const height = Math.min(layout.top + high, MOST * now.scale);
-    const top = Math.max(0, Math.min(element.scrollTop, layout.top + high - height));
+    const { height, top } = gridView(element, layout.top, high, MOST * now.scale);
     const ratio = globalThis.devicePixelRatio || 1;
     const rows = layout.lines.flatMap((line) => (line.folded ? [] : [line.first]));
     if (!now.head) session.want(name, rows, layout.first, layout.end);
     const map = now.head ? session.map : null;
     const facts = [layout, top, theme, board, cells, cells.version, ratio, map, map?.version, session.carry];
     painted([...facts, session.stream, session.question?.prompts], () => {
-      stage.style.height = `${layout.top + high}px`;
-      element.style.maxHeight = holder.style.height = `${height}px`;
-      const drawing = canvas.getContext("2d", { alpha: false });
-      if (!drawing) return;
-      const width = Math.max(layout.width, 1);
-      sizeCanvas(canvas, width, height, ratio);
-      drawing.setTransform(ratio, 0, 0, ratio, 0, 0);
-      drawing.fillStyle = css(theme.background);
-      drawing.fillRect(0, 0, width, height);
-      const draw = (items: ReturnType<typeof headings>) => {
-        for (const item of items) drawItem(drawing, item, ratio);
-      };
-      for (const [at, line] of layout.lines.entries()) {
+      const body = layout.lines.flatMap((line, at) => {
         const y = layout.top + (layout.tops[at] as number) - top;
-        if (y > -layout.row && y < height) draw(lineItems(now, line, y));
-      }
-      draw(strips(now, layout.top, height));
-      drawing.fillStyle = css(theme.background);
-      drawing.fillRect(0, 0, width, layout.top);
-      draw(headings(now));
+        return y > -layout.row && y < height ? lineItems(now, line, y) : [];
+      });
+      body.push(...strips(now, layout.top, height));
+      const size = { width: layout.width, height, headings: layout.top, rows: high };
+      if (!paintGrid(parts, size, theme.background, body, headings(now))) return;
       for (const fact of ["left", "top", "cell", "row", "first", "end"] as const)
         attribute(canvas, `data-${fact}`, layout[fact]);
       set(canvas, {
@@ -475,10 +463,7 @@ export function createBoardGrid(
     if (!now) return;
     paint(now);
     drawBoardRings(rings, session, now, element.scrollTop, cursor, band && { ...band });
-    attribute(canvas, "aria-activedescendant", cursor && active.id);
-    if (!cursor) return;
-    attribute(activeRow, "aria-rowindex", cursor.row + 1);
-    set(active, { "aria-colindex": cursor.column + 1, "aria-label": spoken(cursor.row, cursor.column) });
+    tellCell(canvas, active, cursor && { ...cursor, label: spoken(cursor.row, cursor.column) });
   }
 
   const grid: BoardGrid = {

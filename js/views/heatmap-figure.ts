@@ -16,7 +16,7 @@ import {
   viewLabel,
 } from "../lib/sweep-values";
 import type { Theme } from "../lib/theme";
-import { moreTokens } from "./lens-figure";
+import { columnStrips, moreTokens } from "./lens-figure";
 
 export interface HeatmapLook {
   table: SweepTable;
@@ -138,35 +138,13 @@ function cellItems(look: HeatmapLook, { row, column }: SweepPlace, x: number, y:
   return items;
 }
 
-/** The strips that stand for columns out of view, from `top` to `bottom`, each with how many there are. */
+/** The strips that stand for columns out of view. */
 export function strips(look: HeatmapLook, top: number, bottom: number): Item[] {
-  const { table, layout, theme, scale } = look;
-  const heads = table.map.axis === "head";
-  const stripe = mix(theme.background, theme.muted, 0.35);
-  const type = { ...typeOf(look), size: 10 * scale };
-  const strip = (left: number, width: number, count: number): Item[] => {
-    if (!width) return [];
-    const x = left + width / 2;
-    const y = (top + bottom) / 2;
-    const words = heads ? `${count} more heads` : moreTokens(count);
-    const text = bottom - top > words.length * type.size * ADVANCE + 12 ? words : String(count);
-    const length = text.length * type.size * ADVANCE + 8;
-    const plate = { x: left + 1, width: width - 3, y: y - length / 2, height: length, radius: 2 };
-    const points = [
-      [x - 0.5, top],
-      [x - 0.5, bottom - 1],
-    ] as const;
-    return [
-      { kind: "path", points, stroke: stripe, line: width - 3, dash: [8, 8].map((it) => it * scale) },
-      { kind: "rect", ...plate, fill: theme.background },
-      { ...type, x: x - 0.5, y, text, align: "middle", turn: -90 },
-    ];
-  };
-  const { left, first, end, cell, before, after, positions } = layout;
-  return [
-    ...strip(left - before, before, first),
-    ...strip(left + (end - first) * cell + 1, after, positions - end),
-  ];
+  const { background, muted } = look.theme;
+  const heads = look.table.map.axis === "head";
+  const words = (count: number) => (heads ? `${count} more heads` : moreTokens(count));
+  const colours = { mark: typeOf(look).fill, stripe: mix(background, muted, 0.35) };
+  return columnStrips(look, top, bottom, words, colours);
 }
 
 /** The colours from one end of the scale to the other. */

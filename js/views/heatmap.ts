@@ -1,8 +1,8 @@
 // The heat map of a sweep: layers down, positions or heads across; gestures, their keys, and what is spoken.
-import { css } from "../lib/colour";
-import { drawItem, type Figure, type Item, sizeCanvas } from "../lib/display-list";
+import type { Figure } from "../lib/display-list";
 import { attribute, h, memo, set, setText, show, uniqueId } from "../lib/dom";
 import { clamp, times } from "../lib/geometry";
+import { gridView, paintGrid, scrollToLine, tellCell } from "../lib/grid-canvas";
 import { arrows, onKeys } from "../lib/keyboard";
 import { shortLabel } from "../lib/labels";
 import { ADVANCE, lettersOf } from "../lib/lens-labels";
@@ -42,12 +42,12 @@ const HOLD_MS = 350;
 export function createHeatmap(context: ViewContext<SweepSession>): View & { figure(): Figure | null } {
   const { session, say } = context;
   const active = h("div", { role: "gridcell", id: uniqueId("cell") });
-  const activeRow = h("div", { role: "row" }, active);
-  const canvas = h("canvas", { tabindex: 0, role: "grid" }, activeRow);
+  const canvas = h("canvas", { tabindex: 0, role: "grid" }, h("div", { role: "row" }, active));
   const rings = h("div.sweep-rings", { "aria-hidden": "true" });
   const holder = h("div.sweep-holder", canvas, rings);
   const stage = h("div.sweep-stage", holder);
   const scroller = h("div.sweep-scroll", { onscroll: () => redraw() }, stage);
+  const parts = { stage, scroller, holder, canvas };
   const readout = h("div.readout", { "data-part": "readout" });
   const table = createHeatmapTable(page);
   const form = createHeatmapForm(context);
@@ -299,9 +299,7 @@ export function createHeatmap(context: ViewContext<SweepSession>): View & { figu
     if (!layout) return;
     first = windowOf(layout, column);
     const [top, bottom] = [row * layout.row, (row + 1) * layout.row];
-    const room = scroller.clientHeight - layout.top;
-    if (top < scroller.scrollTop) scroller.scrollTop = top;
-    else if (bottom > scroller.scrollTop + room) scroller.scrollTop = bottom - room;
+    scrollToLine(scroller, layout.top, top, bottom);
   }
 
   // --- drawing ------------------------------------------------------------------------------------------------------
@@ -333,31 +331,17 @@ export function createHeatmap(context: ViewContext<SweepSession>): View & { figu
   function paint(now: HeatmapLook): void {
     const { table, layout, theme } = now;
     const high = rowsHeight(layout);
-    const height = Math.min(layout.top + high, MOST * now.scale);
-    const top = Math.max(0, Math.min(scroller.scrollTop, layout.top + high - height));
+    const { height, top } = gridView(scroller, layout.top, high, MOST * now.scale);
     const ratio = globalThis.devicePixelRatio || 1;
     const facts = [layout, top, theme, table, table.version, table.map, now.values, now.added, ratio];
     painted<unknown>(facts, () => {
-      stage.style.height = `${layout.top + high}px`;
-      scroller.style.maxHeight = `${height}px`;
-      holder.style.height = `${height}px`;
-      const drawing = canvas.getContext("2d", { alpha: false });
-      if (!drawing) return;
-      const width = Math.max(layout.width, 1);
-      sizeCanvas(canvas, width, height, ratio);
-      drawing.setTransform(ratio, 0, 0, ratio, 0, 0);
-      drawing.fillStyle = css(theme.background);
-      drawing.fillRect(0, 0, width, height);
-      const draw = (items: Item[]) => {
-        for (const item of items) drawItem(drawing, item, ratio);
-      };
       const [from, end] = rowsBetween(layout, top, top + height - layout.top);
-      for (const row of times(end - from, (at) => from + at))
-        draw(rowItems(now, row, layout.top + row * layout.row - top));
-      draw(strips(now, layout.top, height));
-      drawing.fillStyle = css(theme.background);
-      drawing.fillRect(0, 0, width, layout.top);
-      draw(headings(now));
+      const body = times(end - from, (at) => from + at).flatMap((row) =>
+        rowItems(now, row, layout.top + row * layout.row - top),
+      );
+      body.push(...strips(now, layout.top, height));
+      const size = { width: layout.width, height, headings: layout.top, rows: high };
+      if (!paintGrid(parts, size, theme.background, body, headings(now))) return;
       for (const name of ["left", "top", "cell", "row", "first", "end"] as const)
         attribute(canvas, `data-${name}`, layout[name]);
       const { map } = table;
@@ -371,14 +355,8 @@ export function createHeatmap(context: ViewContext<SweepSession>): View & { figu
 
   /** The accessible twin of the cell under the cursor. */
   function describe(): void {
-    attribute(canvas, "aria-activedescendant", cursor && active.id);
-    if (!cursor) return;
-    attribute(activeRow, "aria-rowindex", cursor.row + 1);
-    set(active, {
-      "aria-colindex": cursor.column + 1,
-      "aria-label": spoken(cursor),
-      "aria-selected": samePlace(cursor, session.cell),
-    });
+    const selected = samePlace(cursor, session.cell);
+    tellCell(canvas, active, cursor && { ...cursor, label: spoken(cursor), selected });
   }
 
   /** A cell that was picked anywhere comes into view once. */

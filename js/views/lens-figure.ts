@@ -123,27 +123,36 @@ function cellItems(look: LensLook, cell: LensCell, x: number, y: number): Item[]
 /** How many tokens are out of view. */
 export const moreTokens = (count: number) => `${count} more ${count === 1 ? "token" : "tokens"}`;
 
-/** The strips that stand for positions out of view, from `top` to `bottom`, each with how many there are. */
-export function strips(look: LensLook, top: number, bottom: number): Item[] {
-  const { layout, theme, scale } = look;
-  const { mark, stripe } = amber(theme);
-  const type = { ...typeOf(look), fill: mark, size: 10 * scale };
+interface Stripped {
+  layout: Pick<LensLayout, "left" | "first" | "end" | "cell" | "before" | "after" | "positions">;
+  theme: Theme;
+  scale: number;
+}
+
+/** The strips that stand for columns out of view, from `top` to `bottom`, each with how many there are. */
+export function columnStrips(
+  { layout, theme, scale }: Stripped,
+  top: number,
+  bottom: number,
+  words: (count: number) => string,
+  { mark: fill, stripe }: { mark: Rgb; stripe: Rgb },
+): Item[] {
+  const size = 10 * scale;
   const strip = (left: number, width: number, count: number): Item[] => {
     if (!width) return [];
-    const x = left + width / 2;
+    const x = left + width / 2 - 0.5;
     const y = (top + bottom) / 2;
-    const words = moreTokens(count);
-    const text = bottom - top > words.length * type.size * ADVANCE + 12 ? words : String(count);
-    const length = text.length * type.size * ADVANCE + 8;
+    const text = bottom - top > words(count).length * size * ADVANCE + 12 ? words(count) : String(count);
+    const length = text.length * size * ADVANCE + 8;
     const plate = { x: left + 1, width: width - 3, y: y - length / 2, height: length, radius: 2 };
     const points = [
-      [x - 0.5, top],
-      [x - 0.5, bottom - 1],
+      [x, top],
+      [x, bottom - 1],
     ] as const;
     return [
       { kind: "path", points, stroke: stripe, line: width - 3, dash: [8, 8].map((it) => it * scale) },
       { kind: "rect", ...plate, fill: theme.background },
-      { ...type, x: x - 0.5, y, text, align: "middle", turn: -90 },
+      { kind: "text", fill, size, font: theme.mono, x, y, text, align: "middle", turn: -90 },
     ];
   };
   const { left, first, end, cell, before, after, positions } = layout;
@@ -152,6 +161,10 @@ export function strips(look: LensLook, top: number, bottom: number): Item[] {
     ...strip(left + (end - first) * cell + 1, after, positions - end),
   ];
 }
+
+/** Those of positions, in amber: a click opens them. */
+export const strips = (look: LensLook, top: number, bottom: number): Item[] =>
+  columnStrips(look, top, bottom, moreTokens, amber(look.theme));
 
 /** The whole table as a figure, the cell in focus framed, with the scale of its colours below. */
 export function lensFigure(look: LensLook, picked: LensCell | null): Figure {

@@ -1,8 +1,8 @@
 // The lens table: rows down, positions across, the top token in each cell; gestures, their keys, and what is spoken.
-import { css } from "../lib/colour";
-import { drawItem, type Figure, sizeCanvas } from "../lib/display-list";
+import type { Figure } from "../lib/display-list";
 import { attribute, h, memo, set, setText, show, uniqueId } from "../lib/dom";
 import { clamp } from "../lib/geometry";
+import { gridView, paintGrid, scrollToLine, tellCell } from "../lib/grid-canvas";
 import { arrows, onKeys } from "../lib/keyboard";
 import { shortLabel } from "../lib/labels";
 import { type LensCell, type LensRow, sameCell } from "../lib/lens-cells";
@@ -38,12 +38,12 @@ const BESIDE = 280;
 export function createLensTable(context: ViewContext<LensSession>): View & { figure(): Figure | null } {
   const { session, say } = context;
   const active = h("div", { role: "gridcell", id: uniqueId("cell") });
-  const activeRow = h("div", { role: "row" }, active);
-  const canvas = h("canvas", { tabindex: 0, role: "grid" }, activeRow);
+  const canvas = h("canvas", { tabindex: 0, role: "grid" }, h("div", { role: "row" }, active));
   const rings = h("div.lens-rings", { "aria-hidden": "true" });
   const holder = h("div.lens-holder", canvas, rings);
   const stage = h("div.lens-stage", holder);
   const scroller = h("div.lens-scroll", { onscroll: () => redraw() }, stage);
+  const parts = { stage, scroller, holder, canvas };
   const grid = createLensGrid(context);
   const readout = h("div.readout", { "data-part": "readout" });
   const foot = createLensFoot(context, () => {
@@ -234,9 +234,7 @@ export function createLensTable(context: ViewContext<LensSession>): View & { fig
     if (next !== layout.first) moveTo(next);
     const line = lineOf(layout, row);
     const [top, bottom] = [layout.tops[line] ?? 0, layout.tops[line + 1] ?? 0];
-    const room = scroller.clientHeight - layout.top;
-    if (top < scroller.scrollTop) scroller.scrollTop = top;
-    else if (bottom > scroller.scrollTop + room) scroller.scrollTop = bottom - room;
+    scrollToLine(scroller, layout.top, top, bottom);
   }
 
   // --- drawing ------------------------------------------------------------------------------------------------------
@@ -271,8 +269,7 @@ export function createLensTable(context: ViewContext<LensSession>): View & { fig
   function paint(now: LensLook): void {
     const { lens, layout, theme } = now;
     const high = linesHeight(layout);
-    const height = Math.min(layout.top + high, MOST * now.scale);
-    const top = Math.max(0, Math.min(scroller.scrollTop, layout.top + high - height));
+    const { height, top } = gridView(scroller, layout.top, high, MOST * now.scale);
     const bottom = top + height - layout.top;
     const ratio = globalThis.devicePixelRatio || 1;
     const [from, end] = linesBetween(layout, top, bottom);
@@ -290,25 +287,12 @@ export function createLensTable(context: ViewContext<LensSession>): View & { fig
       session.card.pinsVersion,
     ];
     painted(facts, () => {
-      stage.style.height = `${layout.top + high}px`;
-      scroller.style.maxHeight = `${height}px`;
-      holder.style.height = `${height}px`;
-      const drawing = canvas.getContext("2d", { alpha: false });
-      if (!drawing) return;
-      const width = Math.max(layout.width, 1);
-      sizeCanvas(canvas, width, height, ratio);
-      drawing.setTransform(ratio, 0, 0, ratio, 0, 0);
-      drawing.fillStyle = css(theme.background);
-      drawing.fillRect(0, 0, width, height);
-      const draw = (items: ReturnType<typeof headings>) => {
-        for (const item of items) drawItem(drawing, item, ratio);
-      };
-      for (let at = from; at < end; at++)
-        draw(lineItems(now, layout.lines[at] as Line, layout.top + (layout.tops[at] as number) - top));
-      draw(strips(now, layout.top, height));
-      drawing.fillStyle = css(theme.background);
-      drawing.fillRect(0, 0, width, layout.top);
-      draw(headings(now));
+      const body = layout.lines
+        .slice(from, end)
+        .flatMap((line, at) => lineItems(now, line, layout.top + (layout.tops[from + at] as number) - top));
+      body.push(...strips(now, layout.top, height));
+      const size = { width: layout.width, height, headings: layout.top, rows: high };
+      if (!paintGrid(parts, size, theme.background, body, headings(now))) return;
       for (const name of ["left", "top", "cell", "row", "fold", "first", "end"] as const)
         attribute(canvas, `data-${name}`, layout[name]);
       set(canvas, {
@@ -323,14 +307,12 @@ export function createLensTable(context: ViewContext<LensSession>): View & { fig
 
   /** The accessible twin of the cell under the cursor. */
   function describe(): void {
-    attribute(canvas, "aria-activedescendant", cursor && active.id);
-    if (!cursor) return;
-    attribute(activeRow, "aria-rowindex", cursor.row + 1);
-    set(active, {
-      "aria-colindex": cursor.position + 1,
-      "aria-label": spoken(cursor),
-      "aria-selected": sameCell(cursor, session.cell),
-    });
+    const selected = sameCell(cursor, session.cell);
+    tellCell(
+      canvas,
+      active,
+      cursor && { row: cursor.row, column: cursor.position, label: spoken(cursor), selected },
+    );
   }
 
   /** A cell that was picked anywhere comes into view once. */
