@@ -135,6 +135,7 @@ def drag_figures(found: Drags) -> list[Figure]:
         ),
         Figure(part, "over a finished map: worst", max(found.followed), "ms"),
         Figure(part, "talk notebook: from opening it to the effect of a first drag", found.talk, "s", 10),
+        Figure(part, "talk notebook: the same, JupyterLab not yet loaded", found.cold, "s"),
     ]
 
 
