@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.chromium import guarded
+from tests.browser.page.board_page import BoardPage
 from tests.browser.page.lens_page import LensPage
 from tests.browser.page.plain_page import Plain, serving
 from tests.browser.page.sweep_page import SweepPage
@@ -27,35 +28,21 @@ def address() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def plain(browser: Browser, address: str) -> Iterator[Plain]:
-    """A plain page, 1180 pixels wide, light; fails the test on any error or any request off the loopback."""
-    with guarded(browser, **OPTIONS) as (context, _guard):
-        yield Plain(context.new_page(), address).open()
+def page_of(kind: type[Plain], what: str) -> Any:
+    """A fixture: a plain page, 1180 pixels wide, light; fails the test on any error or any request off the loopback."""
+
+    @pytest.fixture(name=what)
+    def opened(browser: Browser, address: str) -> Iterator[Plain]:
+        with guarded(browser, **OPTIONS) as (context, _guard):
+            found = kind(context.new_page(), address)
+            found.open()
+            yield found
+
+    return opened
 
 
-@pytest.fixture
-def lens(browser: Browser, address: str) -> Iterator[LensPage]:
-    """The same with the logit lens."""
-    with guarded(browser, **OPTIONS) as (context, _guard):
-        found = LensPage(context.new_page(), address)
-        found.open()
-        yield found
-
-
-@pytest.fixture
-def sweep(browser: Browser, address: str) -> Iterator[SweepPage]:
-    """The same with a patch sweep."""
-    with guarded(browser, **OPTIONS) as (context, _guard):
-        found = SweepPage(context.new_page(), address)
-        found.open()
-        yield found
-
-
-@pytest.fixture
-def bench(browser: Browser, address: str) -> Iterator[WorkbenchPage]:
-    """The same with a workbench."""
-    with guarded(browser, **OPTIONS) as (context, _guard):
-        found = WorkbenchPage(context.new_page(), address)
-        found.open()
-        yield found
+plain = page_of(Plain, "plain")
+lens = page_of(LensPage, "lens")
+sweep = page_of(SweepPage, "sweep")
+bench = page_of(WorkbenchPage, "bench")
+board = page_of(BoardPage, "board")

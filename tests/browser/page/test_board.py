@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.browser.chromium import guarded
 from tests.browser.page.board_page import BoardPage
 from tests.browser.page.board_screens import HOSTILE, LENGTHS, LONG, TWO
-from tests.browser.page.conftest import OPTIONS
 from tests.browser.page.ramp import SEQUENTIAL_LIGHT, close, colour
-
-
-@pytest.fixture
-def board(browser: Browser, address: str) -> Iterator[BoardPage]:
-    """A plain page, 1180 pixels wide, light, for a patch board."""
-    with guarded(browser, **OPTIONS) as (context, _guard):
-        found = BoardPage(context.new_page(), address)
-        found.open()
-        yield found
 
 
 def says(board: BoardPage, words: str) -> None:
