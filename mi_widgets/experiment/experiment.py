@@ -143,7 +143,7 @@ class Experiment(Heads, Lens, Sweeps, Stored, Viewed):
         return self._fetch(find, "site.read")
 
     def run(self, edits: Iterable[Edit] | Edit | None = None, base: str | None = None) -> Result:
-        """Rerun the base prompt with edits and measure; runs of the live list are kept in `runs`.
+        """Rerun the base prompt with edits and measure; runs of the live list are kept in `runs`, each once in a row.
 
         Args:
             edits: None = the live list; () = the unedited run.

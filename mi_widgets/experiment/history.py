@@ -46,8 +46,15 @@ class Run:
         return f"{self.base}: {what} -> {self.result.metric_name} {self.result.metric:.4g}"
 
 
+def _same(run: Run, asked: Hashable, edits: tuple[Edit, ...], base: str) -> bool:
+    """Whether a run is of these edits, on that base, of the same question."""
+    return run.asked == asked and run.base == base and run.edits == edits
+
+
 class Runs(Sequence[Run]):
     """The runs of the live list, the newest last; at most 100, and the oldest go first. Threads may add.
+
+    A run that is done over, of the same edits on the same base and question as the newest, is that one.
 
     Example:
         >>> import mi_widgets as mi
@@ -64,9 +71,25 @@ class Runs(Sequence[Run]):
         self._kept: tuple[Run, ...] = ()
         self._added = 0
 
-    def add(self, run: Run) -> Run:
-        """Append a run, and drop the oldest where there are too many; gives it with its number."""
+    def add(self, run: Run, *, anywhere: bool = False) -> Run:
+        """Append a run, and drop the oldest where there are too many; gives it with its number.
+
+        Args:
+            run: what was run.
+            anywhere: it is not appended where the history has it anywhere, as a widget wants it whose undo leads back
+                to what was run before; without this, where the newest is the same. The one that is there learns the
+                effect if it had none.
+        """
         with self._lock:
+            looked = self._kept if anywhere else self._kept[-1:]
+            same = (
+                one for one in reversed(looked) if run.asked is not None and _same(one, run.asked, run.edits, run.base)
+            )
+            known = next(same, None)
+            if known is not None:
+                found = known if known.effect is not None else replace(known, effect=run.effect)
+                self._kept = tuple(found if one is known else one for one in self._kept)
+                return found
             self._added += 1
             run = replace(run, number=self._added)
             kept = (*self._kept, run)[-MOST_RUNS:]
@@ -79,8 +102,7 @@ class Runs(Sequence[Run]):
 
     def found(self, asked: Hashable, edits: tuple[Edit, ...], base: str) -> Run | None:
         """The newest run of these edits on that base, of the same question; None where there is none."""
-        same = (run for run in reversed(self._kept) if run.asked == asked and run.base == base and run.edits == edits)
-        return next(same, None)
+        return next((run for run in reversed(self._kept) if _same(run, asked, edits, base)), None)
 
     def numbered(self, number: int) -> Run:
         """The run of a number.

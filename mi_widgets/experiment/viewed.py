@@ -74,8 +74,7 @@ class Viewed(LiveQuestion):
         name = self.named(question)
         self._edited = ((name, question.edits), effect.after)
         run = Run(question.edits, question.base, effect.result, name, effect)
-        known = self.runs.found(name, question.edits, question.base)
-        return effect, known if known is not None else self.runs.add(run)
+        return effect, self.runs.add(run, anywhere=True)
 
     def measure_steps(self) -> Steps[None]:
         """Measure the unedited runs and that of the live list, so that `question` can tell; for jobs of widgets."""

@@ -100,6 +100,57 @@ def test_runs_have_numbers_that_stay_and_are_found_again():
         Runs().numbered(1)
 
 
+def test_a_run_that_is_done_over_is_no_second_entry():
+    exp = experiment(wrapped("gpt2"))
+    zero = mi.Zero("z", 1, head=2)
+    exp.edits.add(zero)
+    first = exp.run()
+    assert exp.run().metric == first.metric
+    assert [(run.number, run.edits) for run in exp.runs] == [(1, (zero,))]
+    assert exp.runs[-1].result is first
+    # Another metric, base or list, and the same one after another, are runs of their own.
+    exp.ask(metric="logprob")
+    exp.run()
+    exp.run(base="clean")
+    exp.ask(metric="logit_diff")
+    exp.run()
+    exp.run()
+    exp.edits.clear()
+    exp.run()
+    exp.run()
+    told = [(run.number, run.result.metric_name, run.base, len(run.edits)) for run in exp.runs]
+    assert told == [
+        (1, "logit_diff", "corrupted", 1),
+        (2, "logprob", "corrupted", 1),
+        (3, "logprob", "clean", 1),
+        (4, "logit_diff", "corrupted", 1),
+        (5, "logit_diff", "corrupted", 0),
+    ]
+    # Other weights give another number.
+    exp.edits.add(zero)
+    exp.run()
+    with torch.no_grad():
+        next(iter(exp.model.hf.parameters())).mul_(1.5)
+    again = exp.run()
+    assert again.metric != first.metric
+    assert [run.number for run in exp.runs][-2:] == [6, 7]
+
+
+def test_a_run_that_a_widget_showed_is_not_entered_again_and_the_other_way_round():
+    exp = experiment(wrapped("gpt2"))
+    exp.edits.add(mi.Zero("z", 1, head=2))
+    effect, shown = exp.scheduler.run(exp.live_steps(exp.snapshot()))
+    assert exp.run().metric == effect.after
+    assert list(exp.runs) == [shown]
+    exp.edits.add(mi.Zero("z", 0, head=1))
+    exp.run()
+    assert exp.runs[-1].effect is None
+    effect, shown = exp.scheduler.run(exp.live_steps(exp.snapshot()))
+    assert [run.number for run in exp.runs] == [1, 2]
+    assert exp.runs[-1] is shown
+    assert shown.effect is effect
+
+
 def test_a_list_is_put_back_with_its_base_in_one_step():
     exp = experiment(wrapped("gpt2"))
     exp.edits.add(mi.Zero("z", 1, head=2))
