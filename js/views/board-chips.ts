@@ -75,7 +75,7 @@ export function createBoardChips(context: ViewContext<BoardSession>, form: HTMLE
     });
     const made = h(
       "span.edit",
-      { role: "listitem", "data-on": String(on) },
+      { role: "listitem", "data-on": String(on), "data-site": site },
       toggle,
       alpha == null ? null : slider(label, alpha, index),
       remove,
