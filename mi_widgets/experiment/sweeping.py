@@ -188,13 +188,16 @@ class Map:
     def steps(self) -> Generator[Any, None, SweepResult]:
         """Measure all cells; gives the whole map."""
         question, grid, asked, known = self.laid.question, self.laid.grid, self.laid.asked, self._known
-        yield Progress(0, max(1, len(grid.edits)))
+        shared = shared_cells(self.laid) if asked.method == "exact" else []
+        # What is counted are runs of cells: the unedited runs and the estimate are told as what is before them.
+        open_cells = set(grid.edits if self.rest else self.again).difference(shared)
+        yield Progress(0, max(1, len(open_cells)))
         self._started = time.perf_counter()
         self._base = yield from self.fresh(question)
         self.name = name_of(question)
         self._notes = question.notes(tuple(grid.edits.values())[:1])
         if asked.method == "exact":
-            self._take_shared()
+            self._take_shared(shared)
             self._take_known()
         wanted = self._wanted()
         self.done = int((known.exact & ~known.same & ~_mask(wanted, grid.shape)).sum()) if self.rest else 0
@@ -204,7 +207,9 @@ class Map:
             yield self.so_far()
         ranked = self.order == "largest" or asked.top is not None
         if (self.guess and self._unknown) or ranked or asked.method == "gradient":
-            yield from self._estimate(needed=asked.top is not None or asked.method == "gradient")
+            for event in self._estimate(needed=asked.top is not None or asked.method == "gradient"):
+                runs = isinstance(event, Progress) and asked.method == "exact"
+                yield Progress(self.done, self.total) if runs else event
             if self.stream:
                 yield self.so_far(words_of(asked.steps))
         if asked.method == "gradient":
@@ -264,10 +269,10 @@ class Map:
         """Whether there is a cell without even an estimate."""
         return bool((self._known.metric.isnan().any(0) & self._cells).any())
 
-    def _take_shared(self) -> None:
+    def _take_shared(self, cells: Collection[Index]) -> None:
         """Fill in the cells that carry what both prompts have in common, which need no run."""
         assert self._base is not None
-        same = _mask(shared_cells(self.laid), self.laid.grid.shape)
+        same = _mask(cells, self.laid.grid.shape)
         self._known.same |= same
         self._known.exact |= same
         self._known.metric[:, same] = self._base.of(self.laid.question.base)[:, None]
@@ -282,6 +287,7 @@ class Map:
         known.exact |= begun.exact
 
     def _estimate(self, needed: bool) -> Generator[Any, None, None]:
+        """Fill in the estimate of every cell that was not run."""
         grid, known = self.laid.grid, self._known
         try:
             guessed = yield from estimate_steps(self.laid.question, list(grid.edits.values()), self.laid.asked.steps)

@@ -152,6 +152,15 @@ class PatchSweep(Sweeping, Drawing):
 
     # What changes it
 
+    def asked(self) -> dict[str, Any]:
+        """The question; of several prompts with what a map of them is."""
+        found = super().asked()
+        at, count = found["prompt"] + 1, found["n_prompts"]
+        one = f"This shows prompt {at} of {count}."
+        said = f"Every cell is the mean over {count} prompts. The tokens beside them are those of prompt {at}."
+        found["warnings"] = [said if sentence == one else sentence for sentence in found["warnings"]]
+        return found
+
     def question_changed(self, topic: str) -> None:
         """Sweeps anew when the change has made the map old."""
         with self.exclusive():

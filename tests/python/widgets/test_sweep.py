@@ -211,6 +211,19 @@ def test_first_the_outline_then_the_estimate_then_cells_that_are_new(table, piec
     assert all(each["total"] == 60 and each["seconds_left"] >= 0 for each in progress)
 
 
+def test_progress_counts_runs_of_cells_and_neither_the_unedited_runs_nor_the_estimate(table, piecewise):
+    table.unlimited()
+    for part, total in ((None, 20), ({"layers": [1, 2], "columns": [9, 10, 11]}, 4)):
+        request_id = start(table, site="attn_out", part=part)
+        table.answer(request_id)
+        told = [m.content["progress"] for m in table.messages("partial", request_id)]
+        told = [progress for progress in told if progress is not None]
+        assert {progress["total"] for progress in told} == {total}
+        counts = [progress["done"] for progress in told]
+        assert counts == sorted(counts)
+        assert (counts[0], counts[-1]) == (0, total)
+
+
 @pytest.mark.parametrize(("site", "first"), [("resid_pre", 12), ("z", 2)])
 def test_the_column_under_the_pointer_comes_first(table, piecewise, site, first):
     table.unlimited()
@@ -536,6 +549,10 @@ def test_several_prompts_have_a_standard_error_and_the_tokens_of_the_one_that_is
     same_as(page, found)
     assert np.isfinite(shown(page, "stderr")[:, S2:]).all()
     assert page.widget.sweep["n_prompts"] == 2
+    said = "Every cell is the mean over 2 prompts. The tokens beside them are those of prompt {}."
+    assert [page.widget.question["warnings"], exp.question()["warnings"]] == [
+        [said.format(1)], ["This shows prompt 1 of 2."],
+    ]  # fmt: skip
     assert page.widget.sweep["columns"][S2] | {"position": 0} == {
         "position": 0, "head": None, "label": "␣Mary", "other": "␣John",
     }  # fmt: skip
@@ -543,6 +560,7 @@ def test_several_prompts_have_a_standard_error_and_the_tokens_of_the_one_that_is
     exp.show_prompt(1)
     page.widget.wait(LIMIT)
     assert (page.widget.sweep["columns"][S2]["label"], page.widget.sweep["columns"][S2]["other"]) == ("␣Anna", "␣Paul")
+    assert page.widget.question["warnings"] == [said.format(2)]
     np.testing.assert_array_equal(shown(page, "metric"), before)
     cell = page.request(
         "sweep.cell", slot="cell", site="z", edit="patch", base="corrupted", on_top=False, layer=2, column=1
