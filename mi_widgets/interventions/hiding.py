@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import MiWidgetsError
 from ..model.architecture import HEAD_SITES
@@ -79,7 +79,7 @@ def hidden_by(edits: Sequence[Edit], model: Model, length: int | None = None, pa
             if i == j or mine is None or theirs is None or not edits[j].overwrites:
                 continue
             part = isinstance(edits[j], Reading) and theirs.positions is None and not paired
-            if not part and _hides(theirs, mine, model.n_layers, later=j > i):
+            if not part and _hides(theirs, mine, model, length, later=j > i):
                 hidden[i] = j
                 break
     return hidden
@@ -105,15 +105,28 @@ def _positions(place: Place, length: int | None) -> frozenset[int | str] | None:
     return None if length and found >= set(range(length)) else found
 
 
-def _hides(over: _Reach, under: _Reach, n_layers: int, later: bool) -> bool:
+def _acting(under: _Reach, model: Model, length: int | None) -> _Reach:
+    """Where keys or values act: through the query heads that share them, at the positions from theirs on."""
+    each = model.n_heads // model.n_kv_heads
+    heads = None if under.heads is None else frozenset(h * each + i for h in under.heads for i in range(each))
+    known = [p for p in under.positions or () if isinstance(p, int)]
+    positions = None
+    if length and known and len(known) == len(under.positions or ()):
+        positions = frozenset(range(min(known), length)) if min(known) else None
+    return replace(under, heads=heads, positions=positions)
+
+
+def _hides(over: _Reach, under: _Reach, model: Model, length: int | None, later: bool) -> bool:
     """Whether all layers of one edit are overwritten by another that leaves nothing of what was there."""
-    return all(any(_hides_at(over, b, under, a, n_layers, later) for b in over.layers) for a in under.layers)
+    return all(any(_hides_at(over, b, under, a, model, length, later) for b in over.layers) for a in under.layers)
 
 
-def _hides_at(over: _Reach, b: int | None, under: _Reach, a: int | None, n_layers: int, later: bool) -> bool:
+def _hides_at(
+    over: _Reach, b: int | None, under: _Reach, a: int | None, model: Model, length: int | None, later: bool
+) -> bool:
     if (over.site, b) == (under.site, a):
         return later and over.covers(under, "heads", "positions", "units")
-    here, there = _order(under.site, a, n_layers), _order(over.site, b, n_layers)
+    here, there = _order(under.site, a, model.n_layers), _order(over.site, b, model.n_layers)
     if over.whole and (over.site in _STREAM or b is None) and here < there and under.site != "logits":
         return True
     if (under.site, over.site) == ("resid_post", "resid_pre") and a is not None and b == a + 1:
@@ -121,7 +134,12 @@ def _hides_at(over: _Reach, b: int | None, under: _Reach, a: int | None, n_layer
     if a != b:
         return False
     if under.site in _SOURCES:
-        return over.whole and (over.site in (*_SOURCES[under.site], "attn_out"))
+        acts = _acting(under, model, length)
+        return (
+            over.units is None
+            and over.site in (*_SOURCES[under.site], "attn_out")
+            and over.covers(acts, "heads", "positions")
+        )
     if under.site not in _FEEDS.get(over.site, ()) or not over.covers(under, "positions"):
         return False
     if over.site in HEAD_SITES:

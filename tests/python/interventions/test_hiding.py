@@ -17,6 +17,10 @@ HIDING = [
     (mi.Zero("pattern", 1, head=2, position=-1), mi.Patch("result", 1, head=2, position=14)),
     (mi.Zero("k", 1), mi.Patch("pattern", 1)),
     (mi.Zero("v", 1, head=0), mi.Patch("attn_out", 1)),
+    (mi.Zero("q", 1, head=2, position=14), mi.Patch("z", 1, head=2, position=14)),
+    (mi.Zero("k", 1, head=0), mi.Patch("z", 1, head=(0, 1))),
+    (mi.Zero("v", 1, head=0, position=12), mi.Patch("z", 1, head=(0, 1), position=(12, 13, 14))),
+    (mi.Zero("k", 1, head=0, position=-1), mi.Patch("pattern", 1, head=(0, 1), position=14)),
     (mi.Zero("mlp_pre", 1, position=4), mi.Zero("mlp_out", 1, position=(4, 5))),
     (mi.Zero("mlp_pre", 1, unit=4), mi.Patch("mlp_post", 1, unit=(4, 5))),
     (mi.Zero("attn_out", 1, position=4), mi.Patch("resid_mid", 1, position=4)),
@@ -35,6 +39,8 @@ OPEN = [
     (mi.Zero("z", 1, position=3), mi.Patch("z", 1, position=4)),
     (mi.Zero("v", 1), mi.Patch("pattern", 1)),
     (mi.Zero("k", 1), mi.Patch("attn_out", 1, position=14)),
+    (mi.Zero("v", 1, head=0, position=10), mi.Patch("z", 1, head=(0, 1), position=10)),
+    (mi.Zero("k", 1, head=1), mi.Patch("z", 1, head=0)),
     (mi.Zero("resid_pre", 1, position=4), mi.Patch("resid_post", 1, position=4)),
     (mi.Zero("resid_pre", 1), mi.Patch("attn_out", 1)),
     (mi.Zero("z", 1), mi.Patch("attn_out", 1, unit=3)),
@@ -56,6 +62,14 @@ def test_what_is_hidden_changes_nothing_and_what_is_not_does(family):
     for under, over in OPEN:
         assert hidden_by([under, over], model, 15) == {}, (under, over)
         assert not torch.allclose(logits(under, over), logits(over), atol=1e-5), (under, over)
+
+
+def test_keys_of_several_query_heads_are_hidden_only_by_all_of_them():
+    model = wrapped("llama")
+    assert model.n_heads // model.n_kv_heads == 2
+    under = mi.Patch("k", 1, head=1)
+    assert hidden_by([under, mi.Patch("z", 1, head=3)], model, 15) == {}
+    assert hidden_by([under, mi.Patch("z", 1, head=(2, 3))], model, 15) == {0: 1}
 
 
 def test_at_one_site_the_later_one_hides_and_elsewhere_the_list_does_not_matter():
