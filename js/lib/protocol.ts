@@ -102,6 +102,8 @@ export interface Question {
   prompts: { clean: Prompt; corrupted: Prompt | null };
   prompt: number;
   n_prompts: number;
+  /** Of several prompts, where their mean can be drawn: is it what is shown, and why it cannot be. */
+  mean?: { shown: boolean; reason: string | null };
   answer: Answer | null;
   distractor: Answer | null;
   metric: string;

@@ -3,7 +3,7 @@ import { actionButton, createSelect, Switch } from "../lib/controls";
 import { attribute, h, set, setText, show } from "../lib/dom";
 import { times } from "../lib/geometry";
 import { dotted, shortLabel } from "../lib/labels";
-import type { Run } from "../lib/protocol";
+import type { Params, Run } from "../lib/protocol";
 import { createChips } from "./chips";
 import type { View, ViewContext } from "./context";
 import { createPrompt } from "./prompt";
@@ -44,14 +44,16 @@ export function createHeader(
 
   const prompt = createPrompt(context);
   const run = new Switch("run", tip, (name) => session.setRun(name as Run));
-  const select = (name: string, read = (value: string): unknown => value, param = name) =>
+  const select = (name: string, change = (value: string): Params => ({ [name]: value })) =>
     createSelect(
       name,
       tip,
       () => session.offReason,
-      (value) => void session.setQuestion({ [param]: read(value) }),
+      (value) => void session.setQuestion(change(value)),
     );
-  const picker = select("shown prompt", Number, "prompt");
+  const picker = select("shown prompt", (value) =>
+    value === "mean" ? { mean: true } : { prompt: Number(value) },
+  );
   const base = select("base");
   const chips = createChips(context);
   const metric = select("metric");
@@ -92,12 +94,13 @@ export function createHeader(
     attribute(projector, "aria-pressed", facts.projector());
     show(second, !!asked);
     if (!question || !asked) return;
-    const { prompts, n_prompts, metrics, metric: chosen, metric_label } = question;
+    const { prompts, n_prompts, mean, metrics, metric: chosen, metric_label } = question;
     prompt.update();
     show(picker.element, n_prompts > 1);
     if (n_prompts > 1) {
       const numbers = times(n_prompts, (at) => [String(at), `${at + 1} of ${n_prompts}`] as const);
-      picker.update([...numbers, ["mean", "mean", session.why("no-mean")]], String(question.prompt));
+      const off = mean ? (mean.reason ?? "") : session.why("no-mean");
+      picker.update([...numbers, ["mean", "mean", off]], mean?.shown ? "mean" : String(question.prompt));
     }
     run.update(runs().map(choice));
     show(baseGroup, prompts.corrupted !== null);

@@ -11,7 +11,11 @@ export function createPrompt(context: ViewContext, side?: Side): View {
   const tag = h("span.prompt-tag");
   const text = h("bdi");
   const words = h("span.prompt-words", tag, text);
-  const off = () => session.offReason ?? (session.question?.model ? null : "Nothing was asked yet.");
+  const off = () => {
+    const { question, offReason } = session;
+    if (question?.mean?.shown) return session.why("of-mean");
+    return offReason ?? (question?.model ? null : "Nothing was asked yet.");
+  };
   const card = () => {
     const whole = session.question?.prompts[which()]?.text ?? "";
     const { lines = [] } = tip.card("prompt", "", off()) ?? {};

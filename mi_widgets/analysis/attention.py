@@ -11,6 +11,7 @@ import torch
 
 from ..errors import BadInput, MiWidgetsError, PromptMismatch
 from ..interventions.question import Question
+from ..model.batches import Batch
 from ..results import PatternResult, Progress, Provenance
 from .attention_runs import AttentionRun, Range, Reader, finished, through
 from .attribution import attribute
@@ -24,6 +25,9 @@ BIGGEST = 256 * 2**20
 
 BLOCK = 2**20
 """Cells of pattern that are worked out at once."""
+
+MOST_TOKENS = 2**15
+"""Tokens of all prompts whose mean may be asked for at once."""
 
 Run = str
 """clean, corrupted, edited, difference (clean - corrupted), or against (clean - another question's clean)."""
@@ -41,7 +45,7 @@ class AtlasPart:
 
 @dataclass(frozen=True)
 class Atlas:
-    """All heads of one prompt at a glance.
+    """All heads of one prompt at a glance, or the mean over several.
 
     Attributes:
         rev: revision of the question it was computed for.
@@ -70,15 +74,34 @@ def sides_of(question: Question, run: Run, other: AttentionRun | None = None) ->
     """The runs behind what is shown: one, or the two whose difference it is. Nothing is run yet.
 
     Args:
-        question: about one prompt.
+        question: about one prompt; or about several of one length, of which everything is the mean.
         run: which run, or difference.
         other: of another question or model: what "against" takes from the clean run.
 
     Raises:
-        PromptMismatch: a difference between prompts of different length.
-        BadInput: models of different shape.
+        PromptMismatch: a mean over prompts of different length, or a difference between them.
+        BadInput: models of different shape, or prompts whose mean is too much at once.
         SiteUnavailable: the model has no attention pattern.
     """
+    sides = _sides(question, run, other)
+    for one in sides:
+        if (reason := no_mean(one.batch)) is not None:
+            raise PromptMismatch(reason, hint="Look at one prompt at a time, or make the prompts equally long.")
+    return sides
+
+
+def no_mean(batch: Batch) -> str | None:
+    """Why the attention of several prompts has no mean that is drawn; None where it has one."""
+    lengths, tokens = batch.lengths, sum(batch.lengths)
+    if len(set(lengths)) > 1:
+        few, many = min(lengths), max(lengths)
+        return f"The prompts differ in length ({few} to {many} tokens), so there is no mean cell by cell."
+    if len(lengths) > 1 and tokens > MOST_TOKENS:
+        return f"The prompts have {tokens:,} tokens; a mean is drawn of at most {MOST_TOKENS:,}."
+    return None
+
+
+def _sides(question: Question, run: Run, other: AttentionRun | None) -> tuple[AttentionRun, ...]:
     if run == "difference":
         sides = (AttentionRun(question, "clean"), AttentionRun(question, "corrupted"))
     elif run == "against":
@@ -93,6 +116,12 @@ def sides_of(question: Question, run: Run, other: AttentionRun | None = None) ->
         raise BadInput(
             f"The models have {words[0]} and {words[1]} heads, so there is no head by head difference.",
             hint="Compare models of one shape, or checkpoints of one model.",
+        )
+    counts = [len(one.ids) for one in sides]
+    if counts[0] != counts[1]:
+        raise PromptMismatch(
+            f"There are {counts[0]} and {counts[1]} prompts, so there is no difference prompt by prompt.",
+            hint="Ask both experiments as many prompts, or look at one prompt at a time.",
         )
     lengths = [one.length for one in sides]
     if lengths[0] != lengths[1]:
@@ -124,16 +153,18 @@ def windowed(
     dest: Range,
     src: Range,
     side: int,
-    tallies: Sequence[Tally] = (),
+    tallies: Sequence[Sequence[Tally]] = (),
 ) -> Generator[None, None, torch.Tensor]:
     """Cells of some heads inside a window, pooled to at most side x side; yields between blocks.
+
+    Of several prompts the mean is pooled, block by block: no prompt's pattern exists as a whole.
 
     Args:
         readers: of the one run, or of two whose difference is shown.
         heads: query heads of the layer.
         dest, src: half-open ranges.
         side: largest number of rows and columns.
-        tallies: of each run: are shown each of its cells once. Heads are counted as they come.
+        tallies: of each run one for each prompt: are shown each of its cells once. Heads are counted as they come.
 
     Returns:
         [head, row, column] float32 on the CPU.
@@ -144,16 +175,18 @@ def windowed(
     out = torch.empty(len(heads), rows, columns, dtype=torch.float32)
     edge = [row * length // rows for row in range(rows + 1)]
     far = [-(-(row + 1) * length // rows) for row in range(rows)]
-    tall = max(1, BLOCK // (len(heads) * dest[1]) * rows // length)
-    wide = max(1, min(len(heads), BLOCK // (-(-length // rows) * dest[1])))
+    most = BLOCK // max(len(reader.pads) for reader in readers)
+    tall = max(1, most // (len(heads) * dest[1]) * rows // length)
+    wide = max(1, min(len(heads), most // (-(-length // rows) * dest[1])))
     for start in range(0, len(heads), wide):
         which = slice(start, start + wide)
         for top in range(0, rows, tall):
             bottom = min(top + tall, rows)
             first, last = edge[top], far[bottom - 1]
-            blocks = [reader(heads[which], (dest[0] + first, dest[0] + last)) for reader in readers]
-            for tally, block in zip(tallies, blocks, strict=False):
-                tally.add(block[:, : edge[bottom] - first], which, (dest[0] + first, dest[0] + edge[bottom]))
+            own = (dest[0] + first, dest[0] + edge[bottom])
+            blocks = []
+            for reader, counted in zip(readers, tallies or [()] * len(readers), strict=True):
+                blocks += [_mean_block(reader, heads, which, (dest[0] + first, dest[0] + last), counted, own)]
             shown = _shown(blocks)[..., src[0] : src[1]]
             if rows < length:
                 each = [strongest(shown[:, edge[r] - first : far[r] - first], signed) for r in range(top, bottom)]
@@ -161,6 +194,20 @@ def windowed(
             out[which, top:bottom] = pool(_wide(shown, width), bottom - top, columns, signed).cpu()
             yield
     return out
+
+
+def _mean_block(
+    reader: Reader, heads: Sequence[int], which: slice, dest: Range, tallies: Sequence[Tally], counted: Range
+) -> torch.Tensor:
+    """Some dests of some heads, the mean over a run's prompts; the first of these dests are counted for each prompt."""
+    total: torch.Tensor | None = None
+    for row in range(len(reader.pads)):
+        block = reader(heads[which], dest, row)
+        if tallies:
+            tallies[row].add(block[:, : counted[1] - counted[0]], which, counted)
+        total = block if total is None else total + block
+    assert total is not None
+    return total if len(reader.pads) == 1 else total / len(reader.pads)
 
 
 def atlas_steps(
@@ -173,8 +220,10 @@ def atlas_steps(
 ) -> Generator[AtlasPart | Progress, None, Atlas]:
     """Thumbnails and scores of all heads, layer by layer; a few million cells of pattern exist at a time.
 
+    Of several prompts a pattern is the mean, cell by cell, and a score the mean over the prompts where it is defined.
+
     Args:
-        question: about one prompt (`question.one(i)`).
+        question: about one prompt (`question.one(i)`), or about several of one length.
         run: clean, corrupted, edited, difference or against.
         side_limit: largest edge of a thumbnail.
         masks: {name: [dest, src]} for scores of one's own; see `masks.mask_rules`.
@@ -190,7 +239,7 @@ def atlas_steps(
     model = question.model
     model.refresh()
     sides = sides_of(question, run, other)
-    facts = [facts_of(one.ids[0]) for one in sides]
+    facts = [[facts_of(ids) for ids in one.ids] for one in sides]
     rules = SCORES | mask_rules(masks or {}, sides[0].length)
     length = sides[0].length
     side = min(length, side_limit)
@@ -204,17 +253,19 @@ def atlas_steps(
             readers = []
             for one in sides:
                 readers += [(yield from through(one.reach(layer), now))]
-            tallies = [Tally(rules, own, model.n_heads) for own in facts]
+            tallies = [[Tally(rules, own, model.n_heads) for own in each] for each in facts]
             everything = (0, length)
             drawn = windowed(readers, range(model.n_heads), everything, everything, side, tallies)
             thumbs[layer] = yield from through(drawn, now)
-            found = [tally.values() for tally in tallies]
-            by_layer[layer] = {name: _shown([own[name] for own in found]) for name in rules}
+            each = [[tally.values() for tally in pair] for pair in zip(*tallies, strict=True)]
+            by_layer[layer] = {
+                name: torch.stack([_shown([own[name] for own in pair]) for pair in each]).nanmean(0) for name in rules
+            }
         yield AtlasPart((layer, layer + 1), thumbs[layer : layer + 1])
         pace = (time.perf_counter() - started) / (layer + 1)
         now = Progress(layer + 1, model.n_layers, pace * (model.n_layers - layer - 1))
         yield now
-    scores = scored(rules, (model.n_layers, model.n_heads), by_layer, facts[0])
+    scores = scored(rules, (model.n_layers, model.n_heads), by_layer, *facts[0])
     scores["logit_effect"] = logit_effect(question, run)
     return Atlas(
         rev=question.rev,
@@ -278,7 +329,7 @@ def window_steps(
     Only the rows asked for are worked out, of queries and keys that are kept from an earlier pass where there was one.
 
     Args:
-        question: about one prompt.
+        question: about one prompt, or about several of one length: then the mean, cell by cell.
         run: clean, corrupted, edited, difference or against.
         heads: (layer, head) pairs.
         dest, src: half-open ranges of positions.

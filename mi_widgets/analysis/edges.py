@@ -27,7 +27,7 @@ def edge_steps(
     """One cell of every head's pattern as a score, to rank heads by it.
 
     Args:
-        question: about one prompt.
+        question: about one prompt, or about several of one length: then the mean.
         run: clean, corrupted, edited, difference or against.
         dest, src: positions in the prompt's own tokens, counted from 0.
         weighting: as in `window_steps`.

@@ -305,7 +305,7 @@ def score_layer(pattern: torch.Tensor, ids: Ids, rules: Mapping[str, Rule] = SCO
 
 
 def scored(
-    rules: Mapping[str, Rule], shape: tuple[int, int], by_layer: Mapping[int, Mapping[str, torch.Tensor]], facts: Facts
+    rules: Mapping[str, Rule], shape: tuple[int, int], by_layer: Mapping[int, Mapping[str, torch.Tensor]], *facts: Facts
 ) -> dict[str, HeadScore]:
     """Scores of all heads, with what people read about them.
 
@@ -313,14 +313,15 @@ def scored(
         rules: which.
         shape: layers and heads.
         by_layer: {layer: {name: [head]}}; layers that are not there are NaN.
-        facts: the prompt.
+        facts: the prompt; or several of one length, over which the scores are the mean.
     """
     found = {}
     for name, rule in rules.items():
         values = torch.full(shape, math.nan, dtype=torch.float32)
         for layer, own in by_layer.items():
             values[layer] = own[name]
-        n = rule.eligible(facts)
+        n = sum(rule.eligible(one) for one in facts)
         reason = rule.reason if n == 0 else None
-        found[name] = HeadScore(rule.label, rule.card, rule.source, values, rule.bars(values, facts.length), n, reason)
+        bars = rule.bars(values, facts[0].length)
+        found[name] = HeadScore(rule.label, rule.card, rule.source, values, bars, n, reason)
     return found

@@ -18,13 +18,16 @@ from .common import provenance
 ROWS = 2**14
 """Tokens whose unembedding is worked out at once, in float32."""
 
+PROMPTS = 16
+"""Prompts whose logits exist at once."""
+
 Token = tuple[int, str, float]
 """Id, text with its leading space, and logits."""
 
 
 @dataclass(frozen=True)
 class HeadWrites:
-    """What a head adds to the logits at one position, directly.
+    """What a head adds to the logits at one position, directly; of several prompts the mean.
 
     Attributes:
         run, layer, head: which head, in which run.
@@ -55,7 +58,7 @@ def head_writes(
     post-norm the post-norm's scale is frozen too. At the answer position its `logit_effect` is that of `attribute`.
 
     Args:
-        question: about one prompt.
+        question: about one prompt, or about several of one length: then the mean over them, each at its own scale.
         run: "clean", "corrupted" or "edited".
         layer, head: which query head.
         position: where, in the prompt's own tokens; or a named position.
@@ -89,8 +92,8 @@ def head_writes(
     values = {key: value[:, column] for key, value in question.values(run, keys).items()}
     norm, scale = frozen_norm(model, values["resid_post", model.n_layers - 1])
     added, _ = heads_added(model, at, values["z", at])
-    logits = _unembedded(question, norm.shape(added[0, number].to(scale.device)) / scale[0])
-    logits = logits - logits.mean()
+    normed = norm.shape(added[:, number].to(scale.device)) / scale
+    logits, along = _unembedded(question, normed)
     return HeadWrites(
         run=run,
         layer=at,
@@ -98,18 +101,28 @@ def head_writes(
         position=column - batch.pads[0],
         promoted=_top(question, logits, many),
         suppressed=_top(question, -logits, many, sign=-1.0),
-        logit_effect=_along(question, logits),
+        logit_effect=along,
         provenance=provenance(question, run, "one forward pass", started, notes=_notes(question)),
     )
 
 
-def _unembedded(question: Question, normed: torch.Tensor) -> torch.Tensor:
-    """[d_model] -> [vocab] float32 logits, without the unembedding's bias."""
+def _unembedded(question: Question, normed: torch.Tensor) -> tuple[torch.Tensor, float | None]:
+    """[prompt, d_model] -> [vocab] float32 logits less their mean, and their part along the answer direction.
+
+    Both are the mean over the prompts, and without the unembedding's bias.
+    """
     parts = question.model.architecture
     weight: Any = question.model.shadow.get_submodule(parts.unembed).weight
-    with torch.no_grad():
-        pieces = [rows.detach().float() @ normed.to(rows.device) for rows in weight.split(ROWS)]
-    return torch.cat(pieces).cpu() * parts.logit_scale
+    total, along = torch.zeros(len(weight)), []
+    for first in range(0, len(normed), PROMPTS):
+        some = normed[first : first + PROMPTS].T
+        with torch.no_grad():
+            pieces = [rows.detach().float() @ some.to(rows.device) for rows in weight.split(ROWS)]
+        logits = torch.cat(pieces).cpu() * parts.logit_scale
+        logits = logits - logits.mean(0)
+        total += logits.sum(1)
+        along += [_along(question, first + row, own) for row, own in enumerate(logits.T)]
+    return total / len(normed), None if question.answer is None else sum(along) / len(along)
 
 
 def _top(question: Question, logits: torch.Tensor, k: int, sign: float = 1.0) -> tuple[Token, ...]:
@@ -119,11 +132,13 @@ def _top(question: Question, logits: torch.Tensor, k: int, sign: float = 1.0) ->
     )
 
 
-def _along(question: Question, logits: torch.Tensor) -> float | None:
-    if question.answer is None:
-        return None
-    answers = float(logits[list(question.answer.ids[0])].mean())
-    return answers - (0.0 if question.distractor is None else float(logits[list(question.distractor.ids[0])].mean()))
+def _along(question: Question, row: int, logits: torch.Tensor) -> float:
+    """The part of a prompt's [vocab] logits along its own answer direction; 0 without an answer."""
+    right, wrong = (
+        0.0 if asked is None else float(logits[list(asked.ids[row])].mean())
+        for asked in (question.answer, question.distractor)
+    )
+    return right - wrong
 
 
 def _notes(question: Question) -> tuple[str, ...]:

@@ -34,16 +34,23 @@ class Asking(MiWidget):
             changes["base"] = params.choice("base", ("clean", "corrupted"))
         if "align" in params:
             changes["align"] = self._pairing_of(params.choice("align", tuple(ALIGNS)))
-        shown = params.integer("prompt", 0, self.question["n_prompts"] - 1) if "prompt" in params else None
+        shown = self.shown_prompt(params)
         params.end()
         if shown is not None and not changes:
-            return self.change(base_rev, lambda: self._exp.show_prompt(shown))
+            return self.change(base_rev, shown)
         if not changes or shown is not None:
             raise BadInput(
                 "question.set changes nothing, or two things at once.",
                 hint="Send a prompt's text, answer, distractor, metric, base or align; or, alone, a prompt's number.",
             )
         return self.change(base_rev, lambda: self._exp.ask(**changes))
+
+    def shown_prompt(self, params: Params) -> Callable[[], object] | None:
+        """What shows another prompt, where a page asks for one."""
+        if "prompt" not in params:
+            return None
+        number = params.integer("prompt", 0, self.question["n_prompts"] - 1)
+        return lambda: self._exp.show_prompt(number)
 
     def _pairing_of(self, name: str) -> Any:
         """What `exp.ask` takes for a way to pair positions."""

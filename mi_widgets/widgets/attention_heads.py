@@ -110,15 +110,16 @@ class AttentionHeads(HeadsOps, Intervening):
         """What is shown, as it is now."""
         if isinstance(self._exp, ArraysExperiment):
             return self._exp.given
-        asked, prompt = self._exp.snapshot(), self.question["prompt"]
+        asked, prompt = self._exp.snapshot(), None if self.of_mean else self.question["prompt"]
         compared = None if self._compared is None else self._compared.at(asked.rev, prompt)
-        return LiveHeads(asked.one(prompt), compared, self._masks)
+        return LiveHeads(self.about(asked), compared, self._masks)
 
     def asked(self) -> dict[str, Any]:
         """The question, with what it is compared with."""
         found = super().asked()
         if self._compared is not None:
-            found["compare"] = self._compared.on_wire(found["prompt"])
+            of_mean = found.get("mean", {}).get("shown")
+            found["compare"] = self._compared.on_wire(None if of_mean else found["prompt"])
         return found
 
     def check_op(self, name: str) -> None:

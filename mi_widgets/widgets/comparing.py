@@ -7,9 +7,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mi_widgets.analysis.attention import no_mean
 from mi_widgets.analysis.attention_runs import AttentionRun, Reader
 from mi_widgets.errors import BadInput
 from mi_widgets.jobs import Job, Priority, Scheduler, current_job
+from mi_widgets.widgets.heads_mean import prompt_of_mean
 from mi_widgets.widgets.heads_source import Compared
 
 if TYPE_CHECKING:
@@ -65,18 +67,23 @@ class Comparison:
             return name
         return "the other prompt" if self._exp.model is self._own.model else f"the other {name}"
 
-    def on_wire(self, prompt: int) -> dict[str, Any]:
-        """For the header: {"label", "prompt"}."""
-        return {"label": self.label, "prompt": self._exp.question(self._row(prompt))["prompts"]["clean"]}
+    def on_wire(self, prompt: int | None) -> dict[str, Any]:
+        """For the header: {"label", "prompt"}; with None in place of a prompt about all of them."""
+        shown = self._exp.question(self._row(prompt or 0))["prompts"]["clean"]
+        batch = self._exp.snapshot(edits=()).clean
+        if prompt is None and no_mean(batch) is None:
+            shown = prompt_of_mean(batch, shown)
+        return {"label": self.label, "prompt": shown}
 
-    def at(self, rev: int, prompt: int) -> Compared:
-        """The other experiment as it is now, about one of its prompts.
+    def at(self, rev: int, prompt: int | None) -> Compared:
+        """The other experiment as it is now, about one of its prompts, or about all.
 
         Args:
             rev: revision of the experiment that is shown.
-            prompt: its prompt that is shown; the other's of the same number, or its first.
+            prompt: its prompt that is shown; the other's of the same number, or its last. None = the mean over all.
         """
-        question = replace(self._exp.snapshot(edits=(), base="clean").one(self._row(prompt)), rev=rev)
+        question = self._exp.snapshot(edits=(), base="clean")
+        question = replace(question if prompt is None else question.one(self._row(prompt)), rev=rev)
         return Compared(question, self.scheduler, Elsewhere(question, self.scheduler))
 
     def close(self) -> None:

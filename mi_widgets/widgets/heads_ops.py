@@ -8,7 +8,8 @@ from mi_widgets.analysis.random_tokens import random_scores_steps
 from mi_widgets.analysis.writes import HeadWrites
 from mi_widgets.jobs import Priority
 from mi_widgets.widgets.arrays import STEPS, Array, u8
-from mi_widgets.widgets.heads_atlas import HeadsAtlas, encoded, score_on_wire
+from mi_widgets.widgets.heads_atlas import encoded, score_on_wire
+from mi_widgets.widgets.heads_mean import HeadsMean
 from mi_widgets.widgets.heads_source import SIGNED, LiveHeads
 from mi_widgets.widgets.ops import Params, Reply, Task, op
 from mi_widgets.widgets.plain import number
@@ -26,7 +27,7 @@ WRITES = (
 )
 
 
-class HeadsOps(HeadsAtlas):
+class HeadsOps(HeadsMean):
     """A widget whose page looks at single heads."""
 
     @op("heads.pattern", slot="pattern", priority=Priority.FETCH)

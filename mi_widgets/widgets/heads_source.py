@@ -69,7 +69,7 @@ class Compared:
     """The experiment that another one is held against.
 
     Attributes:
-        question: its clean prompt, with the revision of the experiment that is shown.
+        question: its clean prompt or prompts, with the revision of the experiment that is shown.
         scheduler: of its model.
         run: its attention, for differences; its passes run on its own model's worker.
     """
@@ -84,7 +84,7 @@ class LiveHeads:
     """The heads of an experiment's model on the prompt that is shown; see `HeadsSource`.
 
     Attributes:
-        question: about one prompt.
+        question: about one prompt, or about several of one length: then everything is the mean over them.
         compared: what it is held against, or None.
         masks: {name: [dest, src]}, scores of the user's own.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mi_widgets.errors import BadInput, PromptMismatch
 from mi_widgets.jobs import Priority
-from mi_widgets.widgets.heads_atlas import HeadsAtlas
+from mi_widgets.widgets.heads_mean import HeadsMean
 from mi_widgets.widgets.ops import Params, Reply, Task, op
 from mi_widgets.widgets.plain import number, provenance_on_wire
 
@@ -48,7 +48,7 @@ class Intervention:
     notes: tuple[str, ...]
 
 
-class Intervening(HeadsAtlas):
+class Intervening(HeadsMean):
     """A widget whose page ablates heads and overwrites their attention."""
 
     @op("heads.effect", slot="effect", priority=Priority.PREVIEW)
@@ -56,7 +56,9 @@ class Intervening(HeadsAtlas):
         asked = self._exp.snapshot()
         what, found = self._intervention(asked, params)
         params.end()
-        shown = self._exp.snapshot(found.under, found.base).one(self.question["prompt"])
+        shown = self.about(self._exp.snapshot(found.under, found.base))
+        prompt = self.question["prompt"] if self.of_mean else 0
+        several = f"The metric is the mean over the prompts; the next tokens are those of prompt {prompt + 1}."
         chips = self._chips(asked, found)
 
         def reply(effect: Effect) -> Reply:
@@ -80,12 +82,14 @@ class Intervening(HeadsAtlas):
                         for t in effect.tokens
                     ],
                     "edits": chips,
-                    "note": " ".join(dict.fromkeys((*found.notes, *effect.notes))),
+                    "note": " ".join(
+                        dict.fromkeys((*([several] if self.of_mean else []), *found.notes, *effect.notes))
+                    ),
                     "provenance": provenance_on_wire(where, where.milliseconds),
                 },
             )
 
-        return Task(self._exp.effect_steps(shown, found.edits), reply)
+        return Task(self._exp.effect_steps(shown, found.edits, prompt), reply)
 
     @op("heads.keep", slot="edits", priority=Priority.RUN)
     def _keep_edits(self, params: Params) -> Task:

@@ -27,7 +27,7 @@ SHARED: Mapping[str, str] = {
     "shown prompt": "Which of the prompts is drawn; the metric stays the mean of all of them.",
     "no-model": "Made from arrays: there is no model to run.",
     "no-corrupted": "This needs a corrupted prompt: mi.Experiment(model, clean, corrupted).",
-    "no-mean": "A picture has the tokens of one prompt on its axes: prompts of other words have no mean to draw.",
+    "no-mean": "This picture has the tokens of one prompt on its axes: prompts of other words have no mean to draw.",
     "projector": "Larger type and stronger contrast, for talks.",
     "undo": "undo (Ctrl+Z)",
     "redo": "redo (Shift+Ctrl+Z)",
@@ -46,6 +46,9 @@ SHARED: Mapping[str, str] = {
 can be asked: a title, why controls are off, what to do with a picture, and without one."""
 
 HEADS: Mapping[str, str] = {
+    "shown prompt": "Which of the prompts is drawn, or the mean over them where all have one length: each cell and "
+    "score is a mean. The metric is always the mean of all of them.",
+    "of-mean": "The mean over the prompts is shown: choose one of them to edit it.",
     "other": "The clean prompt in the experiment that this one is compared with.",
     "against": "Clean minus the same run of the other experiment: blue is more here, red is more there.",
     "no-compare": "This needs another experiment: mi.AttentionHeads(exp, compare=other).",

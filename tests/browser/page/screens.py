@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.chromium import FLAGS, executable, guarded
 from tests.browser.page.plain_page import Plain, serving
@@ -128,6 +128,63 @@ def _atlas_table(plain: Plain) -> None:
     _nothing(plain)
 
 
+def _intervened(plain: Plain) -> None:
+    _lock(plain)
+    plain.root.get_by_role("radio", name="zero").click()
+    expect(plain.part("intervene")).to_contain_text("ablated")
+    _nothing(plain)
+
+
+def _cut(plain: Plain) -> None:
+    _lock(plain)
+    plain.page.mouse.click(*plain.cell_centre(14, 6))
+    plain.root.get_by_role("radio", name="knock out").click()
+    _nothing(plain)
+
+
+def _row(plain: Plain) -> None:
+    _lock(plain)
+    plain.root.get_by_role("radio", name="pattern…").click()
+    _nothing(plain)
+
+
+def _writes(plain: Plain) -> None:
+    _lock(plain)
+    plain.root.get_by_role("radio", name="writes").click()
+    _nothing(plain)
+
+
+def _weighted(plain: Plain) -> None:
+    _lock(plain)
+    plain.root.get_by_role("radio", name="value-weighted").click()
+    _nothing(plain)
+
+
+def _no_sink(plain: Plain) -> None:
+    _lock(plain)
+    plain.root.get_by_role("button", name="hide").click()
+    _nothing(plain)
+
+
+def _zoomed(plain: Plain) -> None:
+    _lock(plain)
+    for _ in range(4):
+        plain.root.locator("[data-action=zoom-in]").click()
+    _nothing(plain)
+
+
+def _subtracted(plain: Plain) -> None:
+    _several(plain)
+    plain.part("focus").get_by_role("radio", name="difference").click()
+    _nothing(plain)
+
+
+def _mean(plain: Plain) -> None:
+    plain.root.locator("[data-select='shown prompt']").select_option("mean")
+    plain.wait(state="ready", atlas_rev="2")
+    _nothing(plain)
+
+
 def _carried(plain: Plain) -> None:
     x, y = plain.head_centre(1, 2)
     plain.page.mouse.move(x, y)
@@ -135,6 +192,12 @@ def _carried(plain: Plain) -> None:
     plain.page.mouse.move(x + 300, y + 120, steps=4)
 
 
+PROMPTS = """{ more: [{ text: 'Anna sat', labels: ['‹bos›', '␣Anna', '␣sat'] }],
+  warnings: ['This shows the mean over 2 prompts, position by position. Where their tokens differ the first one is ' +
+  'named, and how many others there are.'],
+  mean: { text: 'When Mary|+3 and John|+3 went to the store, John|+3 gave a drink to', labels: ['‹bos›', '␣When',
+  '␣Mary|+3', '␣and', '␣John|+3', '␣went', '␣to', '␣the', '␣store', ',', '␣John|+3', '␣gave', '␣a', '␣drink', '␣to'] }
+}"""
 GROUPED = "{ layers: 12, heads: 12, kvHeads: 4, name: 'grouped' }"
 COMPARED = "{ compare: { label: 'step 600' } }"
 LACKING = (
@@ -186,6 +249,20 @@ SCENES: dict[str, tuple[str, int, Step]] = {
     "against-480": (COMPARED, 480, _against),
     "atlas-table": ("{}", 1180, _atlas_table),
     "carried": ("{}", 1180, _carried),
+    "ready-1600": (TWO, 1600, _lock),
+    "large-1600": (LARGE, 1600, _lock),
+    "intervened": (TWO, 1180, _intervened),
+    "intervened-480": (TWO, 480, _intervened),
+    "cut": (TWO, 1180, _cut),
+    "row": ("{}", 1180, _row),
+    "writes": ("{}", 1180, _writes),
+    "weighted": ("{}", 1180, _weighted),
+    "no-sink": ("{}", 1180, _no_sink),
+    "zoomed": (LONG, 1180, _zoomed),
+    "subtracted": ("{}", 1180, _subtracted),
+    "arrays": ("{ arrays: true }", 1180, _lock),
+    "mean": (PROMPTS, 1180, _mean),
+    "mean-480": (PROMPTS, 480, _mean),
 }
 STATELESS = {
     "state-empty": ("{ empty: true }", "empty"),

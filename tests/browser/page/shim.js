@@ -95,6 +95,8 @@ export class ScriptedKernel {
     this.held = [];
     /** Of several prompts, the clean one first and `options.more` after it. */
     this.shownPrompt = 0;
+    /** In place of it `options.mean`, a prompt, or why there is none. */
+    this.ofMean = false;
     const labels = options.labels ?? DEFAULT.labels;
     this.prompts = {
       clean: { text: options.text ?? DEFAULT.text, labels },
@@ -185,6 +187,9 @@ export class ScriptedKernel {
       prompts: { clean: prompt(this.prompts.clean), corrupted: prompt(this.prompts.corrupted) },
       prompt: this.shownPrompt,
       n_prompts: 1 + (this.options.more ?? []).length,
+      ...(this.options.mean && {
+        mean: { shown: this.ofMean, reason: this.options.mean.labels ? null : this.options.mean },
+      }),
       ...this.answers,
       metric: this.metric,
       metric_label: this.metric === "logit_diff" ? "logit difference" : "probability",
@@ -442,6 +447,11 @@ export class ScriptedKernel {
     if ("prompt" in params) {
       this.prompts.clean = [this.firstPrompt, ...this.options.more][params.prompt];
       this.shownPrompt = params.prompt;
+      this.ofMean = false;
+    }
+    if (params.mean) {
+      this.prompts.clean = this.options.mean;
+      this.ofMean = true;
     }
     if (params.metric) this.metric = params.metric;
     if (params.base) this.base = params.base;

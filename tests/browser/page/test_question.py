@@ -55,6 +55,41 @@ def test_of_several_prompts_the_picker_shows_one_at_a_time(plain: Plain) -> None
     expect(plain.root.locator("[data-action=prompt]")).to_contain_text("When Mary and John went")
 
 
+SEVERAL = "more: [{ text: 'Anna sat', labels: ['‹bos›', '␣Anna', '␣sat'] }]"
+MEAN = "{ text: 'Mary|Anna went|sat', labels: ['‹bos›', '␣Mary|Anna', '␣went|sat'] }"
+
+
+def test_the_mean_over_prompts_is_chosen_like_one_of_them(plain: Plain) -> None:
+    plain.mount(f"{{ {SEVERAL}, mean: {MEAN} }}")
+    picker = plain.root.locator("[data-select='shown prompt']")
+    expect(picker.locator("option[value=mean]")).to_be_enabled()
+    picker.focus()
+    plain.page.keyboard.press("End")
+    plain.wait(state="ready", atlas_rev="2", question_rev="2")
+    assert last_question(plain) == {"mean": True, "base_rev": 1}
+    expect(picker).to_have_value("mean")
+    expect(plain.part("strip").locator("[data-token]")).to_have_text(["‹bos›", "Mary|Anna", "went|sat"])
+    # It is no text that could be run.
+    prompt = plain.root.locator("[data-action=prompt]")
+    expect(prompt).to_contain_text("Mary|Anna went|sat")
+    expect(prompt).to_have_attribute("aria-disabled", "true")
+    prompt.hover()
+    expect(plain.root.locator(".mi-tip")).to_contain_text("choose one of them to edit it")
+    prompt.click(force=True)
+    expect(plain.root.locator("[data-input=prompt]")).to_be_hidden()
+    picker.select_option("1")
+    plain.wait(state="ready", atlas_rev="3", question_rev="3")
+    assert last_question(plain) == {"prompt": 1, "base_rev": 2}
+    expect(prompt).to_have_attribute("aria-disabled", "false")
+
+
+def test_a_mean_that_cannot_be_says_why(plain: Plain) -> None:
+    plain.mount(f"{{ {SEVERAL}, mean: 'The prompts differ in length (3 to 5 tokens).' }}")
+    mean = plain.root.locator("[data-select='shown prompt'] option[value=mean]")
+    expect(mean).to_be_disabled()
+    expect(mean).to_have_attribute("title", re.compile("differ in length"))
+
+
 def test_one_prompt_needs_no_picker(plain: Plain) -> None:
     plain.mount()
     expect(plain.root.locator("[data-select='shown prompt']")).to_be_hidden()
