@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
     from mi_widgets.interventions.question import Question
     from mi_widgets.model.tokens import Tokens
 
-__all__ = ["Drawn", "Window", "board_on_wire", "cells_on_wire", "run_on_wire", "window_of"]
+__all__ = ["Drawn", "Window", "board_on_wire", "cells_on_wire", "resumed_at", "run_on_wire", "window_of"]
 
 CARRIES = (
     ("residual", "resid_post"), ("attention", "attn_out"), ("mlp", "mlp_out"), ("z", "z"), ("q", "q"), ("k", "k"),
     ("v", "v"), ("pattern", "pattern"),
 )  # fmt: skip
 """What the page's switch offers, and the site of each."""
+
+_RESUMED = re.compile(r"resumed at layer (\d+)|layers (\d+) to \d+ from position (\d+) on")
 
 PAIRINGS = {"start": "from the start", "end": "from the end", "common": "by common tokens", "custom": "as given"}
 """What the ways to pair positions are called."""
@@ -140,9 +143,28 @@ def board_on_wire(question: Question, pairs_given: bool, drawn: Drawn) -> dict[s
         "run_number": None if drawn.run is None else drawn.run.number,
         "n_runs": drawn.n_runs,
         "provenance": drawn.effect["provenance"],
-        "notes": list(drawn.notes),
+        "notes": [*filter(None, (resumed_at(drawn.effect["provenance"]["recomputed"]),)), *drawn.notes],
         "arrays": embedded(arrays),
     }
+
+
+def resumed_at(recomputed: str) -> str:
+    """Where a run began, for a footer; "" where it was run whole.
+
+    Args:
+        recomputed: as `Provenance` has it.
+
+    Example:
+        >>> resumed_at("one forward pass, resumed at layer 2")
+        'resumed at L2'
+        >>> resumed_at("only what differs from the base run: layers 2 to 3 from position 10 on")
+        'resumed at L2 from position 10'
+    """
+    found = _RESUMED.search(recomputed)
+    if found is None:
+        return ""
+    layer, position = found.group(1) or found.group(2), found.group(3)
+    return f"resumed at L{layer}" + (f" from position {position}" if position else "")
 
 
 def cells_on_wire(tops: Tops, prefix: str = "") -> dict[str, Array]:

@@ -96,6 +96,14 @@ def test_stacked_patches_give_what_plain_hooks_and_exp_run_give(board, base):
     assert not shown(board, "edited_cone")[:, :10].any()  # both prompts are the same up to there
 
 
+def test_the_footer_is_told_where_the_run_resumed(board):
+    assert board.widget.board["notes"] == []  # the unedited run is run whole
+    add(board, spec("z", 2, [14], head=1))
+    assert board.widget.board["notes"] == ["resumed at L2 from position 14"]
+    add(board, spec("attn_out", 1, [12]))
+    assert board.widget.board["notes"] == ["resumed at L1 from position 12"]
+
+
 def test_an_edit_draws_what_it_changes_and_nothing_else(board, monkeypatch):
     from mi_widgets.widgets import board_ops
 
