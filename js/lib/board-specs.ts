@@ -1,10 +1,14 @@
 // From what is carried to the edits it would make: which positions meet, and what cannot be.
 import type { Board, BoardRow, Carry, Spec } from "./board-cells";
-import { clamp, times } from "./geometry";
+import { times } from "./geometry";
 import type { Carried } from "./pointer-drag";
 import type { Side } from "./run-session";
 
 export type Stream = "post" | "pre";
+
+/** The run that a patch reads; null of an edit that reads none. */
+export const readBy = (spec: Spec | null | undefined, base: Side): Side | null =>
+  spec?.kind !== "patch" ? null : spec.source === "other" ? otherSide(base) : spec.source;
 
 /** A place that something is dropped on: a run, and the position in it; null is where it comes from. */
 export interface Target {
@@ -60,7 +64,7 @@ export function headLabel(board: Board, site: string, head: number): string {
 }
 
 /** The position of one run that stands for a position of another; -1 for none. */
-export function partner({ pairs }: Board, position: number, from: Side, to: Side): number {
+export function partner({ pairs }: Pick<Board, "pairs">, position: number, from: Side, to: Side): number {
   if (from === to) return position;
   const [mine, theirs] = from === "clean" ? ([0, 1] as const) : ([1, 0] as const);
   return pairs.find((pair) => pair[mine] === position)?.[theirs] ?? -1;
@@ -152,7 +156,3 @@ export function ranges(numbers: readonly number[]): string {
 
 /** The numbers from one to another, whichever is larger. */
 export const between = (a: number, b: number) => times(Math.abs(a - b) + 1, (at) => Math.min(a, b) + at);
-
-/** A position moved by a step, within a prompt. */
-export const stepped = (board: Board, side: Side, position: number, by: number) =>
-  clamp(position + by, 0, lengthOf(board, side) - 1);

@@ -86,7 +86,9 @@ export function createDragSource(element: HTMLElement, options: DragOptions): Dr
     telling = false;
   }
   function place({ ghost, x, y }: Carrying): void {
-    if (ghost) ghost.style.transform = `translate(${x + 10}px, ${y + 10}px)`;
+    // Percentages are of its own size: it stays in the window.
+    const [right, down] = [`min(${x + 10}px, 100vw - 100% - 16px)`, `min(${y + 10}px, 100vh - 100% - 16px)`];
+    if (ghost) ghost.style.transform = `translate(${right}, ${down})`;
   }
   function start(): void {
     if (!now || now.pointer === null) return;

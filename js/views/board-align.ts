@@ -5,7 +5,7 @@ import type { BoardSession } from "../lib/board-session";
 import { mix } from "../lib/colour";
 import { createSelect } from "../lib/controls";
 import { drawCanvas, type Figure, type Item } from "../lib/display-list";
-import { h, memo, set, show } from "../lib/dom";
+import { h, memo, set, setText, show } from "../lib/dom";
 import { ADVANCE, fitLabel, lettersOf } from "../lib/lens-labels";
 import type { View, ViewContext } from "./context";
 
@@ -80,7 +80,11 @@ export function createBoardAlign(context: ViewContext<BoardSession>): View {
   function update(): void {
     const { board, question } = session;
     const two = board?.grids.corrupted;
-    const differ = !!two && (two.positions !== board.grids.clean.positions || board.align === "custom");
+    // Each position for the one of the same number is plain.
+    const differ =
+      !!two &&
+      (board.pairs.some(([from, to]) => from !== to) ||
+        board.pairs.length < Math.max(two.positions, board.grids.clean.positions));
     show(element, differ);
     if (!board || !differ) return;
     select.update(
@@ -93,7 +97,7 @@ export function createBoardAlign(context: ViewContext<BoardSession>): View {
       alone(two.positions - board.pairs.length, "corrupted"),
     ];
     const words = lone.filter(Boolean).join(", ");
-    if (note.textContent !== words) note.textContent = words;
+    setText(note, words);
     const { theme, scale } = context;
     const width = element.clientWidth || 640;
     drawn([board.pairs, board.differs, question?.prompts, theme, scale, width], () => {

@@ -1,96 +1,45 @@
 // The patches as chips: on and off, strength, order, removal. All widgets of an experiment share them.
 import type { BoardSession } from "../lib/board-session";
-import { otherSide } from "../lib/board-specs";
-import { actionButton } from "../lib/controls";
-import { attribute, disable, focusedIn, h, onEnd, set, setText, show, watchFacts } from "../lib/dom";
-import { onKeys, stop } from "../lib/keyboard";
-import { shortLabel } from "../lib/labels";
-import type { Edit } from "../lib/protocol";
+import { readBy } from "../lib/board-specs";
+import { chipWords } from "../lib/board-words";
+import { attribute, h, onEnd, set, setText, show } from "../lib/dom";
+import { stop } from "../lib/keyboard";
 import type { View, ViewContext } from "./context";
+import { createChipList } from "./patch-chips";
 
 /** Keys on a strength rest this long before it is taken. */
 const KEYS_REST_MS = 400;
 const THRESHOLD = 5;
 
 export function createBoardChips(context: ViewContext<BoardSession>, form: HTMLElement): View {
-  const { session, tip, say } = context;
-  const list = h("div.edit-list", { role: "list", "aria-label": "patches of the experiment" });
-  const hint = h("span.note");
-  const clear = actionButton("clear", tip, () => change("clear", {}, "all patches removed"), {
-    class: "mi-link",
-    name: "clear-edits",
-    card: () => tip.card("clear-edits", "", session.offReason),
+  const { session, say } = context;
+  const chips = createChipList(context, {
+    noun: "patches",
+    words: (edit) => chipWords(session.question, edit, session.board),
+    change(verb, params, done) {
+      if (session.offReason) return say(session.offReason);
+      session.change(`edits.${verb}`, params, "The patches could not be changed");
+      session.tellWithEffect(done);
+    },
+    lead({ on, spec }) {
+      const run = readBy(spec, session.question?.base ?? "clean");
+      return h("span.chip-dot", { "data-run": run, "aria-hidden": true }, on ? "●" : "○");
+    },
+    rest: ({ alpha }, index, spoken) => (alpha == null ? null : slider(spoken, alpha, index)),
+    made: holdToMove,
   });
-  const element = h("section.edits.board-chips#edits", h("span.word", "patches"), list, hint, clear, form);
-  const isNew = watchFacts();
-  let drawnOf: readonly Edit[] = [];
+  const { list } = chips;
+  const hint = h("span.note");
+  const element = h(
+    "section.edits.board-chips#edits",
+    h("span.word", "patches"),
+    list,
+    hint,
+    chips.clear,
+    form,
+  );
   /** The chip that is being moved, and where it would go. */
   let moving: { index: number; to: number } | null = null;
-
-  function change(verb: string, params: Record<string, number>, done: string): void {
-    if (session.offReason) return say(session.offReason);
-    session.change(`edits.${verb}`, params, "The patches could not be changed");
-    session.tellWithEffect(done);
-  }
-  const focusChip = (index: number) =>
-    list.children[index]?.querySelector<HTMLElement>("[data-action=toggle-edit]")?.focus();
-  const move = (index: number, to: number) => {
-    change("move", { index, to }, `moved to place ${to + 1}`);
-  };
-
-  function chip({ label, on, note, site, alpha, spec }: Edit, index: number): HTMLElement {
-    const flip = () => change("toggle", { index }, `${label} ${on ? "off" : "on"}`);
-    const drop = () => change("remove", { index }, `removed ${label}`);
-    const dot = h("span.chip-dot", { "data-run": sourceRun(spec), "aria-hidden": true }, on ? "●" : "○");
-    const card = () => {
-      const { lines = [] } = tip.card("toggle-edit", "", session.offReason) ?? {};
-      return { title: label, lines: [site, note, ...lines] };
-    };
-    const toggle = actionButton("", tip, () => swallow() || flip(), {
-      class: "mi-edit-label",
-      name: "toggle-edit",
-      card,
-    });
-    toggle.append(dot, h("span", { dir: "auto" }, shortLabel(label, 44)));
-    set(toggle, { "aria-pressed": on, "aria-label": `${label}, ${on ? "on" : "off"}` });
-    const remove = actionButton("×", tip, drop, {
-      class: "mi-icon",
-      name: "remove-edit",
-      says: `remove ${label}`,
-    });
-    const go = (by: number) => (event: KeyboardEvent) => {
-      const to = index + by;
-      if (to < 0 || to >= list.childElementCount) return;
-      if (event.shiftKey) move(index, to);
-      focusChip(to);
-    };
-    const [back, ahead] = [go(-1), go(1)];
-    onKeys(toggle, {
-      Delete: drop,
-      Backspace: drop,
-      ArrowLeft: back,
-      ArrowUp: back,
-      ArrowRight: ahead,
-      ArrowDown: ahead,
-    });
-    const made = h(
-      "span.edit",
-      { role: "listitem", "data-on": String(on), "data-site": site },
-      toggle,
-      alpha == null ? null : slider(label, alpha, index),
-      remove,
-      note ? h("span.edit-note", { dir: "auto" }, shortLabel(note, 80)) : null,
-    );
-    for (const button of [toggle, remove]) disable(button, session.offReason);
-    holdToMove(made, toggle, index);
-    return made;
-  }
-
-  /** The run that a patch reads; "" of what reads none. */
-  function sourceRun(spec: Edit["spec"]): string {
-    if (spec?.kind !== "patch") return "";
-    return spec.source === "other" ? otherSide(session.question?.base ?? "clean") : spec.source;
-  }
 
   /** The strength: tried out while it moves, asked for once it is let go. */
   function slider(label: string, alpha: number, index: number): HTMLElement {
@@ -148,11 +97,6 @@ export function createBoardChips(context: ViewContext<BoardSession>, form: HTMLE
 
   // --- order by pointer ---------------------------------------------------------------------------------------------
   let swallowed = false;
-  function swallow(): boolean {
-    const was = swallowed;
-    swallowed = false;
-    return was;
-  }
   function holdToMove(made: HTMLElement, handle: HTMLElement, index: number): void {
     let from: { x: number; y: number } | null = null;
     const end = () => {
@@ -175,10 +119,15 @@ export function createBoardChips(context: ViewContext<BoardSession>, form: HTMLE
         const { to = index } = moving ?? {};
         swallowed = moving !== null;
         end();
-        if (to !== index) move(index, to);
+        if (to !== index) chips.move(index, to);
       },
       onpointercancel: end,
     });
+    const click = (event: Event) => {
+      if (swallowed) event.stopImmediatePropagation();
+      swallowed = false;
+    };
+    handle.addEventListener("click", click, { capture: true });
     made.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || !moving) return;
       stop(event);
@@ -211,32 +160,10 @@ export function createBoardChips(context: ViewContext<BoardSession>, form: HTMLE
     const { board, question, offReason } = session;
     const edits = question?.edits ?? [];
     show(element, board !== null);
-    show(clear, edits.length > 0);
-    disable(clear, offReason);
-    setText(
-      hint,
-      offReason
-        ? ""
-        : !board?.grids.corrupted
-          ? "drag a cell to another position, or press Enter on one to pick it up"
-          : edits.length
-            ? "drop another cell, or press Enter on one to pick it up"
-            : "drag a cell from one run onto the other, or press Enter on one to pick it up",
-    );
+    const way = edits.length ? "drag-more" : board?.grids.corrupted ? "drag" : "drag-alone";
+    setText(hint, offReason ? "" : session.why(way));
     // A strength that is being moved keeps its slider.
-    if (session.drag.sliding || moving) return;
-    if (!isNew(edits, offReason)) return;
-    const held = [...list.children].findIndex((it) => focusedIn(it as HTMLElement));
-    const slid = held >= 0 && focusedIn(list)?.matches("input");
-    const before = drawnOf[held];
-    drawnOf = edits;
-    list.replaceChildren(...edits.map(chip));
-    if (held < 0) return;
-    // The keyboard stays on its chip, wherever that went, or on its neighbour.
-    const same = edits.findIndex((it) => it.label === before?.label && it.site === before?.site);
-    const at = same >= 0 && edits.length === list.childElementCount ? same : Math.min(held, edits.length - 1);
-    if (slid) list.children[held]?.querySelector<HTMLElement>("input")?.focus();
-    else if (at >= 0) focusChip(at);
+    if (!session.drag.sliding && !moving) chips.update();
   }
   return { element, update };
 }

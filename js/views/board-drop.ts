@@ -55,9 +55,9 @@ export function createBoardDrop(
     if (!board || !target) return "put back";
     if (sourceOf(board, carried, target.side) === target.side) {
       if (!board.grids.corrupted && carried.source === undefined) return session.why("no-corrupted");
-      return "put back: that is where it came from";
+      return session.why("own-place");
     }
-    return "This position has no partner in the other prompt: drop it on a position.";
+    return session.why("no-partner");
   }
   const heard = (event: Event) => {
     const { detail } = event as CustomEvent<DragDetail | null>;

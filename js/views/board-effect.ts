@@ -11,13 +11,6 @@ import { effectItems, LINE_HEIGHT, shareText } from "./effect-line";
 import { bar, barRow, direction, numberText, tokenName } from "./effect-panel";
 
 const WORDS = { run: "patched", preview: "preview", map: "preview", estimate: "estimate" } as const;
-const NOTES = {
-  run: "",
-  preview: "preview: let go to keep it",
-  map: "preview from the finished map",
-  estimate: "gradient estimate: the run follows",
-} as const;
-
 /** ▲, ▼ or – and the rank now, counted from 1. */
 export function rankText({ before_rank, after_rank }: EffectToken): [arrow: string, rank: string] {
   const moved = before_rank - after_rank;
@@ -105,26 +98,14 @@ export function createBoardEffect(context: ViewContext<BoardSession>): View & { 
     const width = line.clientWidth || 420;
     const look = lineLook(width);
     setText(metric, metricText(effect));
-    setText(note, drag.failure?.message ?? NOTES[of]);
+    setText(note, drag.failure?.message ?? (of === "run" ? "" : session.why(`of-${of}`)));
     attribute(note, "data-preview", of !== "run");
     if (look) {
       const { effect: it, word, estimate, live, theme, scale } = look;
+      // Each look is another one: the line is drawn again when what it shows is.
+      const { clean, corrupted, before, after, recovered, stderr, base } = it;
       drawn(
-        [
-          it.clean,
-          it.corrupted,
-          it.before,
-          it.after,
-          it.recovered,
-          it.stderr,
-          it.base,
-          word,
-          estimate,
-          live,
-          theme,
-          scale,
-          width,
-        ],
+        [clean, corrupted, before, after, recovered, stderr, base, word, estimate, live, theme, scale, width],
         () => {
           const height = LINE_HEIGHT * scale;
           drawCanvas(canvas, { width, height, background: theme.background, items: effectItems(look) });

@@ -4,6 +4,7 @@ import type { Board, GridCells, GridName } from "../lib/board-cells";
 import { runColour } from "../lib/board-colours";
 import { mix, parseColour, type Rgb, textOn } from "../lib/colour";
 import type { Figure, Item } from "../lib/display-list";
+import { clamp } from "../lib/geometry";
 import { amber } from "../lib/lens-colours";
 import { ADVANCE, fitLabel, lettersOf } from "../lib/lens-labels";
 import { columnLeft, type LensLayout, type Line, linesHeight } from "../lib/lens-layout";
@@ -137,7 +138,7 @@ function headItems(look: GridLook, row: number, column: number, x: number, y: nu
   const box = boxOf(look, x, y);
   const cell = look.head?.(row, column);
   const known = cell && Number.isFinite(cell.recovered);
-  const fill = known ? theme.diverging.colour(Math.max(-1, Math.min(1, cell.recovered))) : theme.future;
+  const fill = known ? theme.diverging.colour(clamp(cell.recovered, -1, 1)) : theme.future;
   const items: Item[] = [{ kind: "rect", ...box, fill, radius: 2 }];
   const words = known ? headText(cell) : "·";
   if (lettersIn(box.width - 2, type.size) < words.length) return items;

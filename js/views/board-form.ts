@@ -148,7 +148,7 @@ export function createBoardForm(context: ViewContext<BoardSession>): View {
     const alpha = Number(strength.value);
     if (!board || !site || session.offReason) return;
     if (!(strength.value !== "" && alpha >= 0 && alpha <= 1))
-      return setText(trouble, "The strength is a number from 0 to 1.");
+      return setText(trouble, session.why("bad-strength"));
     const side = into.select.value as Side;
     const source = board.grids.corrupted ? otherSide(side) : side;
     const position = from.select.value === "" ? null : Number(from.select.value);
@@ -163,11 +163,7 @@ export function createBoardForm(context: ViewContext<BoardSession>): View {
     const target = position === null || to.select.value === "" ? partnered : Number(to.select.value);
     const specs = specsFor(board, carried, { side, position: target !== null && target < 0 ? null : target });
     if (!specs.length) {
-      const why =
-        source === side
-          ? "That is where it comes from: choose another position."
-          : "It has no partner there: choose a position.";
-      return setText(trouble, why);
+      return setText(trouble, session.why(source === side ? "own-place" : "no-partner"));
     }
     setText(trouble, "");
     session.add(

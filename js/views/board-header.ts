@@ -4,25 +4,15 @@ import type { Stream } from "../lib/board-specs";
 import { actionButton, Switch } from "../lib/controls";
 import { disable, h, setText, show } from "../lib/dom";
 import type { View, ViewContext } from "./context";
-import { stepBack } from "./patch-chips";
+import { createSteps } from "./patch-chips";
 
 const SHORT: Readonly<Record<string, string>> = { mlp: "MLP", z: "head z" };
-const STREAM = { post: "Row n is the stream after layer n.", pre: "Row n is the stream before layer n." };
 
 export function createBoardSwitches(context: ViewContext<BoardSession>): View {
   const { session, tip } = context;
   const carry = new Switch("carry", tip, (name) => session.setCarry(name));
   const stream = new Switch("stream", tip, (name) => session.setStream(name as Stream));
-  const card = (name: string) => () => tip.card(name, "", session.offReason);
-  const step = (verb: "undo" | "redo", label: string) =>
-    actionButton(label, tip, () => stepBack(context, verb), {
-      name: verb,
-      class: "mi-button mi-square",
-      says: `${verb} the last change of the edits`,
-      card: card(verb),
-    });
-  const undo = step("undo", "↶");
-  const redo = step("redo", "↷");
+  const steps = createSteps(context, "mi-button mi-square");
   const python = actionButton("Copy as Python", tip, () => code.open(), {
     name: "python",
     card: () => tip.card("code", "", session.offReason),
@@ -33,13 +23,13 @@ export function createBoardSwitches(context: ViewContext<BoardSession>): View {
     h("span.word", "carry"),
     carry.element,
     stream.element,
-    h("span.group.board-acts", undo, redo, python),
+    h("span.group.board-acts", ...steps.map((it) => it.element), python),
     code.element,
   );
   return {
     element,
     update() {
-      const { board, question, offReason } = session;
+      const { board, offReason } = session;
       show(element, board !== null);
       if (!board) return;
       carry.update(
@@ -54,11 +44,9 @@ export function createBoardSwitches(context: ViewContext<BoardSession>): View {
           label: name,
           chosen: session.stream === name,
           off: null,
-          card: { lines: [STREAM[name]] },
         })),
       );
-      disable(undo, offReason || !question?.history?.undo);
-      disable(redo, offReason || !question?.history?.redo);
+      for (const it of steps) it.update();
       disable(python, offReason);
     },
   };
@@ -94,9 +82,9 @@ function createCode({ session, say, tip }: ViewContext<BoardSession>) {
   async function copy(): Promise<void> {
     try {
       await navigator.clipboard.writeText(area.value);
-      setText(note, "copied: runs on its own and prints the number that is shown");
+      setText(note, session.why("copied"));
     } catch {
-      setText(note, "this page may not write to the clipboard: copy it from here");
+      setText(note, session.why("no-clipboard"));
       area.select();
     }
     say(note.textContent ?? "");

@@ -130,7 +130,6 @@ export function createBoardPanel(
         trying ? "preview" : edits ? "only the bright cells can change" : "no patch yet: the unedited base",
       );
       attribute(note, "data-preview", trying);
-      setText(title, trying ? "Patched run" : GRID_TITLES.edited);
     } else setText(note, "");
     if (!there) return;
     if (tabled()) {

@@ -1,6 +1,6 @@
 // What stands out on a grid: the picked block, the hovered cell, the cursor, what is carried, and where it would land.
 import type { BoardSession, Place } from "../lib/board-session";
-import { between, landsOn, partner, rowOfSite, sourceOf } from "../lib/board-specs";
+import { between, landsOn, otherSide, partner, readBy, rowOfSite, sourceOf } from "../lib/board-specs";
 import { h } from "../lib/dom";
 import { columnLeft, lineOf } from "../lib/lens-layout";
 import type { GridLook } from "./board-figure";
@@ -43,10 +43,9 @@ export function drawBoardRings(
   };
 
   const side = name === "edited" ? board.base : name;
-  const other = side === "clean" ? "corrupted" : "clean";
-  const same = board.grids.corrupted?.positions === board.grids.clean.positions;
+  const other = otherSide(side);
   // Columns that stand for none of the other prompt take only what is dropped right on them.
-  if (name !== "edited" && !head && board.grids.corrupted && (!same || board.align === "custom"))
+  if (name !== "edited" && !head && board.grids.corrupted)
     for (const at of between(first, end - 1))
       if (partner(board, at, side, other) < 0)
         ring("unpaired", columnLeft(layout, at), top, cell - 1, bottom - top);
@@ -61,14 +60,7 @@ export function drawBoardRings(
     )
       continue;
     const base = session.question?.base ?? "clean";
-    const reads =
-      spec.kind !== "patch"
-        ? null
-        : spec.source === "other"
-          ? base === "clean"
-            ? "corrupted"
-            : "clean"
-          : spec.source;
+    const reads = readBy(spec, base);
     const at = [rowOfSite(board, head ? "resid_post" : spec.site, spec.layer)];
     const heads = spec.head === null ? null : [spec.head];
     const { positions, source_positions } = spec;

@@ -130,10 +130,7 @@ export const board: Kind<BoardSession> = {
           sweeping.running && total > 0 && `map of ${map?.map.site}: ${done} of ${total} reruns`,
         ];
       },
-      hint: () =>
-        session.drag.keyboard && session.drag.carried
-          ? "Tab to the other run · arrows move · Enter drops · Escape puts back"
-          : "Enter picks up and drops · Space picks · Ctrl+Z undoes · ? lists keys",
+      hint: () => session.why(session.drag.keyboard && session.drag.carried ? "carry-keys" : "main-keys"),
       help: {
         title: "Keys, drags, words",
         keys: keys.split("\n").map((line) => line.split("\t") as [string, string]),

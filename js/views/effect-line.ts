@@ -25,9 +25,12 @@ export const LINE_HEIGHT = 62;
 const BAR = { top: 18, height: 26 };
 const isNumber = (value: number | null): value is number => value !== null && Number.isFinite(value);
 
-/** The ends of the line: corrupted on the left and clean on the right, whichever is larger, with room for all marks. */
+/** The ends of the line: corrupted on the left and clean on the right, whichever is larger, with room for all marks.
+ *
+ * With one prompt there is no other end to measure a change by: the line then holds zero.
+ */
 export function lineEnds({ clean, corrupted, before, after }: BoardEffect, live: number | null = null) {
-  const marks = [clean, corrupted, before, after, live].filter(isNumber);
+  const marks = [clean, corrupted ?? 0, before, after, live].filter(isNumber);
   const [low, high] = [Math.min(...marks), Math.max(...marks)];
   if (!marks.length) return { left: 0, right: 1 };
   // Equal marks stand in the middle.
@@ -61,31 +64,35 @@ export function effectItems({ effect, word, estimate, live, width, theme, scale 
   const x = (value: number) => clamp(((value - left) / (right - left || 1)) * width, 2, width - 2);
   const type = { kind: "text", size, font: theme.mono } as const;
   const items: Item[] = [{ kind: "rect", ...box, fill: theme.future, stroke: theme.line, radius: 2 }];
-  const tick = (value: number, fill: Rgb, thick: number, inset: number) =>
+  const tick = (
+    value: number,
+    thick: number,
+    inset: number,
+    paint: { fill?: Rgb; stroke?: Rgb; line?: number },
+  ) =>
     items.push({
       kind: "rect",
       x: x(value) - thick / 2,
       y: top + inset,
       width: thick,
       height: height - 2 * inset,
-      fill,
       radius: thick > 3 ? 1 : 0,
+      ...paint,
     });
+  const halfOf = (text: string) => (text.length * size * ADVANCE) / 2;
   /** Of a text round a mark: where it has room. */
-  const room = (text: string, at: number, low = 0, high = width) => {
-    const half = (text.length * size * ADVANCE) / 2;
-    return clamp(at, low + half, Math.max(low + half, high - half));
-  };
+  const room = (half: number, at: number) => clamp(at, half, Math.max(half, width - half));
   // The unedited base has a mark of its own where it is no end of the line.
   const ends = [
-    ["corrupted", corrupted],
+    corrupted === null ? (["zero", 0] as const) : (["corrupted", corrupted] as const),
     ["clean", clean],
   ] as const;
-  const marked = ends.flatMap(([name, value]) => (isNumber(value) ? [{ name, value }] : []));
-  const under = top + height + 9 * scale;
-  const words = marked.map(({ name, value }) => {
-    const text = `${name} ${numberText(value, true)}`;
-    return { name, text, at: room(text, x(value)), half: (text.length * size * ADVANCE) / 2 };
+  const words = ends.flatMap(([name, value]) => {
+    if (!isNumber(value)) return [];
+    const text = name === "zero" ? name : `${name} ${numberText(value, true)}`;
+    const fill = name === "zero" ? theme.muted : runColour(theme, name);
+    const half = halfOf(text);
+    return [{ name, value, text, fill, half, at: room(half, x(value)) }];
   });
   const [first, second] = [...words].sort((a, b) => a.at - b.at);
   if (first && second && first.at + first.half + 8 > second.at - second.half) {
@@ -94,12 +101,13 @@ export function effectItems({ effect, word, estimate, live, width, theme, scale 
     first.at = Math.max(first.half, middle - first.half - 4);
     second.at = Math.min(width - second.half, middle + second.half + 4);
   }
-  for (const { name, value } of marked) tick(value, runColour(theme, name), 2 * scale, 3 * scale);
-  for (const { name, text, at } of words)
-    items.push({ ...type, x: at, y: under, text, align: "middle", fill: runColour(theme, name) });
-  if (isNumber(before) && !marked.some(({ name }) => name === base))
-    tick(before, theme.muted, 2 * scale, 3 * scale);
-  if (isNumber(live)) tick(live, mix(theme.background, theme.accent, 0.45), 2 * scale, 2 * scale);
+  for (const { value, text, fill, at } of words) {
+    tick(value, 2 * scale, 3 * scale, { fill });
+    items.push({ ...type, x: at, y: top + height + 9 * scale, text, align: "middle", fill });
+  }
+  if (isNumber(before) && !words.some(({ name }) => name === base))
+    tick(before, 2 * scale, 3 * scale, { fill: theme.muted });
+  if (isNumber(live)) tick(live, 2 * scale, 2 * scale, { fill: mix(theme.background, theme.accent, 0.45) });
   const share = shareText(effect);
   const mark = isNumber(after)
     ? `${word} ${estimate ? "~" : ""}${numberText(after, true)}${share && ` · ${share}`}`
@@ -115,21 +123,9 @@ export function effectItems({ effect, word, estimate, live, width, theme, scale 
       ] as const;
       items.push({ kind: "path", points, stroke: theme.accent, line: 1.5 * scale });
     }
-    const thick = 4 * scale;
-    if (estimate)
-      items.push({
-        kind: "rect",
-        x: x(after) - thick / 2,
-        y: top + 1,
-        width: thick,
-        height: height - 2,
-        stroke: theme.accent,
-        line: 1.5,
-        radius: 1,
-      });
-    else tick(after, theme.accent, thick, 1);
+    tick(after, 4 * scale, 1, estimate ? { stroke: theme.accent, line: 1.5 } : { fill: theme.accent });
   }
-  const at = room(mark, isNumber(after) ? x(after) : width / 2);
+  const at = room(halfOf(mark), isNumber(after) ? x(after) : width / 2);
   items.push({ ...type, x: at, y: 8 * scale, text: mark, align: "middle", fill: theme.accent, bold: true });
   return items;
 }

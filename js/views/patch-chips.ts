@@ -1,6 +1,7 @@
 // The experiment's edits as chips: switched on and off, moved, removed, undone. All widgets of an experiment share them.
+import { chipWords } from "../lib/board-words";
 import { actionButton } from "../lib/controls";
-import { disable, focusedIn, h, set, show, watchFacts } from "../lib/dom";
+import { type Child, disable, focusedIn, h, set, show, watchFacts } from "../lib/dom";
 import { onKeys } from "../lib/keyboard";
 import { shortLabel } from "../lib/labels";
 import type { Edit, Params } from "../lib/protocol";
@@ -17,6 +18,21 @@ export interface PatchChips {
   update(): void;
 }
 
+/** How a widget has its chips. */
+interface ChipKind {
+  /** What it calls the edits. */
+  noun: string;
+  /** What a chip says, and the same as a voice says it. */
+  words(edit: Edit): [text: string, spoken: string];
+  /** Changes the list, and tells what was done. */
+  change(verb: string, params: Params, done: string): void;
+  /** What stands before and behind the words. */
+  lead?(edit: Edit): Child;
+  rest?(edit: Edit, index: number, spoken: string): Child;
+  /** A chip was made. */
+  made?(chip: HTMLElement, handle: HTMLElement, index: number): void;
+}
+
 /** Asks the kernel to change the list of edits; it comes back as part of the question. */
 export function changeEdits(session: Session, verb: string, params: Params = {}): void {
   session.askChange(`edits.${verb}`, params, "The edits could not be changed", "edits");
@@ -30,91 +46,138 @@ export function stepBack({ session, say }: ChipContext, verb: "undo" | "redo"): 
   return true;
 }
 
-export function createPatchChips(context: ChipContext): PatchChips {
-  const { session, tip, say } = context;
-  const chips = h("div.edit-list", { role: "list", "aria-label": "edits of the experiment" });
-  const card = (name: string) => () => tip.card(name, "", session.offReason);
-  const step = (verb: "undo" | "redo", label: string) =>
-    actionButton(label, tip, () => stepBack(context, verb), {
-      class: "mi-icon",
+/** Undo and redo, off while there is nothing to. */
+export function createSteps(context: ChipContext, look: string) {
+  const { session, tip } = context;
+  return (["undo", "redo"] as const).map((verb) => {
+    const element = actionButton(verb === "undo" ? "↶" : "↷", tip, () => stepBack(context, verb), {
+      class: look,
       name: verb,
       says: `${verb} the last change of the edits`,
-      card: card(verb),
+      card: () => tip.card(verb, "", session.offReason),
     });
-  const undo = step("undo", "↶");
-  const redo = step("redo", "↷");
-  const clear = actionButton("clear", tip, () => changeEdits(session, "clear"), {
+    const update = () => disable(element, session.offReason || !session.question?.history?.[verb]);
+    return { element, update };
+  });
+}
+
+/** Keys of a chip: Delete removes, arrows go to its neighbours, with Shift they take it along. */
+function chipKeys(
+  list: HTMLElement,
+  handle: HTMLElement,
+  index: number,
+  drop: () => void,
+  move: (index: number, to: number) => void,
+): void {
+  const go = (by: number) => (event: KeyboardEvent) => {
+    const to = index + by;
+    if (to < 0 || to >= list.childElementCount) return;
+    if (event.shiftKey) move(index, to);
+    focusChip(list, to);
+  };
+  const [back, ahead] = [go(-1), go(1)];
+  onKeys(handle, {
+    Delete: drop,
+    Backspace: drop,
+    ArrowLeft: back,
+    ArrowUp: back,
+    ArrowRight: ahead,
+    ArrowDown: ahead,
+  });
+}
+const focusChip = (list: HTMLElement, index: number) =>
+  list.children[index]?.querySelector<HTMLElement>("[data-action=toggle-edit]")?.focus();
+
+/** The list of the chips, and what clears it. */
+export function createChipList({ session, tip }: ChipContext, kind: ChipKind) {
+  const { noun, words, change } = kind;
+  const list = h("div.edit-list", { role: "list", "aria-label": `${noun} of the experiment` });
+  const clear = actionButton("clear", tip, () => change("clear", {}, `all ${noun} removed`), {
     class: "mi-link",
     name: "clear-edits",
-    card: card("clear-edits"),
+    card: () => tip.card("clear-edits", "", session.offReason),
   });
-  const head = h("div.edits-head", h("b", "Edits"), undo, redo, clear);
-  const element = h("div.edits#edits", head, chips);
   const isNew = watchFacts();
+  let drawn: readonly Edit[] = [];
+  const move = (index: number, to: number) => change("move", { index, to }, `moved to place ${to + 1}`);
 
   function chip(edit: Edit, index: number): HTMLElement {
-    const { label, on, note } = edit;
-    const flip = () => {
-      changeEdits(session, "toggle", { index });
-      say(`${label} ${on ? "off" : "on"}`);
-    };
-    const drop = () => {
-      changeEdits(session, "remove", { index });
-      say(`removed ${label}`);
-    };
-    const toggle = actionButton(shortLabel(label, 40), tip, flip, {
+    const { label, on, site, note } = edit;
+    const [text, spoken] = words(edit);
+    const state = on ? "off" : "on";
+    const drop = () => change("remove", { index }, `removed ${spoken}`);
+    const toggle = actionButton("", tip, () => change("toggle", { index }, `${spoken} ${state}`), {
       class: "mi-edit-label",
       name: "toggle-edit",
-      card: () => ({
-        title: label,
-        lines: [edit.site, note, ...(card("toggle-edit")()?.lines ?? [])],
-      }),
+      says: `${spoken}, ${on ? "on" : "off"}`,
+      card() {
+        const { lines = [] } = tip.card("toggle-edit", "", session.offReason) ?? {};
+        return { title: label, lines: [site, note, ...lines] };
+      },
     });
-    set(toggle, { "aria-pressed": on, dir: "auto" });
+    toggle.append(kind.lead?.(edit) || "", h("span", { dir: "auto" }, text));
+    set(toggle, { "aria-pressed": on });
+    chipKeys(list, toggle, index, drop, move);
     const remove = actionButton("×", tip, drop, {
       class: "mi-icon",
       name: "remove-edit",
-      says: `remove ${label}`,
+      says: `remove ${spoken}`,
     });
     for (const button of [toggle, remove]) disable(button, session.offReason);
-    const go = (by: number) => (event: KeyboardEvent) => {
-      const to = index + by;
-      if (to < 0 || to >= chips.childElementCount) return;
-      if (event.shiftKey) changeEdits(session, "move", { index, to });
-      focusChip(to);
-    };
-    const [back, ahead] = [go(-1), go(1)];
-    onKeys(toggle, {
-      Delete: drop,
-      Backspace: drop,
-      ArrowLeft: back,
-      ArrowUp: back,
-      ArrowRight: ahead,
-      ArrowDown: ahead,
-    });
-    return h(
+    const made = h(
       "span.edit",
-      { role: "listitem", "data-on": String(on) },
+      { role: "listitem", "data-on": String(on), "data-site": site },
       toggle,
+      kind.rest?.(edit, index, spoken),
       remove,
-      note ? h("span.edit-note", { dir: "auto" }, shortLabel(note, 60)) : null,
+      note && h("span.edit-note", { dir: "auto" }, shortLabel(note, 80)),
     );
+    kind.made?.(made, toggle, index);
+    return made;
   }
-  const focusChip = (index: number) =>
-    chips.children[index]?.querySelector<HTMLElement>("[data-action=toggle-edit]")?.focus();
 
-  function update(): void {
-    const { edits = [], history } = session.question ?? {};
-    const off = session.offReason;
-    show(element, edits.length > 0 || history?.undo === true || history?.redo === true);
-    disable(undo, off || !history?.undo);
-    disable(redo, off || !history?.redo);
-    disable(clear, off || !edits.length);
-    if (!isNew(edits, off)) return;
-    // The keyboard stays on the chip it was on, or on its neighbour when that one went.
-    const held = [...chips.children].findIndex((it) => focusedIn(it as HTMLElement));
-    chips.replaceChildren(...edits.map(chip));
-    if (held >= 0) focusChip(Math.min(held, edits.length - 1));
-  }
-  return { element, update };
+  return {
+    list,
+    clear,
+    move,
+    update(): void {
+      const { offReason } = session;
+      const { edits = [] } = session.question ?? {};
+      show(clear, edits.length > 0);
+      disable(clear, offReason);
+      if (!isNew(edits, edits.map(words), offReason)) return;
+      const held = [...list.children].findIndex((it) => focusedIn(it as HTMLElement));
+      const slid = focusedIn(list)?.matches("input");
+      const was = drawn[held];
+      drawn = edits;
+      list.replaceChildren(...edits.map(chip));
+      // The keyboard stays on its chip, wherever that went, or on its neighbour when that one is gone.
+      const same = edits.findIndex((it) => it.label === was?.label && it.site === was.site);
+      if (slid) list.children[held]?.querySelector<HTMLElement>("input")?.focus();
+      else if (held >= 0) focusChip(list, same < 0 ? Math.min(held, edits.length - 1) : same);
+    },
+  };
+}
+
+export function createPatchChips(context: ChipContext): PatchChips {
+  const { session, say } = context;
+  const chips = createChipList(context, {
+    noun: "edits",
+    words: (edit) => chipWords(session.question, edit),
+    change(verb, params, done) {
+      changeEdits(session, verb, params);
+      say(done);
+    },
+  });
+  const steps = createSteps(context, "mi-icon");
+  const head = h("div.edits-head", h("b", "Edits"), ...steps.map((it) => it.element), chips.clear);
+  const element = h("div.edits#edits", head, chips.list);
+  return {
+    element,
+    update() {
+      const { edits = [], history } = session.question ?? {};
+      show(element, edits.length > 0 || history?.undo === true || history?.redo === true);
+      for (const it of [...steps, chips]) it.update();
+    },
+  };
 }

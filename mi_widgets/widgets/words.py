@@ -185,6 +185,22 @@ BOARD: Mapping[str, str] = {
     "align": "How the positions of the two prompts pair. A cell that is dropped on a position of its own needs no "
     "partner.",
     "second prompt": "With one prompt activations move within it. Give a second one to compare with: type it here.",
+    "post": "Row n is the stream after layer n.",
+    "pre": "Row n is the stream before layer n.",
+    "drag": "drag a cell from one run onto the other, or press Enter on one to pick it up",
+    "drag-alone": "drag a cell to another position, or press Enter on one to pick it up",
+    "drag-more": "drop another cell, or press Enter on one to pick it up",
+    "carry-keys": "Tab to the other run · arrows move · Enter drops · Escape puts back",
+    "main-keys": "Enter picks up and drops · Space picks · Ctrl+Z undoes · ? lists keys",
+    "of-preview": "preview: let go to keep it",
+    "of-map": "preview from the finished map",
+    "of-estimate": "gradient estimate: the run follows",
+    "of-patched": "The patched run is what comes out: pick something up from a prompt's own run.",
+    "no-partner": "This position has no partner in the other prompt: choose a position of it.",
+    "own-place": "put back: that is where it came from",
+    "bad-strength": "The strength is a number from 0 to 1.",
+    "copied": "copied: runs on its own and prints the number that is shown",
+    "no-clipboard": "this page may not write to the clipboard: copy it from here",
     "reading": "Above, the two runs: row = layer, column = position, and in each cell what the model would say there. "
     "Drag a cell, a row (by its name), a column (by its heading) or a rectangle onto the other run: that run goes on "
     "with what was carried. Edits add up, and the patched run and its effect stand below.",

@@ -64,6 +64,18 @@ describe("the line", () => {
     }
   });
 
+  test("with one prompt the line holds zero, so that a small change looks small", () => {
+    const alone = { clean: 4, corrupted: null, base: "clean", before: 4, recovered: null };
+    const [small, large] = [mark({ ...alone, after: 3.9 }), mark({ ...alone, after: 0.5 })];
+    expect(small?.x).toBeGreaterThan(300);
+    expect(large?.x).toBeLessThan(100);
+    expect(words({ ...alone, after: 3.9 }).map((it) => it.text)).toEqual([
+      "zero",
+      "clean +4.00",
+      "patched +3.90",
+    ]);
+  });
+
   test("shares: recovered, destroyed on the clean base, their standard error, or why there is none", () => {
     expect(shareText(effect({ recovered: 0.74 }))).toBe("74 % recovered");
     expect(shareText(effect({ recovered: -0.004 }))).toBe("−0.4 % recovered");

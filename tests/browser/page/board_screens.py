@@ -20,6 +20,21 @@ def _edit(spec: str, on: str, label: str) -> str:
 
 PATCHED = f"edits: [{_edit(SPEC, 'true', 'resid_post L1 · Mary₁₀')}, {_edit(LATE, 'false', 'resid_post L2 · to₁₄')}]"
 TWO = f"{{ {PATCHED} }}"
+_OF_HEAD = SPEC.replace("'resid_post', layer: 1, head: null", "'k', layer: 2, head: 1")
+_MOVED = _OF_HEAD.replace("[10]", "[10, 11, 12, 13]").replace(
+    "source_positions: null", "source_positions: [11, 12, 13, 14]"
+)
+_ALL = _OF_HEAD.replace("'patch'", "'zero'").replace("'k'", "'z'").replace("positions: [10]", "positions: null")
+_ZERO = _ALL.replace("layer: 2, head: 1, positions: null", "layer: 0, head: 2, positions: [14]")
+KINDS = ", ".join(
+    f"{{ label: '{label}', on: true, site: '{label}', note: '', alpha: {alpha}, spec: {spec} }}"
+    for label, alpha, spec in (
+        ("patch L2H1.k@[10,11,12,13]", "1", _MOVED),
+        ("zero L2H1.z", "null", _ALL),
+        ("zero L0H2.z@14", "null", _ZERO),
+        ("knock out L1H2 from 14 to 3", "null", "null"),
+    )
+)
 LONG = (
     "{ layers: 40, heads: 8, name: 'deep', text: 'w', labels: ['‹bos›', "
     "...Array.from({length: 511}, (_, i) => '␣word' + (i * 7) % 31)], corrupted: { text: 'v', labels: ['‹bos›', "
@@ -128,6 +143,7 @@ def _help(board: BoardPage) -> None:
 SCENES: dict[str, tuple[str, int, Step]] = {
     "board-ready": ("{}", 1180, _rest),
     "board-patched": (TWO, 1180, _rest),
+    "board-kinds": (f"{{ edits: [{KINDS}] }}", 1180, _rest),
     "board-hover": (TWO, 1180, _hover),
     "board-carry": (TWO, 1180, _carry),
     "board-block": ("{}", 1180, _block),

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.page.board_page import BoardPage
-from tests.browser.page.board_screens import HOSTILE, LENGTHS, LONG, TWO
+from tests.browser.page.board_screens import HOSTILE, KINDS, LENGTHS, LONG, TWO
 from tests.browser.page.ramp import SEQUENTIAL_LIGHT, close, colour
 
 
@@ -65,7 +65,10 @@ def test_a_cell_is_dragged_previewed_dropped_and_undone(board: BoardPage) -> Non
     says(board, "patched resid_post L1 position 10: logit difference 0.98, 60 % recovered")
     assert board.effect.startswith("patched: logit difference 0.98, 60 % recovered")
     expect(board.part("effect-tokens").locator(".mi-bar-row").first).to_contain_text("▲ 1")
-    assert board.chips() == ["resid_post L1 · Mary 10, on"]
+    assert board.chips() == ["resid_post L1, John position 10 of clean onto Mary position 10, on"]
+    expect(board.root.locator(".mi-edit-label")).to_have_text(
+        "●resid_post L1 · \u2068John\u2069₁₀ → \u2068Mary\u2069₁₀"
+    )
     expect(board.part("panel-edited")).to_contain_text("only the bright cells can change")
     # Beside the cone the patched run is faded, in it as strong as it is.
     inside = board.kernel("k.boardCell(k.rowsOf(false)[2], 10, 'edited', k.live(), 'corrupted')")
@@ -80,6 +83,41 @@ def test_a_cell_is_dragged_previewed_dropped_and_undone(board: BoardPage) -> Non
     board.page.keyboard.press("Control+Shift+z")
     board.wait(board_rev="4")
     assert len(board.chips()) == 1
+
+
+def test_what_follows_the_pointer_stays_in_the_window(board: BoardPage) -> None:
+    board.mount("{ mode: { noMap: true } }")
+    board.page.set_viewport_size({"width": 1180, "height": 700})
+    board.carry(board.point("clean", 2, 10), (1176, 696), drop=False)
+    box = board.page.locator("[data-mi-ghost]").bounding_box() or {}
+    assert box["x"] + box["width"] <= 1180
+    assert box["y"] + box["height"] <= 700
+    assert box["width"] > 60
+
+
+def test_the_base_is_chosen_in_the_header_and_the_footer_tells_the_run(board: BoardPage) -> None:
+    board.mount(TWO)
+    base = board.root.get_by_role("combobox", name="base")
+    expect(base).to_have_value("corrupted")
+    base.select_option("clean")
+    board.page.wait_for_function("shown.model.sent.some(it => it.op === 'question.set')")
+    assert board.sent("question.set")[-1]["params"]["base"] == "clean"
+    expect(board.part("provenance")).to_contain_text("forward 1.8 ms")
+    expect(board.part("provenance")).to_contain_text("resumed at L2 from position 10 · run 1 of 1")
+
+
+def test_the_smallest_probabilities_stay_in_the_panel(board: BoardPage) -> None:
+    small = "{ id: 9, label: '␣her', before: 1.2e-10, after: 3.4e-11, before_rank: 7, after_rank: 9 }"
+    board.mount(f"{{ tokens: [{small}] }}")
+    row = board.part("effect-tokens").locator(".mi-bar-row").last
+    expect(row).to_contain_text("1.2e-10 → 3.4e-11")
+    for width in (480, 1180):
+        board.page.set_viewport_size({"width": width, "height": 900})
+        frames(board)
+        assert row.evaluate(
+            "it => { const text = it.lastChild; return text.scrollWidth <= text.clientWidth && "
+            "text.getBoundingClientRect().right <= it.getBoundingClientRect().right + 0.5; }"
+        ), width
 
 
 def test_put_back_by_escape_by_nowhere_and_where_it_came_from(board: BoardPage) -> None:
@@ -248,6 +286,31 @@ def test_chips_by_pointer_and_by_key(board: BoardPage) -> None:
     says(board, "all patches removed")
 
 
+def test_chips_of_other_kinds_and_of_hidden_edits(board: BoardPage) -> None:
+    hidden = KINDS.replace("note: ''", "note: 'has no effect: overwritten by zero L2H1.z'", 1)
+    board.mount(f"{{ edits: [{hidden}] }}")
+    texts = [
+        it.replace("\u2068", "").replace("\u2069", "") for it in board.root.locator(".mi-edit-label").all_inner_texts()
+    ]
+    assert texts == [
+        "●k L2.H1 · gave₁₁ … to₁₄ → John₁₀ … drink₁₃",
+        "●zero L2H1.z · all positions",
+        "●zero L0H2.z · to₁₄",
+        "●knock out L1H2 from 14 to 3",
+    ]
+    assert board.chips()[0] == (
+        "k L2.H1, gave position 11 to to position 14 of clean onto John position 10 to drink position 13, on"
+    )
+    expect(board.root.locator(".mi-edit-note")).to_have_text("has no effect: overwritten by zero L2H1.z")
+    # Nothing to undo, and with nothing in the list nothing to clear.
+    for step in ("undo", "redo"):
+        expect(board.root.locator(f"[data-action={step}]")).to_have_attribute("aria-disabled", "true")
+    board.root.locator("[data-action=clear-edits]").click()
+    board.wait(board_rev="2")
+    expect(board.root.locator("[data-action=clear-edits]")).to_be_hidden()
+    expect(board.root.locator("[data-action=undo]")).not_to_have_attribute("aria-disabled", "true")
+
+
 def test_heads_are_layers_by_heads_at_chosen_positions(board: BoardPage) -> None:
     board.mount()
     board.root.get_by_role("radio", name="head z").click()
@@ -373,6 +436,8 @@ def test_prompts_of_different_length_show_how_they_pair(board: BoardPage) -> Non
     board.mount(LENGTHS)
     expect(board.part("align")).to_be_visible()
     expect(board.part("align")).to_contain_text("2 of corrupted without a partner")
+    pairs = board.part("align").locator("canvas").get_attribute("aria-label") or ""
+    assert pairs.startswith("clean and corrupted positions that pair: 0–0, 1–3, 2–4")
     board.carry(board.point("clean", 2, 10), board.point("corrupted", 2, 12))
     board.wait(board_rev="2")
     assert added(board)[0][3:] == ([12], "other", None)
