@@ -5,21 +5,27 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.browser.lab.board import Patch, chips, drag, point, shows
+from tests.browser.lab.board import Keys, Patch, Pointer, chips, drag, point, shows
 from tests.browser.lab.conftest import EXPERIMENT
 from tests.browser.lab.notebook_page import NotebookPage
 
 END = 14
 PATCHES: list[Patch] = [("resid_post", 0, None, END, 1.0), ("mlp_out", 1, None, END, 1.0), ("z", 2, 1, END, 1.0)]
+HELD = """
+# While the file `hold` lies here the model stays in a board's run unless that is cancelled.
+import pathlib, time
+from mi_widgets.jobs import current_job
+def held(*given):
+    job = current_job()
+    while job and job.op == "board.run" and pathlib.Path("hold").exists() and not job.cancelled():
+        time.sleep(0.01)
+exp.model.hf.get_output_embeddings().register_forward_hook(held)
+"""
 WIDGET = "model = exp.model\nboard = mi.PatchBoard(exp)\nboard"
 
 
-def carry(board: Locator, name: str) -> None:
-    board.get_by_role("radio", name=name, exact=True).click()
-    expect(board).to_have_attribute("data-state", "ready")
-
-
-def test_drags_are_runs_and_stay_so_after_a_reload(open_notebook):
+@pytest.mark.parametrize("hands", [Pointer, Keys])
+def test_three_patches_are_runs_and_stay_so_after_a_reload(open_notebook, hands):
     # After the reload JupyterLab may ask for a model before it has fetched those of the kernel, and asks again.
     notebook = open_notebook("01_getting_started.ipynb", allowed=("widget model not found",))
     notebook.run_all()
@@ -27,63 +33,46 @@ def test_drags_are_runs_and_stay_so_after_a_reload(open_notebook):
     notebook.until_run(last)
     notebook.until_idle()
     board = notebook.resting_widget(1)
+    by = hands(board)
     shows(notebook, last, board, [])
 
-    drag(board, (1, END))
-    chips(board, 1)
+    by.drop(1, END)
     shows(notebook, last, board, PATCHES[:1])
-    carry(board, "MLP")
-    drag(board, (2, END))
-    chips(board, 2)
+    by.carry("mlp")
+    by.drop(2, END)
     shows(notebook, last, board, PATCHES[:2])
-    carry(board, "head z")
-    board.locator(f"[data-token='{END}']").click()
-    drag(board, (3, 1))
-    chips(board, 3)
+    by.carry("z")
+    by.heads_at(END)
+    by.drop(3, 1)
     shows(notebook, last, board, PATCHES)
 
-    strength = board.locator("input[data-input=alpha]").first
-    strength.focus()
-    for _ in range(100):
-        if float(strength.input_value()) <= 0.5:
-            break
-        board.page.keyboard.press("ArrowLeft")
-    board.page.keyboard.press("Tab")
-    half = [(*PATCHES[0][:4], 0.5), *PATCHES[1:]]
-    expect(board.locator(".mi-edit").first).to_contain_text("0.50")
-    shows(notebook, last, board, half)
-
-    undo, redo = (board.get_by_role("button", name=name) for name in ("undo", "redo"))
-    while "1.00" not in board.locator(".mi-edit").first.inner_text():
-        undo.first.click()
-        shows_rev(board)
+    alpha = by.halve()
+    assert 0.3 < alpha < 0.7
+    weaker = [(*PATCHES[0][:4], alpha), *PATCHES[1:]]
+    shows(notebook, last, board, weaker)
+    by.undo()
     shows(notebook, last, board, PATCHES)
-    undo.first.click()
-    chips(board, 2)
+    by.undo()
     shows(notebook, last, board, PATCHES[:2])
-    redo.first.click()
-    chips(board, 3)
+    by.redo()
     shows(notebook, last, board, PATCHES)
+    by.redo()
+    shows(notebook, last, board, weaker)
 
     notebook.save()
     notebook.open()
     board = notebook.resting_widget(1)
-    chips(board, 3)
-    shows(notebook, last, board, PATCHES)
-    undo = board.get_by_role("button", name="undo")
-    undo.first.click()
-    chips(board, 2)
+    by = hands(board)
+    shows(notebook, last, board, weaker)
+    by.undo()
+    by.undo()
     shows(notebook, last, board, PATCHES[:2])
+    by.redo()
+    shows(notebook, last, board, PATCHES)
 
 
-def shows_rev(board: Locator) -> None:
-    """Wait until the question that the board shows is the newest."""
-    expect(board).to_have_attribute("data-state", "ready")
-    board.page.wait_for_function("it => it.dataset.boardRev === it.dataset.questionRev", arg=board.element_handle())
-
-
-def opened(open_notebook, *more: str) -> tuple[NotebookPage, Locator]:
-    cells = [EXPERIMENT, WIDGET, *more, "pass"]
+def opened(open_notebook, *more: str, first: str = "") -> tuple[NotebookPage, Locator]:
+    cells = [f"{EXPERIMENT}\n{first}", WIDGET, *more, "pass"]
     notebook = open_notebook(cells)
     for index in range(len(cells) - 1):
         notebook.run_cell(index)
@@ -91,38 +80,28 @@ def opened(open_notebook, *more: str) -> tuple[NotebookPage, Locator]:
     return notebook, notebook.resting_widget(0)
 
 
-def test_the_same_by_keyboard_alone(open_notebook):
+def test_keys_put_back_and_remove_and_leave_the_notebook_alone(open_notebook):
     notebook, board = opened(open_notebook)
     press = board.page.keyboard.press
+    cells = notebook.page.locator(".jp-Cell").count()
+    by = Keys(board)
+    by.drop(1, END)
+    chips(board, 1)
     clean = board.locator("canvas[data-grid=clean]")
-
-    def pick_up_and_drop(*keys: str) -> None:
-        clean.focus()
-        for key in (*keys, "Enter"):
-            press(key)
-        expect(board).to_have_attribute("data-carrying", "keyboard")
-        press("Tab")
-        press("Enter")
-
-    pick_up_and_drop("Home", "PageUp", "End", "ArrowDown")
-    chips(board, 1)
-    shows(notebook, 2, board, PATCHES[:1])
-    # The kernel was asked through a cell: back to the board.
     clean.focus()
-    press("Control+z")
-    chips(board, 0)
-    press("Control+Shift+z")
-    chips(board, 1)
-    shows(notebook, 2, board, PATCHES[:1])
-    clean.focus()
+    # Letters are JupyterLab's commands outside of a widget (a, b: new cell, d d: delete), and keys of its own inside.
+    for key in ("a", "b", "d", "d", "m"):
+        press(key)
     press("Enter")
     expect(board).to_have_attribute("data-carrying", "keyboard")
     press("Escape")
     expect(board).to_have_attribute("data-carrying", "")
     chips(board, 1)
+    shows(notebook, 2, board, PATCHES[:1])
     board.locator("[data-action=toggle-edit]").first.focus()
     press("Delete")
     chips(board, 0)
+    assert notebook.page.locator(".jp-Cell").count() == cells
     shows(notebook, 2, board, [])
 
 
@@ -138,6 +117,21 @@ def test_two_views_show_one_list(open_notebook, how):
     for board in (first, second):
         chips(board, 0)
     shows(notebook, 3, first, [])
+
+
+def test_a_run_that_is_cancelled_leaves_the_patch_and_can_be_run_again(open_notebook, signal):
+    hold = signal("hold")
+    notebook, board = opened(open_notebook, first=HELD)
+    before = board.locator("[data-part=effect] canvas").get_attribute("data-after")
+    hold.touch()
+    drag(board, (1, END))
+    board.get_by_role("button", name="Cancel").click()
+    expect(board.get_by_text("Cancelled", exact=True)).to_be_visible()
+    expect(board.locator(".mi-edit")).to_have_count(1)
+    assert board.locator("[data-part=effect] canvas").get_attribute("data-after") == before
+    hold.unlink()
+    board.get_by_role("button", name="Retry").click()
+    shows(notebook, 2, board, PATCHES[:1])
 
 
 def test_a_failing_model_and_a_restart_are_told_and_nothing_is_lost(open_notebook):
