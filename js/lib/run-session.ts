@@ -21,6 +21,10 @@ export abstract class RunSession<P extends Picture = Picture> extends Session {
   pictureTrouble: string | null = null;
   /** What work that was cancelled leaves in view. */
   readonly leftWords: string = "The picture is from before.";
+  /** What work is called that failed; null calls it by its run. */
+  readonly failedWords: string | null = null;
+  /** Work that was cancelled is gone on with, by a button of the picture's own. */
+  readonly goesOn: boolean = false;
   run: Run = "clean";
   /** The trait that holds the picture, its topic, and the slot in which it is asked for. */
   protected abstract readonly topic: string;
@@ -165,7 +169,7 @@ export abstract class RunSession<P extends Picture = Picture> extends Session {
     const { wanted, topic, run } = this;
     this.trouble = null;
     const options = { slot: topic, ...(onPartial && { onPartial }) };
-    const pending = this.ask(this.op, () => wanted, `The ${run} run failed`, options);
+    const pending = this.ask(this.op, () => wanted, this.failedWords ?? `The ${run} run failed`, options);
     this.changed();
     return pending.reply;
   }

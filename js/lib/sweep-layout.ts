@@ -10,7 +10,7 @@ export interface SweepSizes {
   columns: number;
   /** Pixels that the longest heading takes. */
   words: number;
-  /** Some column has two tokens, one over the other. */
+  /** Some column has two tokens, one over the other, or after it. */
   stacked: boolean;
   /** The first column in view, as far as there is room before the end. */
   first: number;
@@ -47,6 +47,8 @@ const WORD = 32;
 const LEAST = 14;
 /** The most that an upright heading is high. */
 const TALL = 76;
+/** The same where two tokens stand one after the other. */
+const TALLER = 116;
 const STRIP = 18;
 const ROW = 20;
 /** So many rows fit at their usual height; of more each is lower, so that forty layers are seen at once. */
@@ -74,7 +76,7 @@ export function sweepLayout(sizes: SweepSizes): SweepLayout {
     end,
     gutter,
     left,
-    top: turned ? Math.min(px(TALL), Math.ceil(words) + px(12)) : px(stacked ? 36 : 24),
+    top: turned ? Math.min(px(stacked ? TALLER : TALL), Math.ceil(words) + px(12)) : px(stacked ? 36 : 24),
     row: px(rows > MANY ? LOW_ROW : ROW),
     cell,
     turned,

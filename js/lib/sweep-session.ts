@@ -3,8 +3,20 @@
 import { Asked } from "./asked";
 import type { Partial, Pending } from "./channel";
 import { memo } from "./dom";
-import type { EditEffect, EditSpec, Params, Run } from "./protocol";
+import type { EditEffect, Params, Run } from "./protocol";
 import { RunSession } from "./run-session";
+import {
+  addedTo,
+  holds,
+  hoverOf,
+  partOf,
+  placeOf,
+  type SweepPlace,
+  type SweepRect,
+  samePlace,
+  siteOf,
+  specOf,
+} from "./sweep-places";
 import {
   ESTIMATE,
   EXACT,
@@ -21,18 +33,6 @@ import {
 import { type SweepView, shownView, viewReason } from "./sweep-values";
 import { follow } from "./sweeping";
 
-/** A cell of the map, by row and column. */
-export interface SweepPlace {
-  row: number;
-  column: number;
-}
-
-/** Rows and columns from the first up to and with the last. */
-export interface SweepRect {
-  rows: readonly [number, number];
-  columns: readonly [number, number];
-}
-
 interface CellReply {
   layer: number;
   column: number;
@@ -45,18 +45,6 @@ interface CellReply {
 /** A pointer that rests this long on a cell asks for its own run. */
 const REST_MS = 250;
 const NOT_A_RUN = "A sweep is of edited runs.";
-
-export const samePlace = (a: SweepPlace | null, b: SweepPlace | null) =>
-  a === b || (!!a && !!b && a.row === b.row && a.column === b.column);
-
-/** The rectangle between two cells, whichever came first. */
-export function rectOf(a: SweepPlace, b: SweepPlace): SweepRect {
-  const ends = (one: number, two: number) => [Math.min(one, two), Math.max(one, two)] as const;
-  return { rows: ends(a.row, b.row), columns: ends(a.column, b.column) };
-}
-
-export const rectSize = ({ rows, columns }: SweepRect) =>
-  (rows[1] - rows[0] + 1) * (columns[1] - columns[0] + 1);
 
 export class SweepSession extends RunSession<SweepTable> {
   protected readonly topic = "sweep";
@@ -78,8 +66,10 @@ export class SweepSession extends RunSession<SweepTable> {
   part: Pending | null = null;
   /** One cell by itself: its exact numbers and its effect. */
   readonly alone = new Asked<CellReply>(this, "sweep.cell", (reply) => this.#layAlone(reply.data));
-  /** What a sweep that was stopped leaves. */
+  /** What a sweep that was stopped leaves, and what one that failed is called. */
   override readonly leftWords = "The cells that were run stay.";
+  override readonly failedWords = "The map failed";
+  override readonly goesOn = true;
   #hoverTimer: unknown = null;
   /** The column that the sweep under way begins with, where it was asked for here. */
   #first: number | null = null;
@@ -126,16 +116,12 @@ export class SweepSession extends RunSession<SweepTable> {
   }
 
   protected override renew(): void {
-    const { table, rect, hovered, hoverColumn } = this;
-    const { layers = [], columns = [] } = table?.map ?? {};
+    const { map } = this.table ?? {};
+    const { rect, hovered, hoverColumn } = this;
+    const has = (place: SweepPlace) => !!map && holds(map, place);
     // The pointer may rest where the new map has a cell too; where it has none the other widgets are told.
-    const gone = hovered && (hovered.row >= layers.length || hovered.column >= columns.length);
-    if (gone || (hoverColumn ?? -1) >= columns.length) this.hoverAt(null);
-    if (
-      rect &&
-      !(table && rect.rows[1] < table.map.layers.length && rect.columns[1] < table.map.columns.length)
-    )
-      this.rect = null;
+    if (!has(hovered ?? { row: 0, column: hoverColumn ?? -1 })) this.hoverAt(null);
+    if (rect && !has({ row: rect.rows[1], column: rect.columns[1] })) this.rect = null;
     this.#readCell();
   }
 
@@ -187,6 +173,14 @@ export class SweepSession extends RunSession<SweepTable> {
     if (!table) return 0;
     const [exact, open] = [table.count(EXACT), table.count(ESTIMATE) + table.count(PENDING)];
     return exact + open ? exact / (exact + open) : 1;
+  }
+
+  /** Was it stopped before all cells were run? One that failed is tried again instead. */
+  get stopped(): boolean {
+    const { trouble, status, question, work } = this;
+    const error = status?.state === "failed" ? status.error?.error : undefined;
+    const failed = trouble?.title === this.failedWords || (error !== undefined && error !== "Cancelled");
+    return !work && !failed && !question?.arrays && this.exactShare < 1;
   }
 
   // --- choices ----------------------------------------------------------------------------------------------------
@@ -266,28 +260,12 @@ export class SweepSession extends RunSession<SweepTable> {
     this.hoverColumn = column;
     this.timers.clear(this.#hoverTimer);
     this.#hoverTimer = this.timers.set(() => this.#takeFirst(), REST_MS);
-    this.tellHover(this.#hoverOf(place, column));
+    this.tellHover(this.table && hoverOf(this.table.map, place, column));
     this.changed();
   }
 
-  #hoverOf(place: SweepPlace | null, column: number | null) {
-    const { map } = this.table ?? {};
-    const { position, head } = map?.columns[place?.column ?? column ?? -1] ?? {};
-    if (!map || (position == null && head == null)) return null;
-    const layer = place && map.layers[place.row];
-    return {
-      ...(layer != null && { layer }),
-      ...(position != null && { position }),
-      ...(head != null && { head }),
-    };
-  }
-
-  /** The site of a cell as text, the words of `selection`: "L3.resid_pre@10", "L3H2.z". */
-  siteOf({ row, column }: SweepPlace): string {
-    const { map } = this.table ?? {};
-    const { position, head } = map?.columns[column] ?? {};
-    const at = position == null ? "" : `@${position}`;
-    return `L${map?.layers[row] ?? 0}${head == null ? "" : `H${head}`}.${map?.site ?? this.site}${at}`;
+  siteOf(place: SweepPlace): string {
+    return this.table ? siteOf(this.table.map, place) : "";
   }
 
   /** Selects a cell. */
@@ -322,7 +300,7 @@ export class SweepSession extends RunSession<SweepTable> {
     const { table, selection, cell } = this;
     if (!table) return;
     const named = selection.map((text) => placeOf(table, text)).find((it) => it !== null);
-    const there = cell && cell.row < table.map.layers.length && cell.column < table.map.columns.length;
+    const there = cell && holds(table.map, cell);
     this.cell = named ?? (selection.length && there ? cell : null);
   }
 
@@ -373,12 +351,8 @@ export class SweepSession extends RunSession<SweepTable> {
   runPart(rect: SweepRect): void {
     const { table } = this;
     if (!table || this.partReason) return;
-    const { rows, columns } = rect;
     const { site, edit, base, on_top } = table.map;
-    const part = {
-      layers: table.map.layers.slice(rows[0], rows[1] + 1),
-      columns: table.map.columns.flatMap((_, at) => (at >= columns[0] && at <= columns[1] ? [at] : [])),
-    };
+    const part = partOf(table.map, rect);
     this.rect = rect;
     const params = () => ({ site, edit, base, on_top, first: null, part });
     const onPartial = (partial: Partial) => this.lay(partial);
@@ -396,27 +370,6 @@ export class SweepSession extends RunSession<SweepTable> {
 
   // --- edits ------------------------------------------------------------------------------------------------------
 
-  /** The edit of a cell, as the board takes it. */
-  specOf({ row, column }: SweepPlace): EditSpec | null {
-    const { map } = this.table ?? {};
-    const { position = null, head = null } = map?.columns[column] ?? {};
-    const layer = map?.layers[row];
-    if (!map || layer === undefined) return null;
-    const positions = position === null ? null : [position];
-    const { edit: kind, site } = map;
-    return {
-      kind,
-      site,
-      layer,
-      head,
-      positions,
-      source: "other",
-      source_positions: null,
-      src: null,
-      alpha: 1,
-    };
-  }
-
   /** Why the edit of a cell cannot be added; null when it can. */
   addReason(place: SweepPlace): string | null {
     if (this.question?.arrays) return this.why("no-model");
@@ -433,46 +386,15 @@ export class SweepSession extends RunSession<SweepTable> {
   /** Numbers of the cells whose edit is among the live ones. */
   get added(): ReadonlySet<number> {
     const { table, question } = this;
-    const edits = question?.edits;
-    return this.#added([table, edits, question?.base], () => {
-      const found = new Set<number>();
-      if (!table || question?.base !== table.map.base) return found;
-      const { map } = table;
-      for (const spec of (edits ?? []).map((it) => it.spec)) {
-        const row = spec?.site === map.site && spec.kind === map.edit ? map.layers.indexOf(spec.layer) : -1;
-        // A patch of the prompt's own activations is another edit.
-        if (!spec || row < 0 || (spec.kind === "patch" && spec.source === map.base)) continue;
-        for (const position of spec.positions ?? [null]) {
-          const column = table.columnOf({ head: spec.head, position });
-          if (column >= 0) found.add(table.index(row, column));
-        }
-      }
-      return found;
-    });
+    return this.#added([table, question?.edits, question?.base], () => addedTo(table, question));
   }
 
   /** Adds the edits of these cells to the live ones, in one step. */
   addEdits(places: readonly SweepPlace[]): void {
-    const edits = places.flatMap((place) => this.specOf(place) ?? []);
-    const base = this.table?.map.base;
+    const { map } = this.table ?? {};
+    const edits = places.flatMap((place) => (map && specOf(map, place)) ?? []);
+    const base = map?.base;
     if (edits.length && !this.offReason && !this.question?.arrays)
       this.askChange("edits.add", { edits, base }, "This edit could not be added", "edits");
   }
-}
-
-const SITE = /^L(\d+)(?:H(\d+))?\.(\w+)(?:@(\d+))?/;
-
-/** The cell that a site's text names: its own, or at the same place another site's; null where the map has none. */
-export function placeOf(table: SweepTable, text: string): SweepPlace | null {
-  const match = SITE.exec(text);
-  if (!match) return null;
-  const [, layer, head, site, position] = match;
-  const { layers, site: swept } = table.map;
-  const own = layers.indexOf(Number(layer));
-  // The stream after a layer is the one before the next.
-  const next = layers.indexOf(Number(layer) + 1);
-  const row = site === "resid_post" && swept === "resid_pre" && next >= 0 ? next : own;
-  const number = (it: string | undefined) => (it === undefined ? null : Number(it));
-  const column = table.columnOf({ head: number(head), position: number(position) });
-  return row < 0 || column < 0 ? null : { row, column };
 }

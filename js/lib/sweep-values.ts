@@ -100,7 +100,8 @@ const digitsOf = ({ reach }: SweepScale) => (reach >= 100 ? 0 : reach >= 20 ? 1 
 export function textOf(scale: SweepScale, value: number, digits = digitsOf(scale)): string {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
-  const power = size >= 1e5 || (scale.reach < 0.01 && size > 0);
+  // What is next to nothing on its scale is nothing.
+  const power = size >= 1e5 || (scale.reach < 0.01 && size > scale.reach / 1e3);
   const text = power ? size.toExponential(1).replace("e+", "e") : size.toFixed(digits);
   return value < 0 && Number(text) !== 0 ? `−${text}` : text;
 }
@@ -118,9 +119,10 @@ export function fitNumber(scale: SweepScale, cell: SweepCell, value: number, let
   return shorter.length <= letters ? shorter : "";
 }
 
-/** Where the legend has ticks: the ends, the middle, and half of the way. */
+/** Where the legend has ticks: the ends, the middle, and where their numbers are short half of the way. */
 export function ticksOf(scale: SweepScale): { share: number; text: string }[] {
-  return [0, 0.25, 0.5, 0.75, 1].map((share) => ({
+  const shares = lettersOf(scale) > 6 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1];
+  return shares.map((share) => ({
     share,
     text: textOf(scale, scale.centre + (2 * share - 1) * scale.reach),
   }));

@@ -1,12 +1,13 @@
 // The heat map of a sweep as a display list: headings, rows of cells, columns out of view; and all of it for a paper.
 import { mix, parseColour, type Rgb, textOn } from "../lib/colour";
 import type { Figure, Item } from "../lib/display-list";
+import { times } from "../lib/geometry";
+import { bare, shortLabel } from "../lib/labels";
 import { ADVANCE, fitLabel, lettersOf } from "../lib/lens-labels";
 import { cellLeft, rowsHeight, type SweepLayout } from "../lib/sweep-layout";
-import type { SweepPlace } from "../lib/sweep-session";
+import type { SweepPlace } from "../lib/sweep-places";
 import { ESTIMATE, NONE, PENDING, SAME, type SweepTable } from "../lib/sweep-table";
 import {
-  bothTokens,
   colourOf,
   fitNumber,
   numberOf,
@@ -15,6 +16,7 @@ import {
   ticksOf,
   viewLabel,
 } from "../lib/sweep-values";
+import { type HeadingLine, headingOf } from "../lib/sweep-words";
 import type { Theme } from "../lib/theme";
 import { columnStrips, moreTokens } from "./lens-figure";
 
@@ -39,55 +41,83 @@ export const STOPS = 65;
 
 const typeOf = ({ theme, scale }: HeatmapLook) =>
   ({ kind: "text", fill: theme.muted, size: SIZE * scale, font: theme.mono }) as const;
+const lineType = (look: HeatmapLook, { side }: HeadingLine) => ({
+  ...typeOf(look),
+  ...(side && { fill: sideColour(look.theme, side), bold: true }),
+});
 const lettersIn = (width: number, size: number) => Math.max(1, Math.floor(width / (size * ADVANCE)));
 
+/** Of the number of a position, beside its token. */
+const SMALL = 7.5;
+/** Letters between two tokens in one upright line. */
+const GAP = 0.6;
+
+const numberAt = (position: number | null | undefined) => (position == null ? "" : String(position));
+
+/** Pixels that a heading takes in one line, long tokens shortened. */
+export function headingWidth(
+  lines: HeadingLine[],
+  position: number | null | undefined,
+  scale: number,
+): number {
+  const letters = lines.reduce((sum, { text }) => sum + lettersOf(shortLabel(bare(text), 12)) + GAP, -GAP);
+  return (letters * SIZE + numberAt(position).length * SMALL) * ADVANCE * scale;
+}
+
 /** A token with its position behind it, small. */
-function tokenItems(
-  look: HeatmapLook,
-  column: number,
-  label: string,
-  y: number,
-  own: { fill: Rgb; bold?: boolean },
-) {
+function tokenItems(look: HeatmapLook, column: number, line: HeadingLine, y: number): Item[] {
   const { table, layout, scale } = look;
-  const type = typeOf(look);
-  const { position } = table.map.columns[column] ?? {};
-  const number = position == null ? "" : String(position);
-  const small = 7.5 * scale;
-  const text = fitLabel(label, lettersIn(layout.cell - 1 - number.length * small * ADVANCE, type.size));
+  const type = lineType(look, line);
+  const number = numberAt(table.map.columns[column]?.position);
+  const small = SMALL * scale;
+  const text = fitLabel(line.text, lettersIn(layout.cell - 1 - number.length * small * ADVANCE, type.size));
   const taken = lettersOf(text) * type.size * ADVANCE;
   const x = cellLeft(layout, column) + (layout.cell - taken - number.length * small * ADVANCE) / 2;
-  const items: Item[] = [{ ...type, ...own, x, y, text }];
-  if (number) items.push({ ...type, ...own, x: x + taken, y: y + 4 * scale, text: number, size: small });
+  const items: Item[] = [{ ...type, x, y, text }];
+  if (number) items.push({ ...type, x: x + taken, y: y + 4 * scale, text: number, size: small });
+  return items;
+}
+
+/** The same upright, in a column too narrow for a word: two tokens stand one after the other. */
+function uprightItems(look: HeatmapLook, column: number, lines: HeadingLine[]): Item[] {
+  const { table, layout, scale } = look;
+  const x = cellLeft(layout, column) + layout.cell / 2;
+  const number = numberAt(table.map.columns[column]?.position);
+  const small = SMALL * scale;
+  const advance = SIZE * scale * ADVANCE;
+  let letters = (layout.top - 10 * scale - number.length * small * ADVANCE) / advance;
+  let y = layout.top - 5 * scale;
+  const items: Item[] = [];
+  lines.forEach((line, at) => {
+    // What comes after has its half of the room, or as much of it as it needs.
+    const after = lines[at + 1];
+    const kept = after ? GAP + Math.min(lettersOf(bare(after.text)), (letters - GAP) / 2) : 0;
+    const text = fitLabel(line.text, Math.floor(letters - kept + 0.01));
+    items.push({ ...lineType(look, line), x, y, text, turn: -90 });
+    letters -= lettersOf(text) + GAP;
+    y -= (lettersOf(text) + (after ? GAP : 0)) * advance;
+  });
+  const last = lines.at(-1);
+  if (number && last)
+    items.push({ ...lineType(look, last), x: x + 3 * scale, y, text: number, size: small, turn: -90 });
   return items;
 }
 
 /** The tokens or heads on top: where the prompts have two tokens, the clean one over the corrupted one. */
 export function headings(look: HeatmapLook): Item[] {
-  const { table, layout, theme, scale } = look;
-  const { map } = table;
-  const type = typeOf(look);
+  const { table, layout, scale } = look;
   const low = layout.top - 10 * scale;
-  const items: Item[] = [];
-  for (let column = layout.first; column < layout.end; column++) {
-    const both = bothTokens(map, column);
-    const label = map.columns[column]?.label ?? "";
-    if (layout.turned) {
-      // Too narrow for two: the base prompt's own token, in its colour.
-      const fill = both ? sideColour(theme, map.base) : theme.muted;
-      const text = fitLabel(label, lettersIn(layout.top - 10 * scale, type.size));
-      const x = cellLeft(layout, column) + layout.cell / 2;
-      items.push({ ...type, fill, bold: both !== null, x, y: layout.top - 5 * scale, text, turn: -90 });
-    } else if (both) {
-      const side = (name: "clean" | "corrupted") => ({ fill: sideColour(theme, name), bold: true });
-      const above = { ...type, ...side("clean"), align: "middle" } as const;
-      const x = cellLeft(layout, column) + layout.cell / 2;
-      const text = fitLabel(both.clean, lettersIn(layout.cell - 1, type.size));
-      items.push({ ...above, x, y: low - 14 * scale, text });
-      items.push(...tokenItems(look, column, both.corrupted, low, side("corrupted")));
-    } else items.push(...tokenItems(look, column, label, low, { fill: theme.muted }));
-  }
-  return items;
+  return times(layout.end - layout.first, (at) => layout.first + at).flatMap((column) => {
+    const lines = headingOf(table.map, column);
+    if (layout.turned) return uprightItems(look, column, lines);
+    const [upper, lower] = lines.length > 1 ? lines : [null, lines[0]];
+    const items = lower ? tokenItems(look, column, lower, low) : [];
+    if (!upper) return items;
+    const type = lineType(look, upper);
+    const x = cellLeft(layout, column) + layout.cell / 2;
+    const text = fitLabel(upper.text, lettersIn(layout.cell - 1, type.size));
+    return [{ ...type, align: "middle", x, y: low - 14 * scale, text }, ...items];
+  });
 }
 
 /** A row of the map, `y` its top. */

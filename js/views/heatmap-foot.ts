@@ -2,8 +2,9 @@
 import { css } from "../lib/colour";
 import { actionButton } from "../lib/controls";
 import { attribute, h, memo, setText, show } from "../lib/dom";
-import { rectSize, type SweepSession } from "../lib/sweep-session";
-import { ESTIMATE, SAME } from "../lib/sweep-table";
+import { rectSize } from "../lib/sweep-places";
+import type { SweepSession } from "../lib/sweep-session";
+import { ESTIMATE, NONE, SAME } from "../lib/sweep-table";
 import { ticksOf, viewLabel } from "../lib/sweep-values";
 import type { ViewContext } from "./context";
 import { type HeatmapLook, rampOf } from "./heatmap-figure";
@@ -27,6 +28,7 @@ export function createHeatmapFoot(
     return tip.card(shownView, table ? viewLabel(table.map, shownView) : "");
   });
   const hatched = h("span", h("i.sweep-hatch"), "same tokens up to there");
+  const lacking = h("span", h("i.sweep-hatch", { "data-none": true }), "no number");
   const guessed = h("span", "~ estimate");
   tip.attach(guessed, () => tip.card("estimate"));
   tip.attach(hatched, () => tip.card("same"));
@@ -40,6 +42,7 @@ export function createHeatmapFoot(
     "div.sweep-foot",
     legend,
     hatched,
+    lacking,
     guessed,
     dotted,
     again,
@@ -66,6 +69,7 @@ export function createHeatmapFoot(
         ),
       );
       show(hatched, cells.count(SAME) > 0);
+      show(lacking, cells.count(NONE) > 0);
       show(guessed, cells.count(ESTIMATE) > 0);
       show(dotted, added.size > 0);
       const { rect } = session;

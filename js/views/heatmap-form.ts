@@ -3,7 +3,8 @@ import { actionButton, createSelect } from "../lib/controls";
 import { disable, h, show } from "../lib/dom";
 import { clamp } from "../lib/geometry";
 import { shortLabel } from "../lib/labels";
-import { rectOf, type SweepSession } from "../lib/sweep-session";
+import { rectOf } from "../lib/sweep-places";
+import type { SweepSession } from "../lib/sweep-session";
 import type { ViewContext } from "./context";
 
 export interface HeatmapForm {

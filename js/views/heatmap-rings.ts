@@ -2,7 +2,8 @@
 // under the pointer.
 import { h } from "../lib/dom";
 import { cellLeft, type SweepLayout } from "../lib/sweep-layout";
-import { type SweepPlace, type SweepRect, type SweepSession, samePlace } from "../lib/sweep-session";
+import { type SweepPlace, type SweepRect, samePlace } from "../lib/sweep-places";
+import type { SweepSession } from "../lib/sweep-session";
 
 /** Draws the marks over the map; `scrolled` pixels of its rows are above the headings. */
 export function drawSweepRings(

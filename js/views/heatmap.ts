@@ -4,8 +4,7 @@ import { attribute, h, memo, set, setText, show, uniqueId } from "../lib/dom";
 import { clamp, times } from "../lib/geometry";
 import { gridView, paintGrid, scrollToLine, tellCell } from "../lib/grid-canvas";
 import { arrows, onKeys } from "../lib/keyboard";
-import { shortLabel } from "../lib/labels";
-import { ADVANCE, lettersOf } from "../lib/lens-labels";
+import { ADVANCE } from "../lib/lens-labels";
 import { turned, windowRound, windowWith } from "../lib/lens-layout";
 import {
   nearestCell,
@@ -16,29 +15,20 @@ import {
   sweepLayout,
   sweepSpot,
 } from "../lib/sweep-layout";
-import {
-  rectOf,
-  rectSize,
-  type SweepPlace,
-  type SweepRect,
-  type SweepSession,
-  samePlace,
-} from "../lib/sweep-session";
+import { rectOf, rectSize, type SweepPlace, type SweepRect, samePlace } from "../lib/sweep-places";
+import type { SweepSession } from "../lib/sweep-session";
 import { bothTokens, type SweepScale, scaleOf, spokenValue } from "../lib/sweep-values";
+import { cellsText, columnName, headingOf, rectName } from "../lib/sweep-words";
 import type { View, ViewContext } from "./context";
-import { type HeatmapLook, headings, heatmapFigure, rowItems, strips } from "./heatmap-figure";
+import { createBrush } from "./heatmap-brush";
+import { type HeatmapLook, headings, headingWidth, heatmapFigure, rowItems, strips } from "./heatmap-figure";
 import { createHeatmapFoot } from "./heatmap-foot";
 import { createHeatmapForm } from "./heatmap-form";
 import { drawSweepRings } from "./heatmap-rings";
 import { createHeatmapTable } from "./heatmap-table";
 
 /** The most that the map is high before it scrolls inside itself. */
-const MOST = 720;
-/** A drag that goes so far is a brush. */
-const SLACK = 5;
-/** A finger that rests this long brushes; one that moves before that scrolls. */
-const HOLD_MS = 350;
-
+const MOST = 760;
 export function createHeatmap(context: ViewContext<SweepSession>): View & { figure(): Figure | null } {
   const { session, say } = context;
   const active = h("div", { role: "gridcell", id: uniqueId("cell") });
@@ -79,51 +69,27 @@ export function createHeatmap(context: ViewContext<SweepSession>): View & { figu
   /** Where the keyboard is, and where the rectangle that it draws began. */
   let cursor: SweepPlace | null = null;
   let anchor: SweepPlace | null = null;
-  /** What the pointer brushes: from the cell where it went down, once it has gone far enough. */
-  let brush: { x: number; y: number; from: SweepPlace; to: SweepPlace | null; pointer: number } | null = null;
-  let hold: ReturnType<typeof setTimeout> | undefined;
-  /** The click that ends a brush adds nothing. */
-  let swallow = false;
   /** The cell that was brought into view last. */
   let seen = "";
   const laid = memo<SweepLayout>();
   const scaled = memo<SweepScale>();
   const painted = memo<void>();
-  context.signal.addEventListener("abort", () => {
-    cancelAnimationFrame(frame);
-    clearTimeout(hold);
-  });
+  context.signal.addEventListener("abort", () => cancelAnimationFrame(frame));
 
   // --- words --------------------------------------------------------------------------------------------------------
-  const columnName = (column: number) => {
-    const { map } = session.table ?? {};
-    const { label = "?", position } = map?.columns[column] ?? {};
-    const both = map && bothTokens(map, column);
-    const token = both
-      ? `${shortLabel(both.clean, 24)} / ${shortLabel(both.corrupted, 24)}`
-      : shortLabel(label, 24);
-    return position == null ? token : `${token} (${position})`;
-  };
+  const rectText = (rect: SweepRect, more = "") =>
+    `${cellsText(rectSize(rect))}${more}: ${rectName(session.table?.map, rect)}`;
   function spoken(place: SweepPlace): string {
     const { table } = session;
     if (!table) return "";
     const cell = table.cell(place.row, place.column);
     const words = [
-      `L${table.map.layers[place.row]} · ${columnName(place.column)}`,
+      `L${table.map.layers[place.row]} · ${columnName(table.map, place.column)}`,
       table.map.missing?.[String(table.map.layers[place.row])] ?? spokenValue(table.map, cell, values()),
       session.isAdded(place) && "on the patch board",
     ];
     return words.filter(Boolean).join(", ");
   }
-  const rectName = ({ rows, columns }: SweepRect) => {
-    const { map } = session.table ?? {};
-    const range = (from: unknown, to: unknown) => (from === to ? `${from}` : `${from} to ${to}`);
-    const at = (column: number) => map?.columns[column]?.position ?? map?.columns[column]?.label;
-    const layers = range(map?.layers[rows[0]], map?.layers[rows[1]]);
-    const of = map?.axis === "head" ? "heads" : "positions";
-    return `layers ${layers}, ${of} ${range(at(columns[0]), at(columns[1]))}`;
-  };
-  const cells = (count: number) => `${count} ${count === 1 ? "cell" : "cells"}`;
 
   // --- what can be done ---------------------------------------------------------------------------------------------
   function add(place: SweepPlace): void {
@@ -141,13 +107,14 @@ export function createHeatmap(context: ViewContext<SweepSession>): View & { figu
     if (!wanted) return;
     if (off) return say(off);
     session.runPart(wanted);
-    say(`running ${cells(rectSize(wanted))} again: ${rectName(wanted)}`);
+    say(`running ${rectText(wanted, " again")}`);
   }
   function page(by: -1 | 1): void {
     if (!layout) return;
     first = turned(layout, by);
     update();
-    say(`${columnName(layout.first)} to ${columnName(layout.end - 1)}, of ${layout.positions}`);
+    const name = (column: number) => columnName(session.table?.map, column);
+    say(`${name(layout.first)} to ${name(layout.end - 1)}, of ${layout.positions}`);
   }
 
   // --- pointer ------------------------------------------------------------------------------------------------------
@@ -158,58 +125,30 @@ export function createHeatmap(context: ViewContext<SweepSession>): View & { figu
     return [event.clientX - box.left, y < 0 ? y : y + scroller.scrollTop];
   }
   const spot = (event: MouseEvent): SweepSpot | null => layout && sweepSpot(layout, ...pointOf(event));
-  const brushed = (): SweepRect | null => (brush?.to ? rectOf(brush.from, brush.to) : null);
-
-  function begin(event: PointerEvent): void {
-    if (!brush || !layout) return;
-    swallow = true;
-    canvas.setPointerCapture?.(event.pointerId);
-    session.hoverAt(null);
-    brush.to = nearestCell(layout, ...pointOf(event));
-    redraw();
-  }
-  function endBrush(run: boolean): void {
-    clearTimeout(hold);
-    const rect = brushed();
-    brush = null;
-    if (rect && run) rerun(rect);
-    redraw();
-  }
-  set(canvas, {
-    onpointerdown(event: PointerEvent) {
-      swallow = false;
+  const brush = createBrush(canvas, context.signal, {
+    at(event) {
       const at = spot(event);
-      if (event.button !== 0 || at?.kind !== "cell") return;
-      const from = { row: at.row, column: at.column };
-      brush = { x: event.clientX, y: event.clientY, from, to: null, pointer: event.pointerId };
-      if (event.pointerType === "touch") hold = setTimeout(() => begin(event), HOLD_MS);
+      return at?.kind === "cell" ? { row: at.row, column: at.column } : null;
     },
+    nearest: (event) => nearestCell(layout as SweepLayout, ...pointOf(event)),
+    changed() {
+      if (brush.rect) session.hoverAt(null);
+      redraw();
+    },
+    run: rerun,
+  });
+  set(canvas, {
     onpointermove(event: PointerEvent) {
-      if (brush && layout && brush.pointer === event.pointerId) {
-        const far = Math.hypot(event.clientX - brush.x, event.clientY - brush.y) >= SLACK;
-        if (!brush.to && far) {
-          if (event.pointerType === "touch") return endBrush(false);
-          begin(event);
-        }
-        if (brush.to) {
-          brush.to = nearestCell(layout, ...pointOf(event));
-          return redraw();
-        }
-      }
+      if (brush.moved(event)) return;
       const at = spot(event);
       canvas.style.cursor = at ? "pointer" : "default";
       attribute(canvas, "title", at && hint(at));
       if (at?.kind === "cell") session.hoverAt({ row: at.row, column: at.column });
       else session.hoverAt(null, at?.kind === "column" ? at.column : null);
     },
-    onpointerup: (event: PointerEvent) => brush?.pointer === event.pointerId && endBrush(true),
-    onpointercancel: () => endBrush(false),
     onpointerleave: () => session.hoverAt(null),
     onclick(event: MouseEvent) {
-      if (swallow) {
-        swallow = false;
-        return;
-      }
+      if (brush.ends()) return;
       cursor = anchor = null; // The ring of the keyboard's cursor is for the keyboard.
       session.setRect(null);
       const at = spot(event);
@@ -228,23 +167,14 @@ export function createHeatmap(context: ViewContext<SweepSession>): View & { figu
       update();
     },
   });
-  canvas.addEventListener("touchmove", (event) => brush?.to && event.preventDefault(), { passive: false });
-  const onEscape = (event: KeyboardEvent) => {
-    if (event.key !== "Escape" || !brush?.to) return;
-    event.preventDefault();
-    event.stopPropagation();
-    endBrush(false);
-  };
-  window.addEventListener("keydown", onEscape, { capture: true, signal: context.signal });
-
   function hint(at: SweepSpot): string | null {
     const { map } = session.table ?? {};
     if (at.kind === "before" || at.kind === "after") return "click to see them";
     if (at.kind === "row") return map?.missing?.[String(map.layers[at.row])] ?? null;
     if (at.kind !== "column") return null;
     const { label = "?", other } = map?.columns[at.column] ?? {};
-    const from = other && other !== label ? ` · patched from ${shortLabel(other, 200)}` : "";
-    return `${shortLabel(label, 300)}${from}`;
+    const name = columnName(map, at.column, 200);
+    return other && other !== label ? `${name} · clean / corrupted` : name;
   }
 
   // --- keys ---------------------------------------------------------------------------------------------------------
@@ -261,9 +191,7 @@ export function createHeatmap(context: ViewContext<SweepSession>): View & { figu
     reveal(cursor);
     session.setRect(anchor && rectOf(anchor, cursor));
     session.hoverAt(cursor);
-    say(
-      anchor && session.rect ? `${cells(rectSize(session.rect))}: ${rectName(session.rect)}` : spoken(cursor),
-    );
+    say(anchor && session.rect ? rectText(session.rect) : spoken(cursor));
     update();
   }
   const onCurrent = (act: (place: SweepPlace) => void) => () => {
@@ -316,10 +244,10 @@ export function createHeatmap(context: ViewContext<SweepSession>): View & { figu
     const { map } = table;
     const longest = Math.max(...map.layers.map((it) => `L${it}`.length), 2);
     const names = longest * 11 * ADVANCE * scale;
-    const stacked = map.columns.some((_, at) => bothTokens(map, at));
+    const lines = map.columns.map((_, at) => headingOf(map, at));
+    const stacked = lines.some((it) => it.length > 1);
     const width = element.clientWidth || 640;
-    const words =
-      Math.max(...map.columns.map(({ label }) => lettersOf(shortLabel(label, 12)))) * 11 * ADVANCE * scale;
+    const words = Math.max(...lines.map((it, at) => headingWidth(it, map.columns[at]?.position, scale)));
     const [rows, columns] = [map.layers.length, map.columns.length];
     const from = first ?? Math.max(0, map.columns.findIndex((_, at) => bothTokens(map, at)) - 3);
     layout = laid([names, words, width, from, rows, columns, stacked, scale], () =>
@@ -388,13 +316,13 @@ export function createHeatmap(context: ViewContext<SweepSession>): View & { figu
     const now = look();
     if (!now) return;
     const focus = session.focusCell;
-    const rect = brushed() ?? session.rect;
-    setText(readout, rect ? `${cells(rectSize(rect))}: ${rectName(rect)}` : focus ? spoken(focus) : "");
+    const rect = brush.rect ?? session.rect;
+    setText(readout, rect ? rectText(rect) : focus ? spoken(focus) : "");
     foot.draw(now, tabled, form.open);
     form.update();
     if (tabled) return table.draw(now);
     paint(now);
-    drawSweepRings(rings, session, now.layout, scroller.scrollTop, cursor, brushed());
+    drawSweepRings(rings, session, now.layout, scroller.scrollTop, cursor, brush.rect);
     describe();
   }
 

@@ -48,13 +48,14 @@ export function createStates(
     }
     const failed = status?.state === "failed" ? status.error : null;
     const again = failed?.retryable || failed?.error === "Cancelled" ? () => session.rerun() : null;
-    const trouble = asked ?? (failed && { title: "This run failed", failure: failed, retry: again });
+    const trouble =
+      asked ?? (failed && { title: session.failedWords ?? "This run failed", failure: failed, retry: again });
     if (trouble && channel.usable) {
       const { title, failure, retry } = trouble;
       const retrying = retry && action("Retry", retry);
       if (failure.error === "Cancelled") {
         const text = shown ? session.leftWords : "Nothing was drawn yet.";
-        notices.push({ name: "cancelled", title: "Cancelled", text, actions: [retrying] });
+        notices.push({ name: "cancelled", title: "Cancelled", text, actions: [!session.goesOn && retrying] });
       } else {
         const details = failure.error;
         const open = () => {

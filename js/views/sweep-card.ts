@@ -1,16 +1,17 @@
 // The card of a cell: its number, the metric, the error over prompts, how it is known, and what its run says next.
 import { actionButton } from "../lib/controls";
-import { disable, h, set, setText, show, watchFacts } from "../lib/dom";
+import { attribute, disable, h, set, setText, show, watchFacts } from "../lib/dom";
 import { bare, shortLabel } from "../lib/labels";
 import type { EditEffect } from "../lib/protocol";
-import type { SweepPlace, SweepSession } from "../lib/sweep-session";
+import type { SweepPlace } from "../lib/sweep-places";
+import type { SweepSession } from "../lib/sweep-session";
 import { ESTIMATE, EXACT, NONE, PENDING, SAME } from "../lib/sweep-table";
 import { baseline, bothTokens, hasNumber, numberOf, scaleOf, textOf, viewLabel } from "../lib/sweep-values";
 import type { View, ViewContext } from "./context";
 import { bar, numberText } from "./effect-panel";
 
 /** Cells that are listed while none is in focus. */
-const LISTED = 5;
+const LISTED = 8;
 
 const KNOWN: Readonly<Record<number, string>> = {
   [PENDING]: "not run yet",
@@ -51,7 +52,7 @@ export function createSweepCard(context: ViewContext<SweepSession>): View {
     },
   );
   const actions = h("div.cell-actions", add);
-  const cell = h("div", facts, known, actions, nextTitle, next, note);
+  const cell = h("div.sweep-cell", h("div", facts, known, actions), h("div", nextTitle, next, note));
   const list = h("ol.sweep-largest");
   const listNote = h("div.note", "hover a cell for its numbers; a click adds its edit");
   const largest = h("div", list, listNote);
@@ -179,6 +180,8 @@ export function createSweepCard(context: ViewContext<SweepSession>): View {
     session.watchFocus();
     show(element, table !== null);
     if (!table) return;
+    // Where a cell's own run can be asked for there is room for it, so that nothing moves under the pointer.
+    attribute(element, "data-runs", !session.question?.arrays);
     show(cell, place !== null);
     show(largest, place === null);
     if (!place) return drawLargest();

@@ -59,8 +59,7 @@ function createTools(context: ViewContext<SweepSession>): View {
     const share = session.exactShare;
     // All but one of a thousand cells are not yet all of them.
     setText(exact, `${share < 1 ? Math.min(99, Math.floor(share * 100)) : 100} % exact`);
-    const stopped = !work && share < 1 && !session.question?.arrays;
-    show(again, stopped);
+    show(again, session.stopped);
     disable(again, session.offReason);
     show(cancel, work !== null);
   }

@@ -71,7 +71,7 @@ export const sweep: Kind<SweepSession> = {
         return [
           work?.progress ? progressText(work.progress, "reruns") : stopped || whole,
           map.from_table && !work && "known from before",
-          map.n_prompts > 1 && `${map.n_prompts} prompts`,
+          map.n_prompts > 1 && `mean over ${map.n_prompts} prompts`,
           table.count(SAME) > 0 && "hatched: same tokens up to there, cannot differ",
         ];
       },

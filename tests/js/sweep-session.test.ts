@@ -1,7 +1,8 @@
 // @vitest-environment happy-dom
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { EditSpec } from "../../js/lib/protocol";
-import { placeOf, rectOf, SweepSession } from "../../js/lib/sweep-session";
+import { placeOf, rectOf } from "../../js/lib/sweep-places";
+import { SweepSession } from "../../js/lib/sweep-session";
 import { ESTIMATE, EXACT, type SweepMap } from "../../js/lib/sweep-table";
 import { golden } from "./contract";
 import { FakeHost, FakeModel, FakeTimers, tick } from "./fakes";
@@ -115,12 +116,29 @@ describe("the map", () => {
     model.receive({ kind: "failed", id: last("sweep.start").id, ...failure });
     await tick();
     expect([session.edit, session.table?.map.edit, session.table?.count(EXACT)]).toEqual(["zero", "zero", 1]);
-    expect(session.trouble?.failure.message).toBe("no");
+    expect([session.trouble?.title, session.trouble?.failure.message]).toEqual(["The map failed", "no"]);
+    expect(session.stopped, "it is tried again").toBe(false);
     open();
     session.setEdit("mean");
     model.receive({ kind: "failed", id: last("sweep.start").id, ...failure });
     await tick();
     expect([session.edit, session.table?.count(EXACT)]).toEqual(["patch", 9]);
+  });
+
+  test("one that was stopped is gone on with, one that failed is not", () => {
+    running("k-1");
+    tell("k-1", { map: sweepMap({ rev: 2 }), done: 0, total: 9 });
+    expect(session.stopped, "it runs").toBe(false);
+    const status = golden("status-idle").message;
+    model.update({ status });
+    expect(session.stopped).toBe(true);
+    const error = (name: string) => ({ error: name, message: "", hint: "", retryable: true });
+    model.update({ status: { ...status, state: "failed", error: error("Cancelled") } });
+    expect(session.stopped).toBe(true);
+    model.update({ status: { ...status, state: "failed", error: error("NotFinite") } });
+    expect(session.stopped).toBe(false);
+    model.update({ status, sweep: sweepEntry({ rev: 2 }) });
+    expect(session.stopped, "it is whole").toBe(false);
   });
 
   test("the kernel's own sweep of a new question streams in; what is left of an older one is dropped", () => {

@@ -108,6 +108,8 @@ describe("the scale", () => {
   test("ticks tell the ends, the centre and what is half way", () => {
     const ticks = ticksOf({ view: "raw", centre: -4, reach: 8 });
     expect(ticks.map(({ text }) => text)).toEqual(["−12.00", "−8.00", "−4.00", "0.00", "4.00"]);
+    const few = ticksOf({ view: "change", centre: 0, reach: 1e-4 });
+    expect(few.map(({ text }) => text)).toEqual(["−1.0e-4", "0.000", "1.0e-4"]);
   });
 });
 
@@ -125,6 +127,7 @@ describe("numbers as text", () => {
     expect(textOf({ ...scale, reach: 400 }, -123.4)).toBe("−123");
     expect(textOf({ ...scale, reach: 0.05 }, 0.0123)).toBe("0.012");
     expect(textOf({ ...scale, reach: 1e-4 }, 3e-5)).toBe("3.0e-5");
+    expect(textOf({ ...scale, reach: 1e-4 }, -4e-8)).toBe("0.000");
     expect(textOf(scale, Number.NaN)).toBe("–");
   });
 

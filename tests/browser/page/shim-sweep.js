@@ -46,14 +46,22 @@ export class SweepKernel extends ScriptedKernel {
     return this.base === "clean" ? "corrupted" : "clean";
   }
 
+  /** Heads; of k and v the key-value heads, with those that they serve. */
+  headColumns() {
+    const { heads, kvHeads } = this.options;
+    const shared = ["k", "v"].includes(this.choice.site) && kvHeads < heads;
+    const each = heads / kvHeads;
+    const label = (head) => (shared ? `kv${head} (H${head * each}-H${head * each + each - 1})` : `H${head}`);
+    return range(shared ? kvHeads : heads).map((head) => ({
+      position: null,
+      head,
+      label: label(head),
+      other: "",
+    }));
+  }
+
   columns() {
-    if (this.axis === "head")
-      return range(this.options.heads).map((head) => ({
-        position: null,
-        head,
-        label: `H${head}`,
-        other: "",
-      }));
+    if (this.axis === "head") return this.headColumns();
     const here = (this.prompts[this.base] ?? this.prompts.clean).labels;
     const there = this.choice.edit === "patch" ? (this.prompts[this.other]?.labels ?? here) : here;
     return here.map((label, position) => {
@@ -63,7 +71,11 @@ export class SweepKernel extends ScriptedKernel {
   }
 
   /** What a cell does, as the share that is recovered: by hand here, so that tests need no model. */
-  recovered(row, column, { site, edit } = this.choice) {
+  recovered(row, column) {
+    return this.share(row, column) * (this.options.times ?? 1);
+  }
+
+  share(row, column, { site, edit } = this.choice) {
     if (this.options.nan?.(row, column)) return Number.NaN;
     const width = this.columns().length;
     const { layers } = this.options;

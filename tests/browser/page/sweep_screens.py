@@ -104,6 +104,19 @@ def _failed(sweep: SweepPage) -> None:
     sweep.wait(state="failed")
 
 
+def _edit(name: str) -> Step:
+    def step(sweep: SweepPage) -> None:
+        sweep.root.get_by_role("radio", name=name, exact=True).click()
+        sweep.page.wait_for_function(f"shown.model.get('sweep').edit === '{name}'")
+        sweep.wait(state="ready")
+        sweep.page.mouse.move(0, 0)
+
+    return step
+
+
+MEANS = "['Every cell is the mean over 3 prompts. The tokens beside them are those of prompt 1.']"
+GROUPED = "{ layers: 12, heads: 12, kvHeads: 4, name: 'grouped' }"
+WIDE_GROUPED = "{ layers: 8, heads: 96, kvHeads: 32, name: 'grouped' }"
 MANY = "{ more: [{ text: 'x', labels: shim.CORRUPTED.labels }, { text: 'y', labels: shim.CORRUPTED.labels }] }"
 SCENES: dict[str, tuple[str, int, Step]] = {
     "sweep-ready": ("{}", 1180, _rest),
@@ -116,6 +129,14 @@ SCENES: dict[str, tuple[str, int, Step]] = {
     "sweep-raw": (MANY, 1180, _view("raw")),
     "sweep-480": (f"{{ edits: [{EDIT}] }}", 480, _hover),
     "sweep-760": ("{}", 760, _rest),
+    "sweep-760-hover": ("{}", 760, _hover),
+    "sweep-grouped": (GROUPED, 1180, _site("k")),
+    "sweep-grouped-480": (WIDE_GROUPED, 480, _site("v")),
+    "sweep-equal": ("{ baselines: { clean: 1.2, corrupted: 1.2 } }", 1180, _rest),
+    "sweep-beyond": ("{ times: 2.6 }", 1180, _rest),
+    "sweep-zero": ("{}", 1180, _edit("zero")),
+    "sweep-mean": ("{ choice: { site: 'mlp_out' } }", 1180, _edit("mean")),
+    "sweep-many": (f"{{ warnings: {MEANS}, ...{MANY} }}", 1180, _rest),
     "sweep-1600": ("{}", 1600, _rest),
     "sweep-long": (LONG, 1180, _rest),
     "sweep-deep": (DEEP, 1180, _rest),
