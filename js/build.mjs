@@ -9,6 +9,7 @@ import { build, context } from "esbuild";
 import { minify } from "terser";
 import { withArrows } from "./arrows.mjs";
 import * as builtins from "./builtins.mjs";
+import { withKnownTypes } from "./known-types.mjs";
 import { privateNames, programOf } from "./private-names.mjs";
 import { LETTERS_FOR_WORDS, withWordsSaidOnce } from "./said-once.mjs";
 
@@ -81,6 +82,14 @@ const mangle = { reserved: LETTERS_FOR_WORDS };
 /** esbuild shortens the names of properties, terser those of variables. */
 async function release() {
   const program = programOf(options.entryPoints.filter((it) => it.endsWith(".ts")));
+  const known = {
+    name: "known-types",
+    setup: (it) =>
+      it.onLoad({ filter: /\.ts$/ }, ({ path }) => ({
+        contents: withKnownTypes(program, path),
+        loader: "ts",
+      })),
+  };
   for (const entry of options.entryPoints) {
     const script = entry.endsWith(".ts");
     // What may be renamed is another set of names in each bundle.
@@ -90,6 +99,7 @@ async function release() {
     const { outputFiles } = await build({
       ...options,
       entryPoints: [entry],
+      plugins: [known],
       minifySyntax: true,
       minifyWhitespace: true,
       minifyIdentifiers: !script,

@@ -7,18 +7,21 @@ import type { ViewContext } from "./context";
 
 const GAP = 20;
 
-/** A button that exports the figures that are drawn, side by side; `name` begins the name of a file. */
+/** Figures that stand side by side; null where one is not drawn. */
+type Row = readonly (Figure | null)[];
+
+/** A button that exports the figures that are drawn; `name` begins the name of a file. */
 export function createExport(
   context: ViewContext,
   name: string,
   title: string,
-  figures: () => readonly (Figure | null)[],
+  rows: () => readonly Row[],
 ): HTMLElement {
   const { session, say } = context;
 
   function figure(): Figure | null {
-    const parts = figures().filter((it) => it !== null);
-    return parts.length ? sideBySide(parts, context.theme) : null;
+    const drawn = rows().map((row) => row.filter((it) => it !== null));
+    return drawn.some((row) => row.length) ? arranged(drawn, context.theme) : null;
   }
   function save(content: Blob | string, kind: "svg" | "png"): void {
     const file = `${name}-${session.question?.model?.name ?? "figure"}`;
@@ -56,17 +59,22 @@ export function createExport(
   return menuButton("Export ▾", context.signal, entries);
 }
 
-function sideBySide(parts: readonly Figure[], theme: Theme): Figure {
+/** One figure of rows of figures, one row below the other. */
+function arranged(rows: readonly (readonly Figure[])[], { background }: Theme): Figure {
   const items: Figure["items"] = [];
-  let left = GAP;
-  for (const part of parts) {
-    for (const item of part.items) {
-      if (item.kind === "path")
-        items.push({ ...item, points: item.points.map(([x, y]) => [x + left, y + GAP] as const) });
-      else items.push({ ...item, x: item.x + left, y: item.y + GAP });
+  let [width, top] = [0, GAP];
+  for (const row of rows) {
+    let left = GAP;
+    for (const part of row) {
+      for (const item of part.items) {
+        if (item.kind === "path")
+          items.push({ ...item, points: item.points.map(([x, y]) => [x + left, y + top] as const) });
+        else items.push({ ...item, x: item.x + left, y: item.y + top });
+      }
+      left += part.width + GAP;
     }
-    left += part.width + GAP;
+    width = Math.max(width, left);
+    if (row.length) top += Math.max(...row.map((part) => part.height)) + GAP;
   }
-  const height = Math.max(...parts.map((part) => part.height)) + 2 * GAP;
-  return { width: left, height, background: theme.background, items };
+  return { width, height: top, background, items };
 }

@@ -19,12 +19,13 @@ import type { Composition, Kind } from "./widget";
 
 const PROJECTOR_SCALE = 1.3;
 
+/** Draws a widget into an element; what it has to export is returned. */
 export function renderWidget<S extends RunSession>(
   { name, title, compose }: Kind<S>,
   session: S,
   el: HTMLElement,
   signal: AbortSignal,
-): void {
+): Composition["figures"] {
   const root = h(`div.widget.${name}`, { role: "group", "aria-label": title });
   el.append(root);
   let projector = false;
@@ -42,7 +43,7 @@ export function renderWidget<S extends RunSession>(
   const widget = compose(context);
   const header = createHeader(context, widget, {
     title,
-    exports: createExport(context, name, title, widget.figures),
+    exports: createExport(context, name, title, widget.rows ?? (() => [widget.figures()])),
     projector: () => projector,
     toggleProjector() {
       projector = !projector;
@@ -137,6 +138,7 @@ export function renderWidget<S extends RunSession>(
   });
   retheme();
   draw();
+  return widget.figures;
 }
 
 /** Keys that mean the same in every grid of the widget. */

@@ -28,7 +28,9 @@ export interface Composition {
   observed: readonly HTMLElement[];
   /** Drawn in this order, at most once per animation frame. */
   views: readonly View[];
+  /** What is exported: figures side by side, or rows of them one below the other. */
   figures(): readonly (Figure | null)[];
+  rows?(): readonly (readonly (Figure | null)[])[];
   /** What C shows in place of the run in view: the first of these that can be. */
   compared: readonly Run[];
   /** What [ and ] do. */

@@ -17,11 +17,11 @@ const TITLES: Readonly<Record<BenchView, string>> = {
   sweep: sweep.title,
 };
 
-/** How the session of a view is drawn, where it is there. */
+/** How the session of a view is drawn, where it is there; gives what that has to export. */
 function drawing<Name extends BenchView>(name: Name, kind: Kind<Sessions[Name]>) {
   return (bench: WorkbenchSession, el: HTMLElement, signal: AbortSignal) => {
     const session = bench.session(name);
-    if (session) renderWidget(kind, session, el, signal);
+    return session ? renderWidget(kind, session, el, signal) : () => [];
   };
 }
 const DRAW = {
@@ -38,6 +38,7 @@ function createInside(context: ViewContext<WorkbenchSession>, name: BenchView) {
   const element = h("div.inside", { "data-view": name, role: "tabpanel", "aria-label": TITLES[name] }, note);
   let drawn: ReturnType<WorkbenchSession["session"]> = null;
   let life: AbortController | null = null;
+  let figures: Composition["figures"] = () => [];
 
   function draw(): void {
     const found = session.session(name);
@@ -47,13 +48,17 @@ function createInside(context: ViewContext<WorkbenchSession>, name: BenchView) {
     life?.abort();
     life = new AbortController();
     drawn = found;
-    DRAW[name](session, element, life.signal);
+    figures = DRAW[name](session, element, life.signal);
   }
   onEnd(context.signal, () => life?.abort());
   return {
     element,
-    update(shown: boolean) {
+    figures: () => figures(),
+    /** In which pane it stands; below 0 in none. */
+    update(pane: number) {
+      const shown = pane >= 0;
       show(element, shown);
+      attribute(element, "data-pane", pane);
       if (shown) draw();
       // Each view has a switch of its own for large type, which is out of sight here.
       const large = element.querySelector<HTMLElement>("[data-action=projector]");
@@ -88,7 +93,7 @@ export const workbench: Kind<WorkbenchSession> = {
       name: "full-screen",
       says: "full screen",
     });
-    const tabs = h("div.group.bench-tabs", ...panes.map((it) => it.element), beside, full);
+    const tabs = h("div.group.bench-tabs", ...panes.map((it) => it.element), h("span.group", beside, full));
     const inside = VIEWS.map((name) => createInside(context, name));
     const element = h("div.bench-panes", ...inside.map((it) => it.element));
 
@@ -133,9 +138,7 @@ export const workbench: Kind<WorkbenchSession> = {
       attribute(beside, "aria-pressed", session.panes.length > 1);
       attribute(element, "data-two", session.panes.length > 1);
       for (const [at, view] of inside.entries()) {
-        const place = session.panes.indexOf(VIEWS[at] as BenchView);
-        view.element.style.order = String(place);
-        view.update(place >= 0);
+        view.update(session.panes.indexOf(VIEWS[at] as BenchView));
       }
     }
     return {
@@ -145,6 +148,7 @@ export const workbench: Kind<WorkbenchSession> = {
       observed: [],
       views: [{ element, update }],
       figures: () => [],
+      rows: () => session.panes.map((name) => inside[VIEWS.indexOf(name)]?.figures() ?? []),
       compared: [],
       step() {},
       leave() {},
