@@ -35,7 +35,8 @@ export function headings(look: AtlasLook): Item[] {
   const group = groupSize(atlas);
   if (group <= 1) return items;
   const width = group * layout.pitchX;
-  const fits = (text: string) => text.length * label.size * ADVANCE <= width - 6;
+  // The last one is the longest: all say which heads they are of, or none.
+  const long = (sharedKv(atlas, atlas.heads - 1) ?? "").length * label.size * ADVANCE <= width - 6;
   const thin = Math.max(1, Math.ceil((`kv${atlas.kvHeads}`.length * label.size * ADVANCE + 6) / width));
   for (let first = 0; first < atlas.heads; first += group) {
     const left = layout.left + first * layout.pitchX;
@@ -48,9 +49,8 @@ export function headings(look: AtlasLook): Item[] {
       [right, y + 4],
     ] as const;
     items.push({ kind: "path", points, stroke: theme.muted, line: 1 });
-    const long = sharedKv(atlas, first) ?? "";
     const kv = first / group;
-    const text = fits(long) ? long : kv % thin === 0 ? `kv${kv}` : "";
+    const text = long ? sharedKv(atlas, first) : kv % thin === 0 && `kv${kv}`;
     if (text) items.push({ ...label, x: (left + right) / 2, y: y - 8 * scale, text, align: "middle" });
   }
   return items;

@@ -206,7 +206,8 @@ export function createPattern(context: ViewContext<HeadsSession>): View & { figu
             sharedKv(atlas, single[1]),
           ]
         : [];
-    setText(facts, dotted(told));
+    // A line breaks between them.
+    setText(facts, dotted(told).replace(/(?<!·) (?!·)/g, "\u00a0"));
     show(how.element, !!second);
     if (!second) return;
     const option = (name: Combine) => ({

@@ -159,7 +159,7 @@ export function createTokenStrip(context: ViewContext<HeadsSession>): View {
       if (!all && !seen[place]?.shown) continue;
       const token = first + place;
       const out = token <= focus;
-      const here = between(pattern, focus, token);
+      const here = token === 0 && session.focusing.hideSink ? 0 : between(pattern, focus, token);
       const share = Number.isFinite(here) ? Math.min(1, Math.abs(here) / (pattern?.top || 1)) : 0;
       // A power below 1 lets weak weights be seen at all; the number is in the read-out.
       const depth = share ** 0.65;

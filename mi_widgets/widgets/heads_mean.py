@@ -46,11 +46,7 @@ class HeadsMean(HeadsAtlas):
                 first = [[question.model.text.label(ids[0])] for ids in answer.ids]
                 found[name] = {**found[name], "labels": labels_of(first)}
         one = f"This shows prompt {found['prompt'] + 1} of {found['n_prompts']}."
-        said = (
-            f"This shows the mean over {found['n_prompts']} prompts, position by position. Where their tokens differ "
-            "the first one is named, and how many others there are."
-        )
-        found["warnings"] = [said if sentence == one else sentence for sentence in found["warnings"]]
+        found["warnings"] = [sentence for sentence in found["warnings"] if sentence != one]
         return found
 
     def shown_prompt(self, params: Params) -> Callable[[], object] | None:

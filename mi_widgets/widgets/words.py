@@ -48,7 +48,8 @@ can be asked: a title, why controls are off, what to do with a picture, and with
 HEADS: Mapping[str, str] = {
     "shown prompt": "Which of the prompts is drawn, or the mean over them where all have one length: each cell and "
     "score is a mean. The metric is always the mean of all of them.",
-    "of-mean": "The mean over the prompts is shown: choose one of them to edit it.",
+    "of-mean": "The mean over the prompts is shown, position by position. Where tokens differ the first is named, "
+    "and how many others there are. Choose one prompt to edit it.",
     "other": "The clean prompt in the experiment that this one is compared with.",
     "against": "Clean minus the same run of the other experiment: blue is more here, red is more there.",
     "no-compare": "This needs another experiment: mi.AttentionHeads(exp, compare=other).",

@@ -91,7 +91,9 @@ def measure(stage: Stage) -> Drags:
             _mapped(board)
         told = tab.page.evaluate("told")
     # Every other one is the click that takes the patch back.
-    return Drags(tuple(told["dropped"][::2]), tuple(told["followed"]), _talk(stage, cold=False), _talk(stage, cold=True))
+    return Drags(
+        tuple(told["dropped"][::2]), tuple(told["followed"]), _talk(stage, cold=False), _talk(stage, cold=True)
+    )
 
 
 def _mapped(board: Locator) -> None:

@@ -128,30 +128,34 @@ def _atlas_table(plain: Plain) -> None:
     _nothing(plain)
 
 
+def _rested(plain: Plain) -> None:
+    expect(plain.part("intervene").get_by_text("running…")).to_be_hidden()
+    _nothing(plain)
+
+
 def _intervened(plain: Plain) -> None:
     _lock(plain)
     plain.root.get_by_role("radio", name="zero").click()
-    expect(plain.part("intervene")).to_contain_text("ablated")
-    _nothing(plain)
+    _rested(plain)
 
 
 def _cut(plain: Plain) -> None:
     _lock(plain)
     plain.page.mouse.click(*plain.cell_centre(14, 6))
     plain.root.get_by_role("radio", name="knock out").click()
-    _nothing(plain)
+    _rested(plain)
 
 
 def _row(plain: Plain) -> None:
     _lock(plain)
     plain.root.get_by_role("radio", name="pattern…").click()
-    _nothing(plain)
+    _rested(plain)
 
 
 def _writes(plain: Plain) -> None:
     _lock(plain)
     plain.root.get_by_role("radio", name="writes").click()
-    _nothing(plain)
+    _rested(plain)
 
 
 def _weighted(plain: Plain) -> None:
@@ -193,8 +197,6 @@ def _carried(plain: Plain) -> None:
 
 
 PROMPTS = """{ more: [{ text: 'Anna sat', labels: ['‹bos›', '␣Anna', '␣sat'] }],
-  warnings: ['This shows the mean over 2 prompts, position by position. Where their tokens differ the first one is ' +
-  'named, and how many others there are.'],
   mean: { text: 'When Mary|+3 and John|+3 went to the store, John|+3 gave a drink to', labels: ['‹bos›', '␣When',
   '␣Mary|+3', '␣and', '␣John|+3', '␣went', '␣to', '␣the', '␣store', ',', '␣John|+3', '␣gave', '␣a', '␣drink', '␣to'] }
 }"""

@@ -293,13 +293,13 @@ def test_chips_of_other_kinds_and_of_hidden_edits(board: BoardPage) -> None:
         it.replace("\u2068", "").replace("\u2069", "") for it in board.root.locator(".mi-edit-label").all_inner_texts()
     ]
     assert texts == [
-        "●k L2.H1 · gave₁₁ … to₁₄ → John₁₀ … drink₁₃",
+        "●k L2.H1 · gave₁₁ … to₁₄ → Mary₁₀ … drink₁₃",
         "●zero L2H1.z · all positions",
         "●zero L0H2.z · to₁₄",
         "●knock out L1H2 from 14 to 3",
     ]
     assert board.chips()[0] == (
-        "k L2.H1, gave position 11 to to position 14 of clean onto John position 10 to drink position 13, on"
+        "k L2.H1, gave position 11 to to position 14 of clean onto Mary position 10 to drink position 13, on"
     )
     expect(board.root.locator(".mi-edit-note")).to_have_text("has no effect: overwritten by zero L2H1.z")
     # Nothing to undo, and with nothing in the list nothing to clear.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import expect
 
 from tests.browser.page.plain_page import Plain
@@ -221,8 +223,12 @@ def test_the_hidden_sink_is_blank_and_its_mass_is_stated(plain: Plain) -> None:
     )
     assert plain.pixel("focus", *at) == (255, 255, 255)
     assert plain.pixel("focus", at[0] + cell, at[1]) == other, "nothing is rescaled"
+    tinted = re.compile("background-color: rgb")
+    sink = plain.part("strip").locator("[data-token='0']")
+    expect(sink).not_to_have_attribute("style", tinted)
     button.click()
     expect(plain.part("focus-note")).not_to_contain_text("hides")
+    expect(sink).to_have_attribute("style", tinted)
 
 
 def test_a_long_pattern_as_a_table_shows_a_page_of_it(plain: Plain) -> None:

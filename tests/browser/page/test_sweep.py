@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from tests.browser.page.ramp import DIVERGING_LIGHT, close, colour
 from tests.browser.page.sweep_page import SweepPage
-from tests.browser.page.sweep_screens import DEEP, LONG, MANY
+from tests.browser.page.sweep_screens import DEEP, LONG, MANY, MIDDLE
 
 ROWS, COLUMNS, DIFFERS = 4, 15, 10
 
@@ -94,7 +94,15 @@ def test_estimates_come_first_and_exact_cells_replace_them(sweep: SweepPage) -> 
     sweep.wait(exact="17", state="ready")
     assert sweep.sent("cancel")
     expect(sweep.root.locator("[data-action=sweep-cancel]")).to_be_hidden()
-    sweep.kernel_async("k.mode.holdSweep = false")
+    # The kernel may tell of it, and there is still one way to go on.
+    sweep.kernel_async(
+        "m.update({ status: { ...shim.status('failed'), op: 'sweep.start', error: "
+        "{ error: 'Cancelled', message: 'Cancelled.', hint: '', retryable: true } } })"
+    )
+    expect(sweep.root.locator("[data-notice=cancelled]")).to_contain_text("The cells that were run stay.")
+    expect(sweep.root.locator("[data-action=retry]")).to_have_count(0)
+    expect(sweep.root.locator("[data-action=sweep-again]")).to_be_visible()
+    sweep.kernel_async("m.update({ status: shim.status('idle') }); k.mode.holdSweep = false")
     sweep.root.locator("[data-action=sweep-again]").click()
     sweep.wait(exact="20", whole="")
     expect(sweep.part("exact")).to_have_text("100 % exact")
@@ -206,6 +214,79 @@ def test_click_adds_the_edit_brush_runs_a_part_and_both_have_keys(sweep: SweepPa
     assert starts(sweep)[-1]["part"] == {"layers": [3], "columns": [12, 13, 14]}
 
 
+def test_a_map_that_failed_half_way_is_tried_again_and_not_gone_on_with(sweep: SweepPage) -> None:
+    sweep.mount()
+    sweep.kernel_async("k.mode.holdSweep = true; k.ask(); k.step(5)")
+    sweep.wait(exact="5")
+    sweep.kernel_async(
+        "m.update({ status: { ...shim.status('failed'), op: 'sweep.start', error: "
+        "{ error: 'OutOfMemory', message: 'no room', hint: 'Close something.', retryable: true } } })"
+    )
+    expect(sweep.root.get_by_role("alert")).to_contain_text("The map failed")
+    expect(sweep.root.locator("[data-action=sweep-again]")).to_be_hidden()
+    sweep.kernel_async("m.update({ status: shim.status('idle') }); k.mode.holdSweep = false")
+    sweep.root.locator("[data-action=sweep-again]").click()
+    sweep.wait(exact="20", state="ready")
+
+
+def test_a_finger_that_rests_brushes_and_one_that_moves_at_once_scrolls(sweep: SweepPage) -> None:
+    sweep.mount()
+    touch = sweep.page.context.new_cdp_session(sweep.page)
+
+    def finger(kind: str, *points: tuple[float, float]) -> None:
+        dots = [{"x": x, "y": y} for x, y in points]
+        touch.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": dots})
+
+    from_here, to_there = sweep.point(0, 11), sweep.point(2, 13)
+    sweep.page.evaluate("document.body.style.paddingBottom = '4000px'")
+    finger("Start", from_here)
+    expect(sweep.part("readout")).to_contain_text("1 cell: layers 0, positions 11")
+    finger("Move", to_there)
+    expect(sweep.part("readout")).to_contain_text("9 cells: layers 0 to 2, positions 11 to 13")
+    assert sweep.page.evaluate("scrollY") == 0, "the page stays where it is"
+    finger("End")
+    expect(sweep.root.locator(".mi-live")).to_contain_text("running 9 cells again")
+    assert starts(sweep)[-1]["part"] == {"layers": [0, 1, 2], "columns": [11, 12, 13]}
+    sweep.wait(state="ready")
+    # One that moves at once takes the page with it.
+    x, y = sweep.point(2, 13)
+    finger("Start", (x, y))
+    for far in range(20, 121, 20):
+        finger("Move", (x, y - far))
+    finger("End")
+    sweep.page.wait_for_function("scrollY > 0")
+    assert len(starts(sweep)) == 1
+    # A tap adds its cell.
+    x, y = sweep.point(1, 10)
+    finger("Start", (x, y))
+    finger("End")
+    sweep.wait(selection="L1.resid_pre@10")
+    assert [spec["positions"] for spec in added(sweep)] == [[10]]
+
+
+def test_narrow_columns_name_both_tokens_and_tell_them_whole(sweep: SweepPage) -> None:
+    sweep.mount(MIDDLE)
+    assert sweep.number("cell") < 32
+    box = sweep.canvas.bounding_box()
+    assert box is not None
+    x, _ = sweep.point(0, 30)
+    sweep.page.mouse.move(x, box["y"] + sweep.number("top") - 12)
+    expect(sweep.canvas).to_have_attribute("title", "␣word17 / ␣other (30) · clean / corrupted")
+    # Teal at the foot of the heading, magenta over it.
+    left, half = x - box["x"] - 6, sweep.number("top") / 2
+
+    def hues(low: float, high: float) -> set[str]:
+        seen = {
+            sweep.pixel("heatmap", left + dx, sweep.number("top") - dy)
+            for dx in range(13)
+            for dy in range(int(low), int(high))
+        }
+        return {"teal" if green > red + 40 else "magenta" for red, green, _ in seen if abs(green - red) > 40}
+
+    assert hues(6, half - 6) == {"teal"}
+    assert hues(half + 6, 2 * half - 2) == {"magenta"}
+
+
 def test_sites_edits_and_live_edits_are_switched_and_say_why_not(sweep: SweepPage) -> None:
     sweep.mount("{ lacks: { resid_mid: 'attention and MLP run in parallel' } }")
     sweep.root.get_by_role("radio", name="resid_mid").hover()
@@ -298,6 +379,7 @@ def test_holes_errors_and_hostile_tokens(sweep: SweepPage) -> None:
     sweep.kernel_async("k.mode.fail['sweep.start'] = { error: 'X', message: 'no', hint: '', retryable: true }")
     sweep.root.get_by_role("radio", name="attn_out", exact=True).click()
     sweep.wait(state="failed", site="resid_pre")
+    expect(sweep.root.get_by_role("alert")).to_contain_text("The map failed")
     expect(sweep.root.get_by_role("radio", name="resid_pre", exact=True)).to_be_checked()
     sweep.kernel_async("k.mode.fail = {}")
     sweep.root.locator("[data-action=retry]").click()
@@ -309,6 +391,7 @@ def test_several_prompts_have_an_error_and_a_finished_map_needs_no_kernel(sweep:
     sweep.page.mouse.move(*sweep.point(0, 10))
     expect(sweep.part("readout")).to_have_text(re.compile(r"recovered [\d.]+ ± 0\.04, exact"))
     expect(sweep.part("sweep-card")).to_contain_text("mean of 3 prompts")
+    expect(sweep.part("footer")).to_contain_text("mean over 3 prompts")
     expect(sweep.part("sweep-card").locator("[data-measure=recovered] dd")).to_contain_text("± 0.04")
     sweep.page.reload()
     sweep.open().mount("{ result: true }")

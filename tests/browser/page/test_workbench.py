@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import expect
+from typing import Any
+
+from playwright.sync_api import Locator, expect
 
 from tests.browser.page.workbench_page import WorkbenchPage
 
@@ -79,3 +81,96 @@ def test_without_a_kernel_the_opened_views_are_there_and_the_others_say_why(benc
     bench.page.reload()
     bench.open().mount("{ lost: true }", ready=False)
     expect(bench.inside("heads")).to_contain_text("no such model")
+
+
+def test_export_gives_the_views_that_are_shown_one_below_the_other(bench: WorkbenchPage) -> None:
+    bench.mount("{ panes: ['sweep'] }")
+    # One view: what there is to export is asked for once, at the top.
+    menus = bench.root.locator("[data-action=menu]:visible")
+    expect(menus).to_have_count(1)
+    alone = _figure(bench)
+    assert "recovered: resid_pre patched into the corrupted run" in alone["texts"]
+    bench.root.locator("[data-action=beside]").click()
+    bench.wait(panes="sweep board")
+    expect(bench.inside("board").locator(".mi-board[data-ready]")).to_be_visible()
+    both = _figure(bench)
+    caption = both["texts"].index("recovered: resid_pre patched into the corrupted run")
+    # The board's runs stand below the map's last line, and nothing reaches out of the figure.
+    title = both["texts"].index("Corrupted", caption)
+    assert both["tops"][title] > both["tops"][caption]
+    assert both["height"] > alone["height"]
+    assert both["right"] <= both["width"]
+    assert both["bottom"] <= both["height"]
+    # Each pane still exports its own.
+    expect(menus).to_have_count(3)
+    own = _figure(bench, bench.inside("sweep"))
+    assert "recovered: resid_pre patched into the corrupted run" in own["texts"]
+    assert "Corrupted" not in own["texts"]
+    assert own["height"] < both["height"]
+
+
+def _figure(bench: WorkbenchPage, within: Locator | None = None) -> dict[str, Any]:
+    """Texts, their places and the bounds of what a menu gives as SVG, as a browser lays it out."""
+    (within or bench.root).locator("[data-action=menu]:visible").first.click()
+    with bench.page.expect_download() as caught:
+        bench.root.locator("[data-action=save-svg]:visible").click()
+    found: dict[str, Any] = bench.page.evaluate(
+        """svg => {
+          const holder = document.createElement('div');
+          holder.append(new DOMParser().parseFromString(svg, 'image/svg+xml').documentElement);
+          document.body.append(holder);
+          const { left, top, width, height } = holder.firstChild.getBoundingClientRect();
+          const texts = [...holder.querySelectorAll('text')];
+          const boxes = texts.map(it => it.getBoundingClientRect());
+          const bounds = {
+            width, height,
+            texts: texts.map(it => it.textContent.replace(/[\u2068\u2069]/g, '')),
+            tops: boxes.map(it => it.top - top),
+            right: Math.max(...boxes.map(it => it.right)) - left,
+            bottom: Math.max(...boxes.map(it => it.bottom)) - top,
+          };
+          holder.remove();
+          return bounds;
+        }""",
+        caught.value.path().read_text(encoding="utf-8"),
+    )
+    return found
+
+
+def test_full_screen_by_button_and_by_key(bench: WorkbenchPage) -> None:
+    bench.mount("{ panes: ['board'] }")
+    filled = "document.fullscreenElement === document.querySelector('.mi-workbench')"
+    bench.root.locator("[data-action=full-screen]").click()
+    bench.page.wait_for_function(filled)
+    box, screen = bench.root.bounding_box(), bench.page.evaluate("[innerWidth, innerHeight]")
+    assert box is not None
+    assert [box["width"], box["height"]] == screen
+    # A card of a control is seen there too.
+    bench.root.locator("[data-action=beside]").hover()
+    expect(bench.root.get_by_role("tooltip").first).to_contain_text("side by side")
+    bench.root.locator("[data-action=full-screen]").click()
+    bench.page.wait_for_function("!document.fullscreenElement")
+    bench.page.keyboard.press("f")
+    bench.page.wait_for_function(filled)
+    # On a page that may not fill the screen it is said.
+    bench.page.keyboard.press("f")
+    bench.page.wait_for_function("!document.fullscreenElement")
+    bench.page.evaluate("void (Element.prototype.requestFullscreen = () => Promise.reject(new TypeError()))")
+    bench.page.keyboard.press("f")
+    expect(bench.root.get_by_role("status").filter(has_text="this page may not fill the screen")).to_have_count(1)
+
+
+def test_the_second_pane_is_divided_from_the_first_wherever_it_stands(bench: WorkbenchPage) -> None:
+    bench.mount("{ panes: ['board', 'sweep'] }")
+    border = "it => ['left', 'top'].map(side => getComputedStyle(it)[`border-${side}-width`])"
+    assert bench.inside("board").evaluate(border) == ["0px", "0px"]
+    assert bench.inside("sweep").evaluate(border) == ["1px", "0px"]
+    # Their footers are on one line.
+    low = [bench.inside(name).locator("footer").bounding_box() for name in ("board", "sweep")]
+    assert low[0] is not None
+    assert low[1] is not None
+    assert abs(low[0]["y"] + low[0]["height"] - low[1]["y"] - low[1]["height"]) <= 1
+    bench.page.set_viewport_size({"width": 480, "height": 900})
+    expect(bench.root).to_have_attribute("data-size", "narrow")
+    assert bench.inside("sweep").evaluate(border) == ["0px", "3px"]
+    assert bench.page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -158,7 +158,6 @@ def test_axes_name_what_differs(page):
     assert labels[:6] == ["‹bos›", "When", "␣Mary|+2", "␣and", "␣John|+2", "␣went"]
     assert question["prompts"]["clean"]["text"].startswith("When Mary|+2 and John|+2 went")
     assert question["answer"]["labels"] == ["␣Mary|+2"]
-    assert any("mean over 3 prompts" in warning for warning in question["warnings"])
     assert not any("shows prompt" in warning for warning in question["warnings"])
     assert "When Mary|+2 and" in page.widget.static_text()
     assert page.widget.static_picture()[:4] == b"\x89PNG"
