@@ -10,6 +10,15 @@ from playwright.sync_api import expect
 from tests.browser.lab.conftest import SLOW
 from tests.browser.lab.ready_kernels import PREFIX
 
+# ipykernel before 7.4 can leave a request unread that comes while a reply is sent (ipython/ipykernel#1554), until
+# something else wakes its stream: here a clock does.
+WOKEN = """
+import tornado.ioloop
+kernel = get_ipython().kernel
+def wake():
+    tornado.ioloop.PeriodicCallback(lambda: kernel.shell_stream.flush(), 500).start()
+kernel.shell_channel_thread.io_loop.add_callback(wake)
+"""
 NOTED = """
 import json, time
 events = []
@@ -52,7 +61,8 @@ def switch_run(widget, name: str) -> None:
 
 def slow_widget(open_notebook, version: str, third: str = BUSY):
     """A notebook of the slow model on one ipykernel, and its widget once it rests."""
-    notebook = open_notebook([SLOW, NOTED, third, REPORT, "pass"], kernel=f"{PREFIX}-{version}")
+    first = WOKEN + SLOW if version == "7.3" else SLOW
+    notebook = open_notebook([first, NOTED, third, REPORT, "pass"], kernel=f"{PREFIX}-{version}")
     for index in (0, 1):
         notebook.run_cell(index)
     notebook.until_run(1)
