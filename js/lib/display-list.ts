@@ -54,6 +54,14 @@ export interface Figure {
   items: Item[];
 }
 
+/** Items moved by so much. */
+export const shifted = (items: readonly Item[], dx: number, dy: number): Item[] =>
+  items.map((item) =>
+    item.kind === "path"
+      ? { ...item, points: item.points.map(([x, y]) => [x + dx, y + dy] as const) }
+      : { ...item, x: item.x + dx, y: item.y + dy },
+  );
+
 /** Left-to-right isolation round a label: a right-to-left token must not turn its neighbours over. */
 const isolated = (text: string) => `\u2068${text}\u2069`;
 

@@ -116,6 +116,8 @@ export const linesHeight = ({ tops }: LensLayout) => tops.at(-1) as number;
 
 /** The columns in view, of all there are. */
 type Window = Pick<LensLayout, "first" | "end" | "positions">;
+/** The same with where they stand. */
+export type Columns = Window & Pick<LensLayout, "left" | "cell" | "before" | "after">;
 
 /** The first position for which `position` is in view, moving as little as can be. */
 export function windowWith({ first, end, positions }: Window, position: number): number {
@@ -178,7 +180,7 @@ export function spotAt(layout: LensLayout, x: number, y: number): Spot | null {
 }
 
 /** Where a position's column begins. */
-export const columnLeft = ({ left, cell, first }: LensLayout, position: number) =>
+export const columnLeft = ({ left, cell, first }: Columns, position: number) =>
   left + (position - first) * cell;
 
 /** The lines that are at least partly between two heights: from the first up to, without, the last. */

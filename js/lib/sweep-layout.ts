@@ -88,10 +88,6 @@ export function sweepLayout(sizes: SweepSizes): SweepLayout {
 
 export const rowsHeight = ({ rows, row }: SweepLayout) => rows * row;
 
-/** Where a column begins. */
-export const cellLeft = ({ left, cell, first }: SweepLayout, column: number) =>
-  left + (column - first) * cell;
-
 /** What is under a point of the map. */
 export type SweepSpot =
   | { kind: "cell"; row: number; column: number }

@@ -2,10 +2,9 @@
 import type { BoardEffect, EffectToken } from "../lib/board-cells";
 import { runColour } from "../lib/board-colours";
 import type { BoardSession } from "../lib/board-session";
-import { drawCanvas, type Figure, type Item } from "../lib/display-list";
+import { drawCanvas, type Figure, type Item, shifted } from "../lib/display-list";
 import { attribute, h, memo, set, setText, watchFacts } from "../lib/dom";
 import { dotted, shortLabel } from "../lib/labels";
-import { shifted } from "./board-figure";
 import type { View, ViewContext } from "./context";
 import { effectItems, LINE_HEIGHT, shareText } from "./effect-line";
 import { bar, barRow, direction, numberText, tokenName } from "./effect-panel";

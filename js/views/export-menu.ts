@@ -1,6 +1,6 @@
 // The menu of the figure: as SVG or PNG, to the clipboard or as a file.
 import { type Entry, menuButton } from "../lib/controls";
-import { type Figure, toPng, toSvg } from "../lib/display-list";
+import { type Figure, shifted, toPng, toSvg } from "../lib/display-list";
 import { h } from "../lib/dom";
 import type { Theme } from "../lib/theme";
 import type { ViewContext } from "./context";
@@ -66,11 +66,7 @@ function arranged(rows: readonly (readonly Figure[])[], { background }: Theme): 
   for (const row of rows) {
     let left = GAP;
     for (const part of row) {
-      for (const item of part.items) {
-        if (item.kind === "path")
-          items.push({ ...item, points: item.points.map(([x, y]) => [x + left, y + top] as const) });
-        else items.push({ ...item, x: item.x + left, y: item.y + top });
-      }
+      items.push(...shifted(part.items, left, top));
       left += part.width + GAP;
     }
     width = Math.max(width, left);

@@ -1,7 +1,8 @@
 // What stands out on the heat map: the picked and the hovered cell, the cursor, what is brushed, the row and the column
 // under the pointer.
 import { h } from "../lib/dom";
-import { cellLeft, type SweepLayout } from "../lib/sweep-layout";
+import { columnLeft } from "../lib/lens-layout";
+import type { SweepLayout } from "../lib/sweep-layout";
 import { type SweepPlace, type SweepRect, samePlace } from "../lib/sweep-places";
 import type { SweepSession } from "../lib/sweep-session";
 
@@ -30,14 +31,14 @@ export function drawSweepRings(
   const inView = (column: number) => column >= first && column < end;
   function around(kind: string, place: SweepPlace | null): void {
     if (place && inView(place.column))
-      ring(kind, cellLeft(layout, place.column) - 2, yOf(place.row) - 2, wide + 3, high + 3);
+      ring(kind, columnLeft(layout, place.column) - 2, yOf(place.row) - 2, wide + 3, high + 3);
   }
   const shown = brushed ?? rect;
   if (shown) {
     const [from, to] = [Math.max(shown.columns[0], first), Math.min(shown.columns[1], end - 1)];
     const [y, bottom] = [yOf(shown.rows[0]), yOf(shown.rows[1] + 1)];
     const kind = !brushed && part ? "rerunning" : "brushed";
-    ring(kind, cellLeft(layout, from) - 2, y - 2, (to - from + 1) * wide + 3, bottom - y + 3);
+    ring(kind, columnLeft(layout, from) - 2, y - 2, (to - from + 1) * wide + 3, bottom - y + 3);
   }
   around("picked", picked);
   const focus = hovered ?? linkedCell;
@@ -53,7 +54,7 @@ export function drawSweepRings(
 
   function headingRing(column: number): void {
     const mark = h("div.sweep-ring", { "data-kind": "column" });
-    const transform = `translate(${cellLeft(layout, column)}px, 2px)`;
+    const transform = `translate(${columnLeft(layout, column)}px, 2px)`;
     Object.assign(mark.style, { transform, width: `${wide - 1}px`, height: `${top - 4}px` });
     made.push(mark);
   }

@@ -1,13 +1,14 @@
 // The lens as a table of text: a row for each line, a column for each position in view, folds and pages as buttons.
 import { actionButton } from "../lib/controls";
 import { type Child, h, memo, set, show } from "../lib/dom";
+import { moreOf } from "../lib/grid-items";
 import { arrows, onKeys } from "../lib/keyboard";
 import { shortLabel } from "../lib/labels";
 import type { LensCell } from "../lib/lens-cells";
 import { measureLabel, measureText } from "../lib/lens-colours";
 import type { LensSession } from "../lib/lens-session";
 import type { ViewContext } from "./context";
-import { foldName, type LensLook, moreTokens } from "./lens-figure";
+import { foldName, type LensLook } from "./lens-figure";
 
 export interface LensGrid {
   element: HTMLElement;
@@ -63,7 +64,7 @@ export function createLensGrid(context: ViewContext<LensSession>): LensGrid {
     });
     const turn = (count: number, by: -1 | 1) =>
       count > 0 &&
-      actionButton(by < 0 ? `‹ ${moreTokens(count)}` : `${moreTokens(count)} ›`, tip, () => page(by), {
+      actionButton(by < 0 ? `‹ ${moreOf(count)}` : `${moreOf(count)} ›`, tip, () => page(by), {
         class: "mi-link",
         name: by < 0 ? "before" : "after",
       });

@@ -3,6 +3,7 @@ import type { Figure } from "../lib/display-list";
 import { attribute, h, memo, set, setText, show, uniqueId } from "../lib/dom";
 import { clamp } from "../lib/geometry";
 import { gridView, paintGrid, scrollToLine, tellCell } from "../lib/grid-canvas";
+import { columnStrips, moreOf } from "../lib/grid-items";
 import { arrows, onKeys } from "../lib/keyboard";
 import { shortLabel } from "../lib/labels";
 import { type LensCell, type LensRow, sameCell } from "../lib/lens-cells";
@@ -25,7 +26,7 @@ import {
 } from "../lib/lens-layout";
 import type { LensSession } from "../lib/lens-session";
 import type { View, ViewContext } from "./context";
-import { foldName, headings, type LensLook, lensFigure, lineItems, moreTokens, strips } from "./lens-figure";
+import { foldName, headings, type LensLook, lensFigure, lineItems } from "./lens-figure";
 import { createLensFoot } from "./lens-foot";
 import { createLensGrid } from "./lens-grid";
 import { drawRings } from "./lens-rings";
@@ -126,8 +127,8 @@ export function createLensTable(context: ViewContext<LensSession>): View & { fig
     if (at.kind === "fold") return `${range(layout.lines[at.line] as Line)} folded: click to open`;
     if (at.kind === "position") return tokenWhole(at.position);
     const { first, end, positions } = layout;
-    if (at.kind === "before") return `${moreTokens(first)}: click to see them`;
-    return at.kind === "after" ? `${moreTokens(positions - end)}: click to see them` : null;
+    if (at.kind === "before") return `${moreOf(first)}: click to see them`;
+    return at.kind === "after" ? `${moreOf(positions - end)}: click to see them` : null;
   }
   const tokenWhole = (position: number) =>
     `${shortLabel(labels()[position] ?? "?", 300)} · position ${position}`;
@@ -290,7 +291,7 @@ export function createLensTable(context: ViewContext<LensSession>): View & { fig
       const body = layout.lines
         .slice(from, end)
         .flatMap((line, at) => lineItems(now, line, layout.top + (layout.tops[from + at] as number) - top));
-      body.push(...strips(now, layout.top, height));
+      body.push(...columnStrips(now, layout.top, height));
       const size = { width: layout.width, height, headings: layout.top, rows: high };
       if (!paintGrid(parts, size, theme.background, body, headings(now))) return;
       for (const name of ["left", "top", "cell", "row", "fold", "first", "end"] as const)

@@ -1,10 +1,11 @@
 import { expect, test } from "vitest";
 import type { Item } from "../../js/lib/display-list";
 import { toSvg } from "../../js/lib/display-list";
+import { columnStrips } from "../../js/lib/grid-items";
 import { type LensEntry, readLens } from "../../js/lib/lens-cells";
 import { lensLayout, linesOf } from "../../js/lib/lens-layout";
 import { themeFor } from "../../js/lib/theme";
-import { foldName, headings, type LensLook, lensFigure, lineItems, strips } from "../../js/views/lens-figure";
+import { foldName, headings, type LensLook, lensFigure, lineItems } from "../../js/views/lens-figure";
 import { lensEntry } from "./lens";
 
 const theme = themeFor([255, 255, 255], { font: "sans", mono: "mono" });
@@ -63,10 +64,10 @@ test("what is folded is named by its rows, whole layers by their numbers", () =>
 
 test("positions out of view are counted on their strip", () => {
   const now = look({ positions: 40 });
-  const [, , words] = strips(now, 0, 400);
+  const [, , words] = columnStrips(now, 0, 400);
   expect(words).toMatchObject({ kind: "text", text: `${now.layout.first} more tokens`, turn: -90 });
-  expect(strips(look(), 0, 400)).toEqual([]);
-  expect(texts(strips(now, 0, 40))[0]?.text).toBe(String(now.layout.first));
+  expect(columnStrips(look(), 0, 400)).toEqual([]);
+  expect(texts(columnStrips(now, 0, 40))[0]?.text).toBe(String(now.layout.first));
 });
 
 test("headings carry token and position inside their column, the answer's position in bold", () => {

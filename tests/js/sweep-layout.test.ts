@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { columnLeft } from "../../js/lib/lens-layout";
 import {
-  cellLeft,
   nearestCell,
   rowsBetween,
   rowsHeight,
@@ -14,7 +14,7 @@ const layout = (facts = {}) => sweepLayout({ ...SIZES, ...facts });
 
 /** The middle of a cell, `y` below the headings. */
 const middle = (it: SweepLayout, row: number, column: number) =>
-  [cellLeft(it, column) + it.cell / 2, (row + 0.5) * it.row] as const;
+  [columnLeft(it, column) + it.cell / 2, (row + 0.5) * it.row] as const;
 
 describe("the heat map", () => {
   test("holds all columns as long as one of them can be hit, narrower where there are more", () => {
@@ -40,7 +40,7 @@ describe("the heat map", () => {
       expect(it.after > 0).toBe(it.end < 300);
       expect(it.width).toBeLessThanOrEqual(860);
       if (it.before) expect(sweepSpot(it, it.left - 3, 10)).toEqual({ kind: "before" });
-      if (it.after) expect(sweepSpot(it, cellLeft(it, it.end) + 3, 10)).toEqual({ kind: "after" });
+      if (it.after) expect(sweepSpot(it, columnLeft(it, it.end) + 3, 10)).toEqual({ kind: "after" });
     }
     expect(seen.size).toBe(300);
     expect(layout({ columns: 300, first: 1e9 }).end).toBe(300);
