@@ -14,6 +14,8 @@ PY := $(BIN)/python
 # Tools that were put into .venv win, node and npm among them.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Kernels and tests import what is compiled already, as they do once a package is installed.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON_DIRS := mi_widgets tests .ci
 # Folders too: their time changes when a file is added or removed.

@@ -21,6 +21,9 @@ import { RunSession, type Side } from "./run-session";
 import type { SweepTable, SweepWish } from "./sweep-table";
 import { Sweeping } from "./sweeping";
 
+/** Milliseconds that the effect of a change has for itself. */
+const PAUSE = 60;
+
 /** A block of cells of one grid; columns are positions, or heads where heads are carried. */
 export interface Picked {
   grid: GridName;
@@ -71,6 +74,7 @@ export class BoardSession extends RunSession<Board> {
   #news: { text: string; rev: number } | null = null;
   #started = false;
   #asked = "";
+  #mapping: unknown;
   #changes: Promise<unknown> = Promise.resolve();
   #fetch: Pending | null = null;
   readonly #refused = new Set<string>();
@@ -116,12 +120,16 @@ export class BoardSession extends RunSession<Board> {
   /** Picture and question come in either order: what is of both waits for the later one. */
   #settle(): void {
     if (!this.#started || !this.board || this.board.rev !== this.question?.rev) return;
+    // What a change did is on the screen before kernel and page have its map to do.
+    this.timers.clear(this.#mapping);
+    if (this.#asked) this.#mapping = this.timers.set(() => this.#sweep(), PAUSE);
+    else this.#sweep();
     this.#asked = facts(this.question);
-    this.#sweep();
   }
 
   override close(): void {
     super.close();
+    this.timers.clear(this.#mapping);
     for (const it of [this.drag, this.runs]) it.close();
   }
 

@@ -2,7 +2,7 @@
 // view, and the cell under the keyboard's cursor has a twin that is read out.
 import { css, type Rgb } from "./colour";
 import { drawItem, type Item, sizeCanvas } from "./display-list";
-import { attribute, set } from "./dom";
+import { attribute, h, set } from "./dom";
 
 /** The elements of a grid: the canvas stays, what it shows scrolls. */
 export interface GridParts {
@@ -15,35 +15,59 @@ export interface GridParts {
 /** Height of the canvas, and how far the rows under the headings are scrolled. */
 export function gridView(scroller: HTMLElement, headings: number, rows: number, most: number) {
   const height = Math.min(headings + rows, most);
-  return { height, top: Math.max(0, Math.min(scroller.scrollTop, headings + rows - height)) };
+  const hidden = headings + rows - height;
+  // Where all is in view the page is not asked: it would be laid out for that.
+  return { height, top: hidden && Math.max(0, Math.min(scroller.scrollTop, hidden)) };
 }
 
-/** Paints `body`, and over what of it is scrolled away the headings; says whether there is a canvas to paint on. */
+/** What is on a canvas. */
+const painted = new WeakMap<HTMLCanvasElement, string>();
+
+/**
+ * Paints `body`, and over what of it is scrolled away the headings; says whether there is a canvas to paint on. What is
+ * there already is not painted again: of several grids a new result seldom changes all.
+ */
 export function paintGrid(
   { stage, scroller, holder, canvas }: GridParts,
-  size: { width: number; height: number; headings: number; rows: number },
+  { width, top }: { width: number; top: number },
+  [height, rows]: readonly [canvas: number, rows: number],
   background: Rgb,
-  body: Iterable<Item>,
-  head: Iterable<Item>,
+  body: Item[],
+  head: Item[],
 ): boolean {
-  const { height, headings, rows } = size;
-  stage.style.height = `${headings + rows}px`;
-  scroller.style.maxHeight = holder.style.height = `${height}px`;
-  const drawing = canvas.getContext("2d", { alpha: false });
-  if (!drawing) return false;
-  const width = Math.max(size.width, 1);
   const ratio = globalThis.devicePixelRatio || 1;
+  const drawing = canvas.getContext("2d", { alpha: false });
+  const now = JSON.stringify([width, top, height, rows, background, body, head, ratio]);
+  if (!drawing || now === painted.get(canvas)) return !!drawing;
+  painted.set(canvas, now);
+  stage.style.height = `${top + rows}px`;
+  scroller.style.maxHeight = holder.style.height = `${height}px`;
   sizeCanvas(canvas, width, height, ratio);
   drawing.setTransform(ratio, 0, 0, ratio, 0, 0);
   for (const [items, bottom] of [
     [body, height],
-    [head, headings],
+    [head, top],
   ] as const) {
     drawing.fillStyle = css(background);
     drawing.fillRect(0, 0, width, bottom);
     for (const item of items) drawItem(drawing, item, ratio);
   }
   return true;
+}
+
+/** A mark over a grid, in pixels of its holder. */
+export function ringAt(
+  of: "lens" | "sweep",
+  kind: string,
+  x: number,
+  y: number,
+  width: number,
+  height: number,
+  run?: string,
+): HTMLElement {
+  const mark = h(`div.${of}-ring`, { "data-kind": kind, "data-run": run ?? null });
+  mark.style.cssText = `transform:translate(${x}px,${y}px);width:${width}px;height:${height}px`;
+  return mark;
 }
 
 /** Scrolls the grid, never the page, until a line from `top` to `bottom` is in view under the headings. */

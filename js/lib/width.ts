@@ -1,5 +1,8 @@
 // How wide an element is, without asking it: in the middle of a redraw that question lays the whole page out anew.
 
+/** Told on an element that is not as wide as it was when it was drawn; it bubbles. */
+export const RESIZED = "mi-widgets:width";
+
 /** Widths as the last layout had them; those that were hidden then are asked. */
 const widths = new WeakMap<Element, number>();
 let sizes: ResizeObserver | undefined;
@@ -10,7 +13,12 @@ export function widthOf(element: Element): number {
   if (known) return known;
   if (known === undefined) {
     sizes ??= new ResizeObserver((entries) => {
-      for (const { target } of entries) widths.set(target, target.clientWidth);
+      for (const { target } of entries) {
+        const width = target.clientWidth;
+        const same = width === widths.get(target);
+        widths.set(target, width);
+        if (width && !same) target.dispatchEvent(new Event(RESIZED, { bubbles: true }));
+      }
     });
     sizes.observe(element);
   }

@@ -10,6 +10,7 @@ import { type Attribution, trackedRun } from "../lib/lens-card";
 import { ADVANCE } from "../lib/lens-labels";
 import type { LensSession } from "../lib/lens-session";
 import type { Theme } from "../lib/theme";
+import { widthOf } from "../lib/width";
 import type { View, ViewContext } from "./context";
 import { bar, barRow, direction, numberText } from "./effect-panel";
 
@@ -278,7 +279,7 @@ export function createAttribution(context: ViewContext<LensSession>): View {
     show(canvas, !!found && !!layers && !!heads);
     if (!found || !layers || !heads) return;
     const { theme, scale } = context;
-    const width = map.clientWidth || 280;
+    const width = widthOf(map) || 280;
     layout = mapLayout(layers, heads, width, scale);
     const { linkedHover: linked } = session;
     const other = linked?.layer !== undefined && linked.head !== undefined && linked.head < heads;

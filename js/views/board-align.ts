@@ -7,6 +7,7 @@ import { createSelect } from "../lib/controls";
 import { drawCanvas, type Figure, type Item } from "../lib/display-list";
 import { h, memo, set, setText, show } from "../lib/dom";
 import { ADVANCE, fitLabel, lettersOf } from "../lib/lens-labels";
+import { widthOf } from "../lib/width";
 import type { View, ViewContext } from "./context";
 
 const SIZE = 11;
@@ -55,10 +56,10 @@ export function createBoardAlign(context: ViewContext<BoardSession>): View {
       const stroke = differs ? theme.accent : mix(theme.background, theme.muted, 0.6);
       items.push({ kind: "path", points, stroke, line: differs ? 2 : 1 });
     }
-    for (const [side, { labels }] of Object.entries({ clean, corrupted }) as [
-      "clean" | "corrupted",
-      typeof clean,
-    ][]) {
+    for (const [side, { labels }] of [
+      ["clean", clean],
+      ["corrupted", corrupted],
+    ] as const) {
       const y = side === "clean" ? 8 * scale : high - 8 * scale;
       const paired = new Set(board.pairs.map((pair) => pair[side === "clean" ? 0 : 1]));
       for (const [position, label] of labels.slice(0, MOST).entries()) {
@@ -91,15 +92,13 @@ export function createBoardAlign(context: ViewContext<BoardSession>): View {
       board.aligns.map(({ name, label, reason }) => [name, label, reason ?? ""] as const),
       board.align,
     );
-    const alone = (count: number, side: string) => (count ? `${count} of ${side} without a partner` : "");
-    const lone = [
-      alone(board.grids.clean.positions - board.pairs.length, "clean"),
-      alone(two.positions - board.pairs.length, "corrupted"),
-    ];
-    const words = lone.filter(Boolean).join(", ");
-    setText(note, words);
+    const lone = (["clean", "corrupted"] as const).flatMap((side) => {
+      const count = (board.grids[side]?.positions ?? 0) - board.pairs.length;
+      return count ? [`${count} of ${side} without a partner`] : [];
+    });
+    setText(note, lone.join(", "));
     const { theme, scale } = context;
-    const width = element.clientWidth || 640;
+    const width = widthOf(element) || 640;
     drawn([board.pairs, board.differs, question?.prompts, theme, scale, width], () => {
       const made = figure(width);
       if (made) drawCanvas(canvas, made);

@@ -4,7 +4,9 @@ import { runColour } from "../lib/board-colours";
 import type { BoardSession } from "../lib/board-session";
 import { drawCanvas, type Figure, type Item, shifted } from "../lib/display-list";
 import { attribute, h, memo, set, setText, watchFacts } from "../lib/dom";
+import { typeOf } from "../lib/grid-items";
 import { dotted, shortLabel } from "../lib/labels";
+import { widthOf } from "../lib/width";
 import type { View, ViewContext } from "./context";
 import { effectItems, LINE_HEIGHT, shareText } from "./effect-line";
 import { bar, barRow, direction, numberText, tokenName } from "./effect-panel";
@@ -82,7 +84,7 @@ export function createBoardEffect(context: ViewContext<BoardSession>): View & { 
       }),
     );
     const floor = noise_floor === null ? "" : `noise floor ${numberText(noise_floor)}`;
-    const which = n_prompts > 1 && list.length ? "tokens of the prompt that is shown" : "";
+    const which = n_prompts > 1 && list.length ? session.why("whose-tokens") : "";
     setText(foot, dotted([words, which, floor]));
   }
 
@@ -90,33 +92,29 @@ export function createBoardEffect(context: ViewContext<BoardSession>): View & { 
     const shown = drag.shown;
     set(element, { "data-of": shown?.of ?? "", "data-waiting": shown?.waiting ?? false });
     if (!shown) {
-      setText(foot, session.board ? "Nothing is scored yet: choose an answer." : "");
+      setText(foot, session.board ? session.why("unscored") : "");
       return;
     }
     const { effect, of } = shown;
-    const width = line.clientWidth || 420;
+    const width = widthOf(line) || 420;
     const look = lineLook(width);
     setText(metric, metricText(effect));
     setText(note, drag.failure?.message ?? (of === "run" ? "" : session.why(`of-${of}`)));
     attribute(note, "data-preview", of !== "run");
     if (look) {
-      const { effect: it, word, estimate, live, theme, scale } = look;
+      const { effect: it, word, live, theme, scale } = look;
       // Each look is another one: the line is drawn again when what it shows is.
-      const { clean, corrupted, before, after, recovered, stderr, base } = it;
-      drawn(
-        [clean, corrupted, before, after, recovered, stderr, base, word, estimate, live, theme, scale, width],
-        () => {
-          const height = LINE_HEIGHT * scale;
-          drawCanvas(canvas, { width, height, background: theme.background, items: effectItems(look) });
-          const ends = [["corrupted", it.corrupted] as const, ["clean", it.clean] as const]
-            .filter(([, value]) => value !== null)
-            .map(([name, value]) => `${name} ${numberText(value)}`);
-          set(canvas, {
-            "aria-label": `${word}: ${spokenEffect(it)}; ${ends.join(", ")}`,
-            "data-after": it.after === null ? "" : it.after.toFixed(4),
-          });
-        },
-      );
+      drawn([JSON.stringify([it, word, live, width]), theme, scale], () => {
+        const height = LINE_HEIGHT * scale;
+        drawCanvas(canvas, { width, height, background: theme.background, items: effectItems(look) });
+        const ends = (["corrupted", "clean"] as const)
+          .filter((name) => it[name] !== null)
+          .map((name) => `${name} ${numberText(it[name])}`);
+        set(canvas, {
+          "aria-label": `${word}: ${spokenEffect(it)}; ${ends.join(", ")}`,
+          "data-after": it.after?.toFixed(4) ?? "",
+        });
+      });
     }
     writeTokens(effect);
     tell(effect, of);
@@ -137,11 +135,11 @@ export function createBoardEffect(context: ViewContext<BoardSession>): View & { 
   }
 
   const figure = () => {
-    const width = Math.max(line.clientWidth, 360);
+    const width = Math.max(widthOf(line), 360);
     const look = lineLook(width);
     if (!look) return null;
     const { theme, scale, effect } = look;
-    const type = { kind: "text", size: 11 * scale, font: theme.mono, fill: theme.muted } as const;
+    const type = typeOf(look);
     const items: Item[] = [
       {
         ...type,

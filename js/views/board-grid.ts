@@ -17,6 +17,7 @@ import {
   windowRound,
 } from "../lib/lens-layout";
 import type { DragSource } from "../lib/pointer-drag";
+import { widthOf } from "../lib/width";
 import { foldName, type GridLook, gridFigure, headings, headText, lineItems, strips } from "./board-figure";
 import { keysOfGrid } from "./board-keys";
 import { createBoardPlaces } from "./board-places";
@@ -107,7 +108,7 @@ export function createBoardGrid(
     const lines = laidLines([board.rows, open.join()], () => linesOf(board.rows.length, open));
     const names = lines.map((line) => foldName({ rowName: nameOf }, line));
     const longest = Math.max(...names.map((it) => it.length), 5) * SIZE * ADVANCE * scale;
-    const width = element.clientWidth || 480;
+    const width = widthOf(element) || 480;
     const positions = session.columnsOf(name);
     const first = heads() ? 0 : session.first[name];
     const layout = laidOut([lines, longest, width, first, positions, scale], () =>
@@ -136,7 +137,8 @@ export function createBoardGrid(
     };
   }
 
-  function paint(now: GridLook): void {
+  /** Paints what is in view; gives how far it is scrolled. */
+  function paint(now: GridLook): number {
     const { layout, theme, cells, board } = now;
     const high = linesHeight(layout);
     const { height, top } = gridView(element, layout.top, high, MOST * now.scale);
@@ -151,8 +153,7 @@ export function createBoardGrid(
         return y > -layout.row && y < height ? lineItems(now, line, y) : [];
       });
       body.push(...strips(now, layout.top, height));
-      const size = { width: layout.width, height, headings: layout.top, rows: high };
-      if (!paintGrid(parts, size, theme.background, body, headings(now))) return;
+      if (!paintGrid(parts, layout, [height, high], theme.background, body, headings(now))) return;
       for (const fact of ["left", "top", "cell", "row", "first", "end"] as const)
         attribute(canvas, `data-${fact}`, layout[fact]);
       set(canvas, {
@@ -163,6 +164,7 @@ export function createBoardGrid(
         "aria-label": `${GRID_TITLES[name]}: layers down, ${now.head ? "heads" : "positions"} across`,
       });
     });
+    return top;
   }
 
   /** A block that was picked anywhere comes into view once. */
@@ -182,9 +184,9 @@ export function createBoardGrid(
     follow();
     const now = look();
     if (!now) return;
-    paint(now);
+    const scrolled = paint(now);
     const { caret, band } = places;
-    drawBoardRings(rings, session, now, element.scrollTop, caret, band);
+    drawBoardRings(rings, session, now, scrolled, caret, band);
     tellCell(canvas, active, caret && { ...caret, label: spoken(caret.row, caret.column) });
   }
 

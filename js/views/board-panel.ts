@@ -125,10 +125,7 @@ export function createBoardPanel(
     if (name === "edited") {
       const edits = session.question?.edits.some((edit) => edit.on);
       const trying = drag.cells !== null;
-      setText(
-        note,
-        trying ? "preview" : edits ? "only the bright cells can change" : "no patch yet: the unedited base",
-      );
+      setText(note, trying ? "preview" : session.why(edits ? "bright" : "unpatched"));
       attribute(note, "data-preview", trying);
     } else setText(note, "");
     if (!there) return;

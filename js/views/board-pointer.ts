@@ -91,8 +91,8 @@ export function pointAtGrid(context: ViewContext<BoardSession>, places: BoardPla
     const { laid } = places;
     if (!now || !laid) return null;
     if (at.kind === "fold") return `${foldName(now, laid.lines[at.line] as Line)} folded: click to open`;
-    if (at.kind === "before") return `${moreColumns(now, laid.first)}: click to see them`;
-    if (at.kind === "after") return `${moreColumns(now, laid.positions - laid.end)}: click to see them`;
+    const more = { before: laid.first, after: laid.positions - laid.end }[at.kind as string];
+    if (more) return `${moreColumns(now, more)}: click to see them`;
     return at.kind === "position" && !places.heads()
       ? `${shortLabel(places.tokenOf(at.position), 300)} · position ${at.position}`
       : null;

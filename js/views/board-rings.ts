@@ -1,7 +1,7 @@
 // What stands out on a grid: the picked block, the hovered cell, the cursor, what is carried, and where it would land.
 import type { BoardSession, Place } from "../lib/board-session";
 import { between, landsOn, otherSide, partner, readBy, rowOfSite, sourceOf } from "../lib/board-specs";
-import { h } from "../lib/dom";
+import { ringAt } from "../lib/grid-canvas";
 import { columnLeft, lineOf } from "../lib/lens-layout";
 import type { GridLook } from "./board-figure";
 
@@ -18,12 +18,10 @@ export function drawBoardRings(
   const { hoverPlace, picked, drag, linkedHover } = session;
   const { lines, tops, top, row: rowHigh, left, first, end, cell, gutter } = layout;
   const made: HTMLElement[] = [];
-  const bottom = top + (tops.at(-1) ?? 0) - scrolled;
+  const yOf = (line: number) => top + (tops[line] ?? 0) - scrolled;
+  const bottom = yOf(lines.length);
   function ring(kind: string, x: number, y: number, width: number, height: number): void {
-    const mark = h("div.lens-ring", { "data-kind": kind, "data-run": name });
-    const style = { transform: `translate(${x}px, ${y}px)`, width: `${width}px`, height: `${height}px` };
-    Object.assign(mark.style, style);
-    made.push(mark);
+    made.push(ringAt("lens", kind, x, y, width, height, name));
   }
   const inView = (column: number) => column >= first && column < end;
   /** Round a block; all columns where there are none given. */
@@ -32,8 +30,8 @@ export function drawBoardRings(
     const shown = columns ? columns.filter(inView) : [first, end - 1];
     if (!at.length || !shown.length) return;
     const high = Math.max(...at);
-    const y = Math.max(top - 1, top + (tops[Math.min(...at)] ?? 0) - scrolled);
-    const under = top + (tops[high + 1] ?? 0) - scrolled;
+    const y = Math.max(top - 1, yOf(Math.min(...at)));
+    const under = yOf(high + 1);
     const x = columnLeft(layout, Math.min(...shown));
     const width = (Math.max(...shown) - Math.min(...shown) + 1) * cell;
     if (under > top) ring(kind, x - 2, y - 2, width + 3, under - y + 3);
@@ -112,7 +110,7 @@ export function drawBoardRings(
   /** The name of a row. */
   function mark(row: number): void {
     const line = lineOf(layout, row);
-    const y = top + (tops[line] ?? 0) - scrolled;
+    const y = yOf(line);
     if (line >= 0 && y > top - rowHigh / 2) ring("row", 0, y, Math.min(gutter, left) - 2, rowHigh - 1);
   }
 }

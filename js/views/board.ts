@@ -71,7 +71,6 @@ export const board: Kind<BoardSession> = {
       main: switches,
       runs: () => [],
       parts,
-      observed: parts,
       views: [
         clean,
         corrupted,

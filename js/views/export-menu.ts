@@ -36,7 +36,7 @@ export function createExport(
       say("figure copied as SVG");
     } catch {
       save(text, "svg");
-      say("the clipboard is closed to this page: the figure was downloaded instead");
+      say(session.why("no-clipboard"));
     }
   }
   function entries(): Entry[] {

@@ -8,6 +8,7 @@ import type { RunSession } from "../lib/run-session";
 import { stateOf } from "../lib/state-name";
 import { readTheme, type Theme, watchTheme } from "../lib/theme";
 import { Tooltip } from "../lib/tooltip";
+import { RESIZED, widthOf } from "../lib/width";
 import type { ViewContext } from "./context";
 import { createExport } from "./export-menu";
 import { createFooter } from "./footer";
@@ -110,33 +111,26 @@ export function renderWidget<S extends RunSession>(
   }
   watchTheme(root, signal, retheme);
   // A host that changes its style sheets may give the parts other widths in a frame of the same width.
-  const widths = new Map<Element, number>();
-  const sizes = new ResizeObserver((entries) => {
-    for (const { target, contentRect } of entries) {
-      const { width } = contentRect;
-      const before = widths.get(target) ?? 0;
-      // What was hidden for a moment (a host that changes its theme does that) may have been drawn for no width.
-      widths.set(target, width);
-      if (width === before || width === 0) continue;
-      schedule();
-      if (target !== root) continue;
-      // Coming from hidden the element had no theme to read either.
-      if (before === 0) retheme();
-      attribute(root, "data-size", width < 640 ? "narrow" : width < 900 ? "medium" : "wide");
-    }
+  root.addEventListener(RESIZED, ({ target }) => {
+    // Coming from hidden the frame had no theme to read either.
+    if (target === root) resize();
+    schedule();
   });
-  for (const it of [root, ...widget.observed]) sizes.observe(it);
+  function resize(): void {
+    retheme();
+    const width = widthOf(root);
+    if (width) attribute(root, "data-size", width < 640 ? "narrow" : width < 900 ? "medium" : "wide");
+  }
 
   // --- life -------------------------------------------------------------------------------------------------------
   const off = session.on("change", schedule);
   onEnd(signal, () => {
     off();
-    sizes.disconnect();
     cancelAnimationFrame(frame);
     widget.leave();
     root.remove();
   });
-  retheme();
+  resize();
   draw();
   return widget.figures;
 }

@@ -32,7 +32,6 @@ export const heads: Kind<HeadsSession> = {
       },
       runs: () => (session.question?.compare ? [...RUNS, "other", "against"] : RUNS),
       parts: [atlas.element, focus.element, h("div.side", strip.element, intervene.element)],
-      observed: [atlas.element, focus.element],
       views: [atlas, focus, strip, intervene],
       figures: () => [atlas.figure(), focus.figure()],
       compared: ["against", "difference"],

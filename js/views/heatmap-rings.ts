@@ -1,6 +1,6 @@
 // What stands out on the heat map: the picked and the hovered cell, the cursor, what is brushed, the row and the column
 // under the pointer.
-import { h } from "../lib/dom";
+import { ringAt } from "../lib/grid-canvas";
 import { columnLeft } from "../lib/lens-layout";
 import type { SweepLayout } from "../lib/sweep-layout";
 import { type SweepPlace, type SweepRect, samePlace } from "../lib/sweep-places";
@@ -22,10 +22,7 @@ export function drawSweepRings(
     // What is scrolled away does not stand over the headings.
     const cut = Math.max(0, top - 2 - y);
     if (height <= cut || width <= 0) return;
-    const mark = h("div.sweep-ring", { "data-kind": kind });
-    const transform = `translate(${x}px, ${y + cut}px)`;
-    Object.assign(mark.style, { transform, width: `${width}px`, height: `${height - cut}px` });
-    made.push(mark);
+    made.push(ringAt("sweep", kind, x, y + cut, width, height - cut));
   }
   const yOf = (row: number) => top + row * high - scrolled;
   const inView = (column: number) => column >= first && column < end;
@@ -46,16 +43,9 @@ export function drawSweepRings(
   around("cursor", cursor);
   const linked = linkedHover && table ? table.columnOf(linkedHover) : -1;
   const column = hovered?.column ?? hoverColumn ?? linked;
-  if (inView(column)) headingRing(column);
+  if (inView(column)) made.push(ringAt("sweep", "column", columnLeft(layout, column), 2, wide - 1, top - 4));
   const layer = linkedHover?.layer;
   const row = hovered?.row ?? (layer === undefined ? -1 : (table?.map.layers.indexOf(layer) ?? -1));
   if (row >= 0) ring("row", 0, yOf(row), gutter - 2, high - 1);
   into.replaceChildren(...made);
-
-  function headingRing(column: number): void {
-    const mark = h("div.sweep-ring", { "data-kind": "column" });
-    const transform = `translate(${columnLeft(layout, column)}px, 2px)`;
-    Object.assign(mark.style, { transform, width: `${wide - 1}px`, height: `${top - 4}px` });
-    made.push(mark);
-  }
 }

@@ -19,6 +19,7 @@ import { rectOf, rectSize, type SweepPlace, type SweepRect, samePlace } from "..
 import type { SweepSession } from "../lib/sweep-session";
 import { bothTokens, type SweepScale, scaleOf, spokenValue } from "../lib/sweep-values";
 import { cellsText, columnName, headingOf, rectName } from "../lib/sweep-words";
+import { widthOf } from "../lib/width";
 import type { View, ViewContext } from "./context";
 import { createBrush } from "./heatmap-brush";
 import { type HeatmapLook, headings, headingWidth, heatmapFigure, rowItems, strips } from "./heatmap-figure";
@@ -246,7 +247,7 @@ export function createHeatmap(context: ViewContext<SweepSession>): View & { figu
     const names = longest * 11 * ADVANCE * scale;
     const lines = map.columns.map((_, at) => headingOf(map, at));
     const stacked = lines.some((it) => it.length > 1);
-    const width = element.clientWidth || 640;
+    const width = widthOf(element) || 640;
     const words = Math.max(...lines.map((it, at) => headingWidth(it, map.columns[at]?.position, scale)));
     const [rows, columns] = [map.layers.length, map.columns.length];
     const from = first ?? Math.max(0, map.columns.findIndex((_, at) => bothTokens(map, at)) - 3);
@@ -256,7 +257,8 @@ export function createHeatmap(context: ViewContext<SweepSession>): View & { figu
     return { table, layout, values: values(), added: session.added, theme, scale };
   }
 
-  function paint(now: HeatmapLook): void {
+  /** Paints what is in view; gives how far it is scrolled. */
+  function paint(now: HeatmapLook): number {
     const { table, layout, theme } = now;
     const high = rowsHeight(layout);
     const { height, top } = gridView(scroller, layout.top, high, MOST * now.scale);
@@ -268,8 +270,7 @@ export function createHeatmap(context: ViewContext<SweepSession>): View & { figu
         rowItems(now, row, layout.top + row * layout.row - top),
       );
       body.push(...strips(now, layout.top, height));
-      const size = { width: layout.width, height, headings: layout.top, rows: high };
-      if (!paintGrid(parts, size, theme.background, body, headings(now))) return;
+      if (!paintGrid(parts, layout, [height, high], theme.background, body, headings(now))) return;
       for (const name of ["left", "top", "cell", "row", "first", "end"] as const)
         attribute(canvas, `data-${name}`, layout[name]);
       const { map } = table;
@@ -279,6 +280,7 @@ export function createHeatmap(context: ViewContext<SweepSession>): View & { figu
         "aria-label": `Sweep of ${map.site}: layers down, ${map.axis}s across`,
       });
     });
+    return top;
   }
 
   /** The accessible twin of the cell under the cursor. */
@@ -321,8 +323,8 @@ export function createHeatmap(context: ViewContext<SweepSession>): View & { figu
     foot.draw(now, tabled, form.open);
     form.update();
     if (tabled) return table.draw(now);
-    paint(now);
-    drawSweepRings(rings, session, now.layout, scroller.scrollTop, cursor, brush.rect);
+    const scrolled = paint(now);
+    drawSweepRings(rings, session, now.layout, scrolled, cursor, brush.rect);
     describe();
   }
 

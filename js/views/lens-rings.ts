@@ -1,5 +1,5 @@
 // What stands out on the lens table: the picked and the hovered cell, the cursor, the row and the position under the pointer.
-import { h } from "../lib/dom";
+import { ringAt } from "../lib/grid-canvas";
 import { type LensCell, sameCell } from "../lib/lens-cells";
 import { columnLeft, type LensLayout, type Line, lineOf } from "../lib/lens-layout";
 import type { LensSession } from "../lib/lens-session";
@@ -16,10 +16,7 @@ export function drawRings(
   const { lines, tops, top, row, fold, left, first, end, cell, gutter } = layout;
   const made: HTMLElement[] = [];
   function ring(kind: string, x: number, y: number, width: number, height: number): void {
-    const mark = h("div.lens-ring", { "data-kind": kind });
-    const transform = `translate(${x}px, ${y}px)`;
-    Object.assign(mark.style, { transform, width: `${width}px`, height: `${height}px` });
-    made.push(mark);
+    made.push(ringAt("lens", kind, x, y, width, height));
   }
   const inView = (position: number) => position >= first && position < end;
   /** Where a row's line begins; null where it is scrolled away or there is none. */

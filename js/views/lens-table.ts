@@ -25,6 +25,7 @@ import {
   windowWith,
 } from "../lib/lens-layout";
 import type { LensSession } from "../lib/lens-session";
+import { widthOf } from "../lib/width";
 import type { View, ViewContext } from "./context";
 import { foldName, headings, type LensLook, lensFigure, lineItems } from "./lens-figure";
 import { createLensFoot } from "./lens-foot";
@@ -249,10 +250,10 @@ export function createLensTable(context: ViewContext<LensSession>): View & { fig
     const names = longest * 11 * ADVANCE * scale;
     const { parentElement: picture } = element;
     if (picture) {
-      const least = widthOfAll(names, lens.positions, picture.clientWidth - BESIDE, scale);
+      const least = widthOfAll(names, lens.positions, widthOf(picture) - BESIDE, scale);
       picture.style.setProperty("--mi-lens-least", `${least}px`);
     }
-    const width = element.clientWidth || 640;
+    const width = widthOf(element) || 640;
     layout = laid([lines, width, first, lens.positions, scale], () =>
       lensLayout(lines, {
         width,
@@ -267,7 +268,8 @@ export function createLensTable(context: ViewContext<LensSession>): View & { fig
     return { lens, layout, labels: labels(), answer, theme, scale, pinned };
   }
 
-  function paint(now: LensLook): void {
+  /** Paints what is in view; gives how far it is scrolled. */
+  function paint(now: LensLook): number {
     const { lens, layout, theme } = now;
     const high = linesHeight(layout);
     const { height, top } = gridView(scroller, layout.top, high, MOST * now.scale);
@@ -292,8 +294,7 @@ export function createLensTable(context: ViewContext<LensSession>): View & { fig
         .slice(from, end)
         .flatMap((line, at) => lineItems(now, line, layout.top + (layout.tops[from + at] as number) - top));
       body.push(...columnStrips(now, layout.top, height));
-      const size = { width: layout.width, height, headings: layout.top, rows: high };
-      if (!paintGrid(parts, size, theme.background, body, headings(now))) return;
+      if (!paintGrid(parts, layout, [height, high], theme.background, body, headings(now))) return;
       for (const name of ["left", "top", "cell", "row", "fold", "first", "end"] as const)
         attribute(canvas, `data-${name}`, layout[name]);
       set(canvas, {
@@ -304,6 +305,7 @@ export function createLensTable(context: ViewContext<LensSession>): View & { fig
         "aria-label": "Logit lens: layers down, positions across, the top token in each cell",
       });
     });
+    return top;
   }
 
   /** The accessible twin of the cell under the cursor. */
@@ -351,8 +353,8 @@ export function createLensTable(context: ViewContext<LensSession>): View & { fig
       session.want(session.openRows, now.layout.first, now.layout.end);
       return grid.draw(now, open, page);
     }
-    paint(now);
-    drawRings(rings, session, now.layout, scroller.scrollTop, cursor);
+    const scrolled = paint(now);
+    drawRings(rings, session, now.layout, scrolled, cursor);
     describe();
   }
 

@@ -27,7 +27,6 @@ export const lens: Kind<LensSession> = {
       lead: createEditedChips(context),
       runs: () => [...RUNS, "change"],
       parts: [table.element, side, attribution.element],
-      observed: [table.element, side, attribution.element],
       views: [table, card, trajectories, attribution],
       figures: () => [table.figure(), trajectories.figure()],
       compared: ["change", "difference"],

@@ -106,7 +106,7 @@ export function createPrompt(context: ViewContext, side?: Side): View {
     show(area, !!editing);
     disable(button, off());
     attribute(button, "aria-label", `edit the ${both ? `${side} ` : ""}prompt: ${shorten(whole, 200)}`);
-    const changed = session.drafted ? "prompt changed · Enter runs · Esc restores" : "";
+    const changed = session.drafted ? session.why("drafted") : "";
     setText(state, session.asking ? "running…" : changed);
     show(state, state.textContent !== "");
   }

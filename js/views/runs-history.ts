@@ -6,6 +6,7 @@ import { actionButton } from "../lib/controls";
 import { drawCanvas } from "../lib/display-list";
 import { attribute, disable, focusedIn, h, setText, show, watchFacts } from "../lib/dom";
 import { shortLabel } from "../lib/labels";
+import { widthOf } from "../lib/width";
 import type { View, ViewContext } from "./context";
 import { effectItems, LINE_HEIGHT, shareText } from "./effect-line";
 import { numberText } from "./effect-panel";
@@ -65,7 +66,7 @@ export function createRunsHistory(context: ViewContext<BoardSession>): View {
   function compare(): void {
     const { theme, scale } = context;
     const found = runs.chosen.map((number) => ({ number, effect: runs.effects.get(number) }));
-    const room = compared.clientWidth || 420;
+    const room = widthOf(compared) || 420;
     const width = Math.min(560, room > 784 ? room / 2 - 12 : room);
     if (!comparedNews(found, width, scale, theme.dark, runs.effect.failure)) return;
     const made: HTMLElement[] = found.map(({ number, effect }, at) => {
@@ -99,7 +100,7 @@ export function createRunsHistory(context: ViewContext<BoardSession>): View {
     if (!runs.open) return;
     const { answer, failure, running } = runs.list;
     const entries = answer?.runs ?? [];
-    const empty = running ? "on its way" : "No run yet: drop a cell.";
+    const empty = running ? "on its way" : session.why("no-run");
     setText(note, failure?.message ?? offReason ?? (entries.length ? "" : empty));
     if (news(entries, runs.chosen, offReason, run_number)) {
       const held = focusedIn(list);

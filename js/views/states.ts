@@ -84,8 +84,7 @@ export function createStates(
     const { work, channel, shown } = session;
     const actions = [work && action("Cancel", work.cancel)];
     if (channel.usable && channel.waiting && (work || !shown)) {
-      const text = "Another cell is running. This starts when the kernel is free.";
-      return { name: "waiting", title: "Waiting for the kernel", text, actions };
+      return { name: "waiting", title: "Waiting for the kernel", text: session.why("waiting"), actions };
     }
     if (!work || !session.busyLong) return null;
     const unit = work.progress?.total === session.question?.model?.n_layers ? "layers" : "steps";

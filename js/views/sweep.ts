@@ -28,7 +28,6 @@ export const sweep: Kind<SweepSession> = {
       unmodelled: () => (session.question?.arrays ? ["from a result"] : []),
       runs: () => [],
       parts: [line.element, edits.element, map.element, card.element],
-      observed: [map.element, card.element],
       views: [line, edits, map, card],
       figures: () => [map.figure()],
       compared: [],

@@ -9,6 +9,7 @@ import { bare, shortLabel } from "../lib/labels";
 import { MOST_PINS, type Pin, slotCss } from "../lib/lens-card";
 import type { LensSession } from "../lib/lens-session";
 import { QUANTITIES, type Quantity } from "../lib/trajectory-layout";
+import { widthOf } from "../lib/width";
 import type { View, ViewContext } from "./context";
 import { numberText } from "./effect-panel";
 import { placeName } from "./lens-card";
@@ -87,7 +88,7 @@ export function createTrajectories(context: ViewContext<LensSession>): View & { 
   const rowAt = (at: number) => look?.tracks.rows[at];
   function nearest(event: MouseEvent): number {
     if (!look) return -1;
-    const { left, right } = plotBox(look, canvas.clientWidth, context.scale);
+    const { left, right } = plotBox(look, widthOf(canvas), context.scale);
     const across = event.clientX - canvas.getBoundingClientRect().left;
     const last = look.rows.length - 1;
     return clamp(Math.round(((across - left) / Math.max(1, right - left)) * last), 0, last);
@@ -253,7 +254,7 @@ export function createTrajectories(context: ViewContext<LensSession>): View & { 
 
   function draw(now: TrajectoryLook): void {
     const { tracks, quantity, pins, focus, theme, scale } = now;
-    const width = element.clientWidth || 280;
+    const width = widthOf(element) || 280;
     drawn([tracks, quantity, pins, focus, theme, scale, width, globalThis.devicePixelRatio], () => {
       drawCanvas(canvas, trajectoryFigure(now, width));
       const at = focus < 0 ? now.rows.length - 1 : focus;
@@ -269,7 +270,7 @@ export function createTrajectories(context: ViewContext<LensSession>): View & { 
 
   const figure = () => {
     const now = looked();
-    return now && trajectoryFigure({ ...now, focus: -1 }, element.clientWidth || 280);
+    return now && trajectoryFigure({ ...now, focus: -1 }, widthOf(element) || 280);
   };
   return { element, update, figure };
 }

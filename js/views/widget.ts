@@ -23,9 +23,8 @@ export interface Composition {
   unmodelled?(): string[];
   /** The runs that it offers. */
   runs(): readonly Run[];
-  /** The picture's parts; those whose width matters to what is drawn are observed. */
+  /** The picture's parts. */
   parts: readonly HTMLElement[];
-  observed: readonly HTMLElement[];
   /** Drawn in this order, at most once per animation frame. */
   views: readonly View[];
   /** What is exported: figures side by side, or rows of them one below the other. */

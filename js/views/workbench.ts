@@ -145,7 +145,6 @@ export const workbench: Kind<WorkbenchSession> = {
       main: { element: tabs, update() {} },
       runs: () => (session.question?.prompts.corrupted ? ["clean", "corrupted"] : []),
       parts: [element],
-      observed: [],
       views: [{ element, update }],
       figures: () => [],
       rows: () => session.panes.map((name) => inside[VIEWS.indexOf(name)]?.figures() ?? []),

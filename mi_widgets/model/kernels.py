@@ -36,6 +36,10 @@ TIMED = (8, 96)
 """Rows of the products that are timed: the few of a single patch, and some hundred, as a sweep packs them. The weight
 is that of GPT-2's first step in an MLP."""
 
+LARGE = 512 * 512
+"""Numbers in a weight from which on others are tried: a smaller one is in the cache, and its product is done sooner
+than the probe."""
+
 COPIES = 8
 """Of the weight, which take turns: a run finds each of its weights outside of the cache."""
 
@@ -199,10 +203,17 @@ def words_of(model: Model, kernel: Kernel | None = None) -> str:
         >>> any(name in words_of(mi.load()) for name in ("onednn", "openblas", "mkl", "torch"))
         True
     """
-    kernel = fast_linear() if kernel is None else kernel
     # Layers are alike: the first tells which layouts there are.
     modules = [] if model.in_place else model.shadow.get_submodule(model.architecture.layers[0].path).modules()
-    return " and ".join(dict.fromkeys(kernel.of(m).words for m in modules if _multiplies(m))) or own_name()
+    found = [it for it in modules if _multiplies(it)]
+    kernel = _kernel_for(found) if kernel is None else kernel
+    return " and ".join(dict.fromkeys(kernel.of(it).words for it in found)) or own_name()
+
+
+def _kernel_for(modules: Sequence[nn.Module]) -> Kernel:
+    """What was found on this machine; torch's own where every weight is small."""
+    large = any(isinstance(it.weight, torch.Tensor) and it.weight.numel() >= LARGE for it in modules)
+    return fast_linear() if large else Kernel()
 
 
 @contextmanager
@@ -228,8 +239,8 @@ def fast(model: Model, kernel: Kernel | None = None, within: str = "") -> Iterat
     if model.device.type != "cpu" or model.in_place:
         yield
         return
-    kernel = fast_linear() if kernel is None else kernel
     modules = list(model.shadow.get_submodule(within).modules())
+    kernel = _kernel_for([it for it in modules if _multiplies(it)]) if kernel is None else kernel
     replaced = [(vars(m), forward) for m in modules if (forward := _faster(m, kernel)) is not None]
     for own, forward in replaced:
         own["forward"] = forward
@@ -259,7 +270,8 @@ def multiply(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -
         >>> multiply(torch.ones(1, 2), torch.ones(3, 2), None).tolist()
         [[2.0, 2.0, 2.0]]
     """
-    one = fast_linear().linear.at(x) if _plain(weight) and _free(x) else None
+    large = weight.numel() >= LARGE and _plain(weight) and _free(x)
+    one = fast_linear().linear.at(x) if large else None
     return (nn.functional.linear if one is None else one.product)(x, weight, bias)
 
 

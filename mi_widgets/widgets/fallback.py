@@ -26,6 +26,9 @@ logger = logging.getLogger("mi_widgets")
 SECONDS = 10.0
 """How long a display waits for the first result, where nothing can be added to it later."""
 
+QUICK = 0.5
+"""How long one waits where the picture may follow: an output that is changed later is drawn twice."""
+
 PAUSE = 0.5
 """Seconds between a result and its picture: the page draws the result meanwhile, and asks for what it needs more."""
 
@@ -46,7 +49,7 @@ def may_follow() -> bool:
 
 
 def show(widget: MiWidget, data: dict[str, Any], metadata: dict[str, Any]) -> None:
-    """Displays a widget at once, with its text; its picture follows when there is a result, however late.
+    """Displays a widget: whole where its result is there soon, else with its text, and its picture follows.
 
     Args:
         widget: the widget that is displayed.
@@ -55,12 +58,16 @@ def show(widget: MiWidget, data: dict[str, Any], metadata: dict[str, Any]) -> No
     """
     from IPython.display import publish_display_data
 
+    soon = _wait(widget, QUICK)
+    if soon is not None:
+        publish_display_data(*_whole(widget, data, metadata, soon))
+        return
     name = {"display_id": uuid.uuid4().hex}
     text, _ = _static(widget, picture=False)
     publish_display_data({**data, "text/plain": f"{text}\n{FOLLOWS}"}, metadata, transient=name)
 
     def follow() -> None:
-        why = _wait(widget, None)
+        why = _wait(widget, None) or ""
         time.sleep(PAUSE)
         if widget.comm is not None:
             publish_display_data(*_whole(widget, data, metadata, why), transient=name, update=True)
@@ -81,15 +88,17 @@ def complete(widget: MiWidget, data: dict[str, Any], metadata: dict[str, Any]) -
         data: its mime bundle; not changed.
         metadata: that of the bundle; not changed.
     """
-    return _whole(widget, data, metadata, _wait(widget, SECONDS))
+    why = _wait(widget, SECONDS)
+    late = f"The result was not ready {SECONDS:.0f} seconds after the display."
+    return _whole(widget, data, metadata, late if why is None else why)
 
 
-def _wait(widget: MiWidget, seconds: float | None) -> str:
-    """Waits for a result; why there is none, in words, or ""."""
+def _wait(widget: MiWidget, seconds: float | None) -> str | None:
+    """Waits for a result; why there is none, in words, or ""; None where that is not known in time."""
     try:
         widget.wait(seconds)
     except TimeoutError:
-        return f"The result was not ready {seconds:.0f} seconds after the display."
+        return None
     except Exception as error:
         return f"There is no result: {error}"
     return ""

@@ -34,6 +34,9 @@ SHARED: Mapping[str, str] = {
     "clear-edits": "Removes all edits; undo brings them back.",
     "toggle-edit": "click: on or off · Delete removes · Shift + arrows move",
     "table": "The same numbers as a table.",
+    "waiting": "Another cell is running. This starts when the kernel is free.",
+    "drafted": "prompt changed · Enter runs · Esc restores",
+    "no-clipboard": "the clipboard is closed to this page: the figure was downloaded instead",
     "reload": "Reload the page\nReload the page first.\n"
     "The kernel speaks a newer protocol than this page. Reload the page to go on.",
     "restarted": "The kernel was restarted\nThe kernel was restarted: run the cell again.\n"
@@ -199,6 +202,11 @@ BOARD: Mapping[str, str] = {
     "of-patched": "The patched run is what comes out: pick something up from a prompt's own run.",
     "no-partner": "This position has no partner in the other prompt: choose a position of it.",
     "own-place": "put back: that is where it came from",
+    "bright": "only the bright cells can change",
+    "unpatched": "no patch yet: the unedited base",
+    "no-run": "No run yet: drop a cell.",
+    "unscored": "Nothing is scored yet: choose an answer.",
+    "whose-tokens": "tokens of the prompt that is shown",
     "bad-strength": "The strength is a number from 0 to 1.",
     "copied": "copied: runs on its own and prints the number that is shown",
     "no-clipboard": "this page may not write to the clipboard: copy it from here",

@@ -29,6 +29,7 @@ board = mi.PatchBoard(exp)
 board
 """
 DRAGS = 40
+REST = 0.4
 # Of a drop, until the frame that shows the effect of the new list is laid out, painted and handed over; of a move over
 # a finished map, until the effect of its cell is in the page. Both are drawn in an animation frame, and what is posted
 # from there is heard when that frame is done.
@@ -85,6 +86,8 @@ def measure(stage: Stage) -> Drags:
         dice = random.Random(0)
         for _ in range(DRAGS):
             drag(board, (dice.randint(1, 4), dice.randint(10, 14)))
+            # Who drives the page asks it nothing meanwhile: it has two cores for itself and the kernel.
+            time.sleep(REST)
             chips(board, 1)
             board.locator("[data-action=remove-edit]").click()
             chips(board, 0)

@@ -89,7 +89,9 @@ def environment(folder: Path) -> dict[str, str]:
     }
     for path in homes.values():
         path.mkdir(parents=True, exist_ok=True)
-    plain = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "PYTEST"))}
+    # Its kernels find compiled what they import, as they do where the package was installed.
+    others = ("JUPYTER", "PYTEST", "PYTHONDONTWRITEBYTECODE")
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(others)}
     return {**plain, **{k: str(v) for k, v in homes.items()}, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
 
 

@@ -206,6 +206,7 @@ def test_few_rows_and_many_go_their_own_ways():
 
 def test_a_product_by_itself_runs_on_the_fastest_where_it_has_no_gradient(monkeypatch):
     few, many, x, weight = [], [], torch.randn(2, FEW // 2, 32), torch.randn(16, 32)
+    monkeypatch.setattr(kernels, "LARGE", weight.numel())
     monkeypatch.setattr(kernels, "fast_linear", lambda: Kernel(linear=Fastest(counted(few), counted(many))))
     with torch.no_grad():
         torch.testing.assert_close(multiply(x, weight, None), x @ weight.T, atol=1e-5, rtol=1e-5)
@@ -214,6 +215,18 @@ def test_a_product_by_itself_runs_on_the_fastest_where_it_has_no_gradient(monkey
         assert multiply(x.double(), weight.double(), None).dtype == torch.float64
     assert multiply(x, weight.requires_grad_(), None).requires_grad
     assert (len(few), len(many)) == (1, 1)
+
+
+def test_for_small_weights_nothing_is_probed(monkeypatch):
+    monkeypatch.setattr(kernels, "fast_linear", lambda: pytest.fail("probed"))
+    model = wrapped("llama")
+    with torch.no_grad(), fast(model):
+        run(model)
+        multiply(torch.ones(1, 2), torch.ones(3, 2), None)
+    assert kernels.words_of(model) == own_name()
+    monkeypatch.setattr(kernels, "LARGE", max(it.numel() for it in model.shadow.parameters()))
+    with pytest.raises(pytest.fail.Exception, match="probed"), fast(model):
+        pass
 
 
 def test_hooks_run_around_it():

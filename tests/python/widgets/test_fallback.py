@@ -79,11 +79,30 @@ def test_in_an_open_notebook_a_display_waits_for_nothing_and_the_picture_follows
     assert (again, update) == (name, True)
 
 
+def test_what_is_there_soon_is_displayed_whole_and_once(heads, published, monkeypatch):
+    cell_of(monkeypatch, {"cellId": "a"})
+    monkeypatch.setattr(fallback, "QUICK", 60)
+    widget = heads().widget
+    told = []
+    monkeypatch.setattr(
+        "IPython.display.publish_display_data", lambda data, metadata, **more: told.append((data, metadata, more))
+    )
+    widget._ipython_display_()
+    ((data, metadata, more),) = told
+    assert (data, metadata) == widget._repr_mimebundle_()
+    assert "image/png" in data
+    assert more == {}
+
+
 def test_what_fails_after_the_display_is_said_there(analysis, experiment, page_of, published, monkeypatch, swallowed):
     swallowed.expect(RuntimeError)
     cell_of(monkeypatch, {"cellId": "a"})
+    monkeypatch.setattr(fallback, "QUICK", 0)
+    analysis.hold()
+    page = page_of(AttentionHeads(experiment()))
+    page.widget._ipython_display_()
     analysis.fail = RuntimeError("no luck")
-    page_of(AttentionHeads(experiment())).widget._ipython_display_()
+    analysis.let(9)
     for _ in range(2):
         assert published.ready.acquire(timeout=60)
     assert "There is no result: no luck" in published.all[1][0]["text/plain"]
