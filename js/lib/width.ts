@@ -11,18 +11,19 @@ let sizes: ResizeObserver | undefined;
 export function widthOf(element: Element): number {
   const known = widths.get(element);
   if (known) return known;
+  const width = element.clientWidth;
+  // From hidden to shown is the observer's to tell.
   if (known === undefined) {
+    widths.set(element, width);
     sizes ??= new ResizeObserver((entries) => {
       for (const { target } of entries) {
-        const width = target.clientWidth;
-        const same = width === widths.get(target);
-        widths.set(target, width);
-        if (width && !same) target.dispatchEvent(new Event(RESIZED, { bubbles: true }));
+        const now = target.clientWidth;
+        const same = now === widths.get(target);
+        widths.set(target, now);
+        if (now && !same) target.dispatchEvent(new Event(RESIZED, { bubbles: true }));
       }
     });
     sizes.observe(element);
   }
-  const width = element.clientWidth;
-  widths.set(element, width);
   return width;
 }

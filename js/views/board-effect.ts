@@ -84,7 +84,7 @@ export function createBoardEffect(context: ViewContext<BoardSession>): View & { 
       }),
     );
     const floor = noise_floor === null ? "" : `noise floor ${numberText(noise_floor)}`;
-    const which = n_prompts > 1 && list.length ? session.why("whose-tokens") : "";
+    const which = n_prompts > 1 && list.length ? session.why("whose") : "";
     setText(foot, dotted([words, which, floor]));
   }
 

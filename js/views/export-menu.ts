@@ -36,7 +36,7 @@ export function createExport(
       say("figure copied as SVG");
     } catch {
       save(text, "svg");
-      say(session.why("no-clipboard"));
+      say(session.why("figure-saved"));
     }
   }
   function entries(): Entry[] {

@@ -206,14 +206,14 @@ def words_of(model: Model, kernel: Kernel | None = None) -> str:
     # Layers are alike: the first tells which layouts there are.
     modules = [] if model.in_place else model.shadow.get_submodule(model.architecture.layers[0].path).modules()
     found = [it for it in modules if _multiplies(it)]
-    kernel = _kernel_for(found) if kernel is None else kernel
-    return " and ".join(dict.fromkeys(kernel.of(it).words for it in found)) or own_name()
+    return " and ".join(dict.fromkeys(_fastest_of(it, kernel).words for it in found)) or own_name()
 
 
-def _kernel_for(modules: Sequence[nn.Module]) -> Kernel:
-    """What was found on this machine; torch's own where every weight is small."""
-    large = any(isinstance(it.weight, torch.Tensor) and it.weight.numel() >= LARGE for it in modules)
-    return fast_linear() if large else Kernel()
+def _fastest_of(module: Any, kernel: Kernel | None) -> Fastest:
+    """The fastest for a module's weight: of those of `kernel`; None = of this machine's, torch's own if it is small."""
+    if kernel is None:
+        kernel = fast_linear() if module.weight.numel() >= LARGE else Kernel()
+    return kernel.of(module)
 
 
 @contextmanager
@@ -240,7 +240,6 @@ def fast(model: Model, kernel: Kernel | None = None, within: str = "") -> Iterat
         yield
         return
     modules = list(model.shadow.get_submodule(within).modules())
-    kernel = _kernel_for([it for it in modules if _multiplies(it)]) if kernel is None else kernel
     replaced = [(vars(m), forward) for m in modules if (forward := _faster(m, kernel)) is not None]
     for own, forward in replaced:
         own["forward"] = forward
@@ -251,11 +250,12 @@ def fast(model: Model, kernel: Kernel | None = None, within: str = "") -> Iterat
             del own["forward"]
 
 
-def _faster(module: nn.Module, kernel: Kernel) -> Callable[[torch.Tensor], torch.Tensor] | None:
+def _faster(module: nn.Module, kernel: Kernel | None) -> Callable[[torch.Tensor], torch.Tensor] | None:
     """What stands in for a module's forward, or None where that stays."""
     if type(module) is NewGELUActivation and "forward" not in vars(module):
         return _gelu
-    return _forward(module, kernel.of(module)) if _multiplies(module) and kernel.of(module) != Fastest() else None
+    fastest = _fastest_of(module, kernel) if _multiplies(module) else Fastest()
+    return None if fastest == Fastest() else _forward(module, fastest)
 
 
 def multiply(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:

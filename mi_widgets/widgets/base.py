@@ -360,6 +360,11 @@ class MiWidget(LockedTraits):
             raise self._failure
         return self
 
+    @property
+    def working(self) -> bool:
+        """True while the widget has work left."""
+        return bool(self._awaited())
+
     def _awaited(self) -> list[Job[Any]]:
         # On the worker, perhaps in an observer of this very widget, a settled job is one whose end is being told
         # further up this stack: it cannot get further before this returns.

@@ -58,10 +58,21 @@ def show(widget: MiWidget, data: dict[str, Any], metadata: dict[str, Any]) -> No
     """
     from IPython.display import publish_display_data
 
-    soon = _wait(widget, QUICK)
-    if soon is not None:
-        publish_display_data(*_whole(widget, data, metadata, soon))
-        return
+    why: str | None = None
+    try:
+        # The worker has the result to make: there is nothing to wait for.
+        why = None if widget.on_worker() else _wait(widget, QUICK)
+    finally:
+        # Who is interrupted while waiting has the widget all the same.
+        if why is None:
+            _show_at_once(widget, data, metadata)
+        else:
+            publish_display_data(*_whole(widget, data, metadata, why))
+
+
+def _show_at_once(widget: MiWidget, data: dict[str, Any], metadata: dict[str, Any]) -> None:
+    from IPython.display import publish_display_data
+
     name = {"display_id": uuid.uuid4().hex}
     text, _ = _static(widget, picture=False)
     publish_display_data({**data, "text/plain": f"{text}\n{FOLLOWS}"}, metadata, transient=name)
@@ -97,10 +108,10 @@ def _wait(widget: MiWidget, seconds: float | None) -> str | None:
     """Waits for a result; why there is none, in words, or ""; None where that is not known in time."""
     try:
         widget.wait(seconds)
-    except TimeoutError:
-        return None
     except Exception as error:
-        return f"There is no result: {error}"
+        # What fails may fail with a TimeoutError of its own.
+        late = isinstance(error, TimeoutError) and seconds is not None and widget.working
+        return None if late else f"There is no result: {error}"
     return ""
 
 

@@ -36,7 +36,7 @@ SHARED: Mapping[str, str] = {
     "table": "The same numbers as a table.",
     "waiting": "Another cell is running. This starts when the kernel is free.",
     "drafted": "prompt changed · Enter runs · Esc restores",
-    "no-clipboard": "the clipboard is closed to this page: the figure was downloaded instead",
+    "figure-saved": "the clipboard is closed to this page: the figure was downloaded instead",
     "reload": "Reload the page\nReload the page first.\n"
     "The kernel speaks a newer protocol than this page. Reload the page to go on.",
     "restarted": "The kernel was restarted\nThe kernel was restarted: run the cell again.\n"
@@ -206,7 +206,7 @@ BOARD: Mapping[str, str] = {
     "unpatched": "no patch yet: the unedited base",
     "no-run": "No run yet: drop a cell.",
     "unscored": "Nothing is scored yet: choose an answer.",
-    "whose-tokens": "tokens of the prompt that is shown",
+    "whose": "tokens of the prompt that is shown",
     "bad-strength": "The strength is a number from 0 to 1.",
     "copied": "copied: runs on its own and prints the number that is shown",
     "no-clipboard": "this page may not write to the clipboard: copy it from here",

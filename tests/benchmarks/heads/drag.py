@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,14 @@ board
 """
 DRAGS = 40
 REST = 0.4
+TALKS = 3
+# What any notebook with a Hugging Face model waits for.
+IMPORTS = """
+import time
+started = time.perf_counter()
+import torch, transformers, transformers.models.gpt2.modeling_gpt2
+print(time.perf_counter() - started)
+"""
 # Of a drop, until the frame that shows the effect of the new list is laid out, painted and handed over; of a move over
 # a finished map, until the effect of its cell is in the page. Both are drawn in an animation frame, and what is posted
 # from there is heard when that frame is done.
@@ -68,12 +77,14 @@ class Drags:
         followed: ms from the move that comes over a cell of a finished map to the effect of that cell.
         talk: seconds from opening the talk notebook, in a JupyterLab that is there, to the effect of a first drag.
         cold: the same with JupyterLab to be loaded into the tab first.
+        imports: seconds that torch and transformers take to be imported in a kernel, which are in both.
     """
 
     dropped: tuple[float, ...]
     followed: tuple[float, ...]
     talk: float
     cold: float
+    imports: float
 
 
 def measure(stage: Stage) -> Drags:
@@ -94,14 +105,20 @@ def measure(stage: Stage) -> Drags:
             _mapped(board)
         told = tab.page.evaluate("told")
     # Every other one is the click that takes the patch back.
-    return Drags(
-        tuple(told["dropped"][::2]), tuple(told["followed"]), _talk(stage, cold=False), _talk(stage, cold=True)
-    )
+    turns = [(_talk(stage, cold=False), _talk(stage, cold=True), _imports(stage)) for _ in range(TALKS)]
+    talk, cold, imports = (statistics.median(column) for column in zip(*turns, strict=True))
+    return Drags(tuple(told["dropped"][::2]), tuple(told["followed"]), talk, cold, imports)
 
 
 def _mapped(board: Locator) -> None:
     """Wait until the map of what is carried is finished."""
     expect(board.locator("[data-part=provenance]")).not_to_contain_text("map of")
+
+
+def _imports(stage: Stage) -> float:
+    with stage.notebook("imports", [IMPORTS]) as tab:
+        tab.run(0)
+        return float(tab.notebook.output(0))
 
 
 def _talk(stage: Stage, *, cold: bool) -> float:

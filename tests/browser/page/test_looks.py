@@ -156,3 +156,15 @@ def test_reduced_motion_is_respected(plain: Plain) -> None:
     plain.kernel_async("k.mode.holdAtlas = true; k.startJob()")
     expect(plain.part("progress")).to_be_visible()
     assert plain.part("progress").evaluate("el => getComputedStyle(el).animationName") == "none"
+
+
+def test_a_view_that_is_shown_again_in_another_width_is_laid_out_for_it_whatever_else_is_drawn(plain: Plain) -> None:
+    plain.page.set_viewport_size({"width": 1200, "height": 900})
+    plain.mount()
+    plain.page.wait_for_selector('.mi-widget[data-size="wide"]')
+    holder = "document.querySelector('.mi-widget').parentElement.style"
+    plain.page.evaluate(f"{holder}.display = 'none'")
+    plain.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    # What is drawn in the frame in which it comes back asks for its width before that is told.
+    plain.kernel_async(f"m.update({{ selection: ['L1.H1'] }}); {holder}.cssText = 'width: 500px'")
+    plain.page.wait_for_selector('.mi-widget[data-size="narrow"]')

@@ -277,3 +277,17 @@ def test_another_dtype_and_a_tree_that_is_run_in_place_are_left_alone():
         with fast(model, kernel):
             run(model)
         assert (words_of(model, kernel), calls) == (own_name(), [])
+
+
+def test_a_module_runs_the_same_in_the_whole_model_as_by_itself(monkeypatch):
+    """Between a small and a large weight the set of modules that run does not decide."""
+    ran = []
+    monkeypatch.setattr(kernels, "fast_linear", lambda: everywhere(counted(ran)))
+    model = wrapped("llama")
+    head = model.shadow.lm_head.weight
+    monkeypatch.setattr(kernels, "LARGE", head.numel())
+    assert all(it.numel() < head.numel() for it in model.shadow.model.layers.parameters())
+    with torch.no_grad(), fast(model):
+        run(model)
+    assert len(ran) == 1, "the unembedding alone"
+    assert kernels.words_of(model) == own_name()

@@ -108,6 +108,39 @@ def test_what_fails_after_the_display_is_said_there(analysis, experiment, page_o
     assert "There is no result: no luck" in published.all[1][0]["text/plain"]
 
 
+def test_who_interrupts_the_wait_has_the_widget_and_its_picture_follows(
+    analysis, experiment, page_of, published, monkeypatch
+):
+    cell_of(monkeypatch, {"cellId": "a"})
+    analysis.hold()
+    page = page_of(AttentionHeads(experiment()))
+    interrupted = iter([KeyboardInterrupt])
+    plain_wait = type(page.widget).wait
+
+    def wait(widget, timeout=None):
+        for error in interrupted:
+            raise error
+        return plain_wait(widget, timeout)
+
+    monkeypatch.setattr(AttentionHeads, "wait", wait)
+    with pytest.raises(KeyboardInterrupt):
+        page.widget._ipython_display_()
+    assert len(published.all) == 1
+    assert VIEW in published.all[0][0]
+    analysis.let(9)
+    for _ in range(2):
+        assert published.ready.acquire(timeout=60)
+    assert "image/png" in published.all[1][0]
+
+
+def test_a_failure_that_is_a_timeout_is_told_as_one(analysis, experiment, page_of, swallowed):
+    swallowed.expect(TimeoutError)
+    analysis.fail = TimeoutError("the metric's server")
+    page = page_of(AttentionHeads(experiment()))
+    data, _ = page.widget._repr_mimebundle_()
+    assert "There is no result: the metric's server" in data["text/plain"]
+
+
 @pytest.mark.parametrize("where", ["without a kernel", "run by nbclient", "closed"])
 def test_elsewhere_ipython_asks_for_the_whole_bundle(heads, published, monkeypatch, where):
     page = heads()
