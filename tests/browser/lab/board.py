@@ -174,9 +174,12 @@ class Keys:
         self._go(f"{group} [tabindex='0']")
         chosen = self.board.locator(f"{group} [aria-checked=true]")
         for _ in range(10):
-            if chosen.get_attribute("data-name") == name:
+            before = chosen.get_attribute("data-name")
+            if before == name:
                 return
             self.press("ArrowRight")
+            # The choice is drawn in a frame of its own.
+            expect(chosen).not_to_have_attribute("data-name", before or "")
         raise AssertionError(f"the arrows do not lead to {name}")
 
     def heads_at(self, position: int) -> None:
