@@ -56,7 +56,10 @@ def shown(lens: LensPage) -> list[tuple[str, str]]:
 
 
 def plot(lens: LensPage) -> Locator:
-    return lens.part("trajectories").locator("canvas")
+    """The lines of what is pinned, which is asked for once the table is there."""
+    found = lens.part("trajectories").locator("canvas")
+    expect(found).to_be_visible()
+    return found
 
 
 def plot_x(lens: LensPage, row: int, rows: int = 5) -> float:
