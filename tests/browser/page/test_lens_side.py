@@ -56,14 +56,12 @@ def shown(lens: LensPage) -> list[tuple[str, str]]:
 
 
 def plot(lens: LensPage) -> Locator:
-    """The lines of what is pinned, which is asked for once the table is there."""
-    found = lens.part("trajectories").locator("canvas")
-    expect(found).to_be_visible()
-    return found
+    return lens.part("trajectories").locator("canvas")
 
 
 def plot_x(lens: LensPage, row: int, rows: int = 5) -> float:
     """Where a row stands in the plot, in page coordinates."""
+    expect(plot(lens)).to_be_visible()
     box = plot(lens).bounding_box()
     assert box is not None
     letter = 11 * 0.602
@@ -163,6 +161,8 @@ def test_tokens_are_pinned_by_click_by_key_and_by_their_text(lens: LensPage) -> 
 
 def test_lines_have_their_values_and_lead_to_the_rows(lens: LensPage) -> None:
     lens.mount()
+    # What is pinned is asked for once the table is there.
+    expect(plot(lens)).to_be_visible()
     box = plot(lens).bounding_box()
     assert box is not None
     chips = lens.part("trajectories").locator(".mi-pin-chip b")
