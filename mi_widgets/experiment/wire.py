@@ -51,7 +51,7 @@ def question_on_wire(
     if corrupted is not None and len(clean) != len(corrupted):
         warnings.append(f"The prompts differ in length: clean has {len(clean)} tokens, corrupted has {len(corrupted)}.")
     if len(question.clean) > 1:
-        warnings.append(f"This shows prompt {prompt + 1} of {len(question.clean)}.")
+        warnings.append(_which(prompt, len(question.clean)))
     where = question.answer_position
     row = (
         question.clean.column(prompt, where[prompt] if isinstance(where, tuple) else where)
@@ -81,6 +81,22 @@ def question_on_wire(
         "baselines": _baselines(baselines, edited),
         "warnings": warnings,
     }
+
+
+def _which(prompt: int, count: int) -> str:
+    return f"This shows prompt {prompt + 1} of {count}."
+
+
+def told_of_all(found: dict[str, Any], *sentences: str) -> dict[str, Any]:
+    """A question on the wire whose picture is of all prompts: with these sentences, or none, in place of which is shown.
+
+    Args:
+        found: from `question_on_wire`.
+        sentences: what is said instead.
+    """
+    which = _which(found["prompt"], found["n_prompts"])
+    told = [sentences if sentence == which else (sentence,) for sentence in found["warnings"]]
+    return {**found, "warnings": [sentence for some in told for sentence in some]}
 
 
 def _metrics(question: Question) -> list[list[str]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mi_widgets.analysis.attention import no_mean
 from mi_widgets.errors import PromptMismatch
+from mi_widgets.experiment.wire import told_of_all
 from mi_widgets.widgets.heads_atlas import HeadsAtlas
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ class HeadsMean(HeadsAtlas):
             if answer is not None and len(set(answer.ids)) > 1:
                 first = [[question.model.text.label(ids[0])] for ids in answer.ids]
                 found[name] = {**found[name], "labels": labels_of(first)}
-        one = f"This shows prompt {found['prompt'] + 1} of {found['n_prompts']}."
-        found["warnings"] = [sentence for sentence in found["warnings"] if sentence != one]
-        return found
+        return told_of_all(found)
 
     def shown_prompt(self, params: Params) -> Callable[[], object] | None:
         """What shows another prompt, or the mean over them, where a page asks for it."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import traitlets as t
 
 from mi_widgets.errors import BadInput, MiWidgetsError
+from mi_widgets.experiment.wire import told_of_all
 from mi_widgets.jobs import Priority
 from mi_widgets.results import SweepResult
 from mi_widgets.widgets import sweep_fallback
@@ -156,10 +157,9 @@ class PatchSweep(Sweeping, Drawing):
         """The question; of several prompts with what a map of them is."""
         found = super().asked()
         at, count = found["prompt"] + 1, found["n_prompts"]
-        one = f"This shows prompt {at} of {count}."
-        said = f"Every cell is the mean over {count} prompts. The tokens beside them are those of prompt {at}."
-        found["warnings"] = [said if sentence == one else sentence for sentence in found["warnings"]]
-        return found
+        return told_of_all(
+            found, f"Every cell is the mean over {count} prompts. The tokens beside them are those of prompt {at}."
+        )
 
     def question_changed(self, topic: str) -> None:
         """Sweeps anew when the change has made the map old."""
