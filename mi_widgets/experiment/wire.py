@@ -88,7 +88,7 @@ def _which(prompt: int, count: int) -> str:
 
 
 def told_of_all(found: dict[str, Any], *sentences: str) -> dict[str, Any]:
-    """A question on the wire whose picture is of all prompts: with these sentences, or none, in place of which is shown.
+    """A question on the wire whose picture is of all prompts: with these sentences in place of which one is shown.
 
     Args:
         found: from `question_on_wire`.
