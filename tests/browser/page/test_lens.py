@@ -366,15 +366,17 @@ def test_a_prompt_is_whole_where_the_panel_beside_the_table_can_spare_the_room(l
     lens.mount("{}")
     for width in (900, 960, 1080, 1220):
         lens.page.set_viewport_size({"width": width, "height": 900})
+        # It is drawn anew in the frames that follow.
+        lens.page.wait_for_function(
+            "() => document.querySelector('.mi-lens-table').clientWidth"
+            " >= document.querySelector('.mi-lens-table canvas').clientWidth"
+        )
         expect(lens.canvas).to_have_attribute("data-end", "15")
         expect(lens.canvas).to_have_attribute("data-first", "0")
         boxes = [lens.root.locator(part).bounding_box() for part in (".mi-lens-table", ".mi-lens-side")]
         table, side = (box for box in boxes if box)
         assert side["x"] >= table["x"] + table["width"], "the panel is beside the table"
         assert side["width"] >= 250
-        drawn = lens.canvas.bounding_box()
-        assert drawn
-        assert drawn["width"] <= table["width"]
 
 
 def test_the_model_chip_is_short_and_tells_the_whole_on_hover(lens: LensPage) -> None:
