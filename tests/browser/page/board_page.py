@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from playwright.sync_api import Locator
 
 from mi_widgets.widgets.words import BOARD
-from tests.browser.page.plain_page import FILES, HERE, STATIC, Plain
+from tests.browser.page.plain_page import FILES, HERE, STATIC, Colour, Plain, colours, numbers
 
 FILES |= {
     "/board": (HERE / "plain.html", "text/html; charset=utf-8"),
@@ -36,9 +36,6 @@ class BoardPage(Plain):
         """The canvas of a run: clean, corrupted or edited."""
         return self.root.locator(f"canvas[data-grid={name}]")
 
-    def _number(self, grid: str, name: str) -> float:
-        return float(self.grid(grid).get_attribute(f"data-{name}") or 0)
-
     def point(self, grid: str, row: int | None, column: int | None, fold: int = 0) -> tuple[float, float]:
         """The middle of a cell in page coordinates; without a column the row's name, without a row the heading."""
         canvas = self.grid(grid)
@@ -47,7 +44,8 @@ class BoardPage(Plain):
         assert box is not None
         names = (canvas.get_attribute("data-rows") or "").split()
         tops = [float(top) for top in (canvas.get_attribute("data-tops") or "").split()]
-        first, left, cell, top = (self._number(grid, name) for name in ("first", "left", "cell", "top"))
+        it = numbers(canvas)
+        first, left, cell, top = (it[name] for name in ("first", "left", "cell", "top"))
         x = 12.0 if column is None else left + (column - first + 0.5) * cell
         if row is None and column is not None:
             return box["x"] + x, box["y"] + top / 2
@@ -64,21 +62,13 @@ class BoardPage(Plain):
         if drop:
             mouse.up()
 
-    def corner(self, grid: str, row: int, column: int) -> tuple[int, int, int]:
+    def corner(self, grid: str, row: int, column: int) -> Colour:
         """The colour of a cell, beside its text."""
         x, y = self.point(grid, row, column)
         box = self.grid(grid).bounding_box()
         assert box is not None
-        at = [x - box["x"] - self._number(grid, "cell") / 2 + 4, y - box["y"] - self._number(grid, "row") / 2 + 3]
-        red, green, blue = self.grid(grid).evaluate(
-            """(canvas, [x, y]) => {
-              const ratio = canvas.width / canvas.clientWidth;
-              const at = [Math.floor(x * ratio), Math.floor(y * ratio)];
-              return [...canvas.getContext('2d').getImageData(...at, 1, 1).data].slice(0, 3);
-            }""",
-            at,
-        )
-        return red, green, blue
+        it = numbers(self.grid(grid))
+        return colours(self.grid(grid), [(x - box["x"] - it["cell"] / 2 + 4, y - box["y"] - it["row"] / 2 + 3)])[0]
 
     @property
     def effect(self) -> str:

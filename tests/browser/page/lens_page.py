@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from playwright.sync_api import Locator
 
 from mi_widgets.widgets.words import LENS
-from tests.browser.page.plain_page import FILES, HERE, STATIC, Plain
+from tests.browser.page.plain_page import FILES, HERE, STATIC, Colour, Plain, numbers
 
 FILES |= {
     "/lens": (HERE / "plain.html", "text/html; charset=utf-8"),
@@ -36,9 +36,6 @@ class LensPage(Plain):
         """The table's canvas."""
         return self.part("lens").locator("canvas")
 
-    def _number(self, name: str) -> float:
-        return float(self.canvas.get_attribute(f"data-{name}") or 0)
-
     def line(self, row: int | None, fold: int = 0) -> int:
         """Which line of the table shows a row, or is the fold of this number (None, 0 is the first)."""
         rows = (self.canvas.get_attribute("data-rows") or "").split()
@@ -46,13 +43,23 @@ class LensPage(Plain):
             return rows.index(str(row))
         return [at for at, name in enumerate(rows) if name == "-"][fold]
 
-    def place(self, row: int | None, position: int, fold: int = 0) -> tuple[float, float]:
-        """The middle of a cell (or of a fold, `row` None) on the canvas, in its CSS pixels, as it is scrolled."""
-        line = self.line(row, fold)
+    def places(self, cells: Sequence[tuple[int | None, int]], fold: int = 0) -> list[tuple[float, float]]:
+        """The middles of cells (or of a fold, row None) on the canvas, in its CSS pixels, as it is scrolled."""
+        it = numbers(self.canvas)
         tops = [float(top) for top in (self.canvas.get_attribute("data-tops") or "").split()]
-        x = self._number("left") + (position - self._number("first") + 0.5) * self._number("cell")
-        scrolled = float(self.root.locator(".mi-lens-scroll").evaluate("it => it.scrollTop"))
-        return x, self._number("top") + (tops[line] + tops[line + 1]) / 2 - scrolled
+        lines = {row: self.line(row, fold) for row, _ in cells}
+        above = it["top"] - float(self.root.locator(".mi-lens-scroll").evaluate("it => it.scrollTop"))
+        return [
+            (
+                it["left"] + (position - it["first"] + 0.5) * it["cell"],
+                above + (tops[lines[row]] + tops[lines[row] + 1]) / 2,
+            )
+            for row, position in cells
+        ]
+
+    def place(self, row: int | None, position: int, fold: int = 0) -> tuple[float, float]:
+        """The same of one."""
+        return self.places([(row, position)], fold)[0]
 
     def point(self, row: int | None, position: int, fold: int = 0) -> tuple[float, float]:
         """The same in page coordinates, with the table scrolled so that it can be seen."""
@@ -60,7 +67,7 @@ class LensPage(Plain):
         box = self.canvas.bounding_box()
         assert box is not None
         x, y = self.place(row, position, fold)
-        hidden = max(0, y - box["height"] + 20) or min(0, y - self._number("top") - 20)
+        hidden = max(0, y - box["height"] + 20) or min(0, y - numbers(self.canvas)["top"] - 20)
         if hidden:
             self.root.locator(".mi-lens-scroll").evaluate("(it, by) => { it.scrollTop += by; }", hidden)
             self.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
@@ -69,8 +76,13 @@ class LensPage(Plain):
 
     def corner(self, row: int, position: int) -> tuple[int, int, int]:
         """The colour of a cell, beside its text."""
-        x, y = self.place(row, position)
-        return self.pixel("lens", x - self._number("cell") / 2 + 4, y - self._number("row") / 2 + 3)
+        return self.corners([(row, position)])[0]
+
+    def corners(self, cells: Sequence[tuple[int, int]]) -> list[Colour]:
+        """The colours of cells, beside their texts."""
+        it = numbers(self.canvas)
+        dx, dy = it["cell"] / 2 - 4, it["row"] / 2 - 3
+        return self.pixels("lens", [(x - dx, y - dy) for x, y in self.places(cells)])
 
     def cell(self, row: int, position: int) -> Any:
         """What the scripted kernel has for a cell of the picture: top, value, changed."""

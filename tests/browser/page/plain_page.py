@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from playwright.sync_api import Locator, Page
 
@@ -23,6 +23,31 @@ FILES = {
     "/attention-heads.js": (STATIC / "attention-heads.js", "text/javascript; charset=utf-8"),
     "/attention-heads.css": (STATIC / "attention-heads.css", "text/css; charset=utf-8"),
 }
+
+
+Colour: TypeAlias = tuple[int, int, int]
+PIXELS = """(canvas, points) => {
+  const ratio = canvas.width / canvas.clientWidth;
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  return points.map(([x, y]) => {
+    const at = 4 * (Math.floor(y * ratio) * canvas.width + Math.floor(x * ratio));
+    return [...data.slice(at, at + 3)];
+  });
+}"""
+
+
+def colours(canvas: Locator, points: Sequence[tuple[float, float]]) -> list[Colour]:
+    """Colours of a canvas at points given in its CSS pixels, read at once."""
+    found: list[list[int]] = canvas.evaluate(PIXELS, [list(it) for it in points])
+    return [(red, green, blue) for red, green, blue in found]
+
+
+def numbers(canvas: Locator) -> dict[str, float]:
+    """The numbers of a canvas' layout, which it tells in its data attributes; NaN for one that is no number."""
+    found: dict[str, float] = canvas.evaluate(
+        "it => Object.fromEntries(Object.entries(it.dataset).map(([name, text]) => [name, Number(text)]))"
+    )
+    return found
 
 
 class _Files(BaseHTTPRequestHandler):
@@ -125,12 +150,9 @@ class Plain:
         canvas.scroll_into_view_if_needed()
         box = canvas.bounding_box()
         assert box is not None
-        thumb = float(canvas.get_attribute("data-thumb") or 0)
-        pitch_x = float(canvas.get_attribute("data-pitch-x") or 0)
-        pitch_y = float(canvas.get_attribute("data-pitch-y") or 0)
-        left = float(canvas.get_attribute("data-left") or 0)
-        top = float(canvas.get_attribute("data-top") or 0)
-        return box["x"] + left + head * pitch_x + thumb / 2, box["y"] + top + layer * pitch_y + thumb / 2
+        it = numbers(canvas)
+        x, y = box["x"] + it["left"] + it["thumb"] / 2, box["y"] + it["top"] + it["thumb"] / 2
+        return x + head * it["pitchX"], y + layer * it["pitchY"]
 
     def cell_centre(self, dest: int, src: int) -> tuple[float, float]:
         """The middle of a cell of the focus pattern, in page coordinates."""
@@ -138,21 +160,13 @@ class Plain:
         canvas.scroll_into_view_if_needed()
         box = canvas.bounding_box()
         assert box is not None
-        cell, left, top = (float(canvas.get_attribute(f"data-{name}") or 0) for name in ("cell", "left", "top"))
-        return box["x"] + left + (src + 0.5) * cell, box["y"] + top + (dest + 0.5) * cell
+        it = numbers(canvas)
+        return box["x"] + it["left"] + (src + 0.5) * it["cell"], box["y"] + it["top"] + (dest + 0.5) * it["cell"]
 
-    def pixel(self, part: str, x: float, y: float) -> tuple[int, int, int]:
-        """Colour of a canvas at a point given in CSS pixels of that canvas."""
-        red, green, blue = (
-            self.part(part)
-            .locator("canvas[tabindex]")
-            .evaluate(
-                """(canvas, [x, y]) => {
-              const ratio = canvas.width / canvas.clientWidth;
-              const at = [Math.floor(x * ratio), Math.floor(y * ratio)];
-              return [...canvas.getContext('2d').getImageData(...at, 1, 1).data].slice(0, 3);
-            }""",
-                [x, y],
-            )
-        )
-        return red, green, blue
+    def pixels(self, part: str, points: Sequence[tuple[float, float]]) -> list[Colour]:
+        """Colours of a part's canvas at points given in CSS pixels of that canvas, read at once."""
+        return colours(self.part(part).locator("canvas[tabindex]"), points)
+
+    def pixel(self, part: str, x: float, y: float) -> Colour:
+        """The same at one point."""
+        return self.pixels(part, [(x, y)])[0]

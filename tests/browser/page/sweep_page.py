@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from playwright.sync_api import Locator
 
 from mi_widgets.widgets.words import SWEEP
-from tests.browser.page.plain_page import FILES, HERE, STATIC, Plain
+from tests.browser.page.plain_page import FILES, HERE, STATIC, Plain, numbers
 
 FILES |= {
     "/sweep": (HERE / "plain.html", "text/html; charset=utf-8"),
@@ -38,13 +38,14 @@ class SweepPage(Plain):
 
     def number(self, name: str) -> float:
         """A number of the map's layout: left, top, cell, row, first, end."""
-        return float(self.canvas.get_attribute(f"data-{name}") or 0)
+        return numbers(self.canvas)[name]
 
     def place(self, row: int, column: int) -> tuple[float, float]:
         """The middle of a cell on the canvas, in its CSS pixels, as it is scrolled."""
         scrolled = float(self.root.locator(".mi-sweep-scroll").evaluate("it => it.scrollTop"))
-        x = self.number("left") + (column - self.number("first") + 0.5) * self.number("cell")
-        return x, self.number("top") + (row + 0.5) * self.number("row") - scrolled
+        it = numbers(self.canvas)
+        x = it["left"] + (column - it["first"] + 0.5) * it["cell"]
+        return x, it["top"] + (row + 0.5) * it["row"] - scrolled
 
     def point(self, row: int, column: int) -> tuple[float, float]:
         """The same in page coordinates."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.page.plain_page import Plain
+from tests.browser.page.plain_page import Colour, Plain, numbers
 from tests.browser.page.ramp import DIVERGING_LIGHT, SEQUENTIAL_DARK, SEQUENTIAL_LIGHT, close, colour
 
 TWO = "{ corrupted: shim.CORRUPTED }"
@@ -19,19 +19,17 @@ def values(plain: Plain, run: str = "clean") -> np.ndarray:
 
 
 def thumb_pixel(plain: Plain, layer: int, head: int, dest: int, src: int, side: int) -> tuple[int, int, int]:
-    canvas = plain.part("atlas").locator("canvas[role=grid]")
-    names = ("thumb", "left", "top", "pitch-x", "pitch-y")
-    thumb, left, top, pitch_x, pitch_y = (float(canvas.get_attribute(f"data-{name}") or 0) for name in names)
-    x = left + head * pitch_x + (src + 0.5) * thumb / side
-    y = top + layer * pitch_y + (dest + 0.5) * thumb / side
+    it = numbers(plain.part("atlas").locator("canvas[role=grid]"))
+    x = it["left"] + head * it["pitchX"] + (src + 0.5) * it["thumb"] / side
+    y = it["top"] + layer * it["pitchY"] + (dest + 0.5) * it["thumb"] / side
     return plain.pixel("atlas", x, y)
 
 
-def focus_pixel(plain: Plain, dest: int, src: int) -> tuple[int, int, int]:
-    canvas = plain.part("focus").locator("canvas[role=grid]")
-    cell, left, top = (float(canvas.get_attribute(f"data-{name}") or 0) for name in ("cell", "left", "top"))
+def focus_pixels(plain: Plain, cells: list[tuple[int, int]]) -> list[Colour]:
+    it = numbers(plain.part("focus").locator("canvas[role=grid]"))
+    left, top, cell = it["left"], it["top"], it["cell"]
     # Off the middle, where the crosshair would be.
-    return plain.pixel("focus", left + (src + 0.7) * cell, top + (dest + 0.3) * cell)
+    return plain.pixels("focus", [(left + (src + 0.7) * cell, top + (dest + 0.3) * cell) for dest, src in cells])
 
 
 @pytest.mark.parametrize(("dark", "stops"), [(False, SEQUENTIAL_LIGHT), (True, SEQUENTIAL_DARK)])
@@ -45,9 +43,9 @@ def test_thumbnails_and_focus_have_the_colour_of_their_value(plain: Plain, dark:
     plain.page.mouse.click(*plain.head_centre(1, 1))
     plain.wait(focus="L1H1")
     plain.page.mouse.move(0, 0)
-    for dest in range(15):
-        for src in range(dest + 1):
-            assert close(focus_pixel(plain, dest, src), colour(stops, kernel[1, 1, dest, src])), (dest, src)
+    cells = [(dest, src) for dest in range(15) for src in range(dest + 1)]
+    for (dest, src), seen in zip(cells, focus_pixels(plain, cells), strict=True):
+        assert close(seen, colour(stops, kernel[1, 1, dest, src])), (dest, src)
 
 
 def test_what_the_mask_forbids_is_apart_from_zero(plain: Plain) -> None:
@@ -55,7 +53,7 @@ def test_what_the_mask_forbids_is_apart_from_zero(plain: Plain) -> None:
         """{ pattern: (l, h, n) =>
           Array.from({length: n}, (_, i) => Float64Array.from({length: n}, (_, j) => +(i === j))) }"""
     )
-    zero, future = focus_pixel(plain, 8, 3), focus_pixel(plain, 3, 8)
+    zero, future = focus_pixels(plain, [(8, 3), (3, 8)])
     assert zero == (255, 255, 255)
     assert future != zero
     assert max(future) - min(future) < 8, "the mask's ground is a grey, no value's colour"
@@ -72,12 +70,10 @@ def test_a_difference_is_centred_on_the_background(plain: Plain) -> None:
     kernel = values(plain, "difference")[1, 1]
     assert kernel[10, 4] > 0.3
     assert kernel[10, 2] < -0.3
-    for dest, src in ((10, 4), (10, 2), (5, 2), (14, 6)):
-        assert close(focus_pixel(plain, dest, src), colour(DIVERGING_LIGHT, (kernel[dest, src] + 1) / 2), 4), (
-            dest,
-            src,
-        )
-    assert close(focus_pixel(plain, 0, 0), np.array([255, 255, 255]))
+    cells = [(10, 4), (10, 2), (5, 2), (14, 6)]
+    for (dest, src), seen in zip(cells, focus_pixels(plain, cells), strict=True):
+        assert close(seen, colour(DIVERGING_LIGHT, (kernel[dest, src] + 1) / 2), 4), (dest, src)
+    assert close(focus_pixels(plain, [(0, 0)])[0], np.array([255, 255, 255]))
 
 
 def test_cells_that_are_not_finite_are_hatched_not_white(plain: Plain) -> None:

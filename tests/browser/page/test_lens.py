@@ -41,10 +41,9 @@ def runs(lens: LensPage) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(("dark", "stops"), [(False, SEQUENTIAL_LIGHT), (True, SEQUENTIAL_DARK)])
 def test_every_cell_has_the_colour_of_its_probability(lens: LensPage, dark: bool, stops: list[str]) -> None:
     lens.open(dark=dark).mount()
-    for row in range(ROWS):
-        for position in range(POSITIONS):
-            wanted = colour(stops, lens.cell(row, position)["value"])
-            assert close(lens.corner(row, position), wanted), (row, position)
+    cells = [(row, position) for row in range(ROWS) for position in range(POSITIONS)]
+    for cell, seen in zip(cells, lens.corners(cells), strict=True):
+        assert close(seen, colour(stops, lens.cell(*cell)["value"])), cell
 
 
 def test_the_table_in_words_is_what_the_kernel_has(lens: LensPage) -> None:
@@ -83,7 +82,8 @@ def test_measures_have_scales_of_their_own_and_holes_are_hatched(lens: LensPage)
     lens.wait(measure="cross_entropy", state="ready")
     x, y = lens.place(4, POSITIONS - 1)
     half = (15, 8)
-    seen = {lens.pixel("lens", x + dx, y + dy) for dx in range(-half[0], half[0], 2) for dy in (-half[1], half[1] - 1)}
+    near = [(x + dx, y + dy) for dx in range(-half[0], half[0], 2) for dy in (-half[1], half[1] - 1)]
+    seen = set(lens.pixels("lens", near))
     assert (255, 255, 255) in seen
     assert len(seen) > 1, "hatched"
     lens.page.mouse.move(*lens.point(4, POSITIONS - 1))

@@ -174,7 +174,7 @@ def test_lines_have_their_values_and_lead_to_the_rows(lens: LensPage) -> None:
         expect(plot(lens)).to_have_attribute("data-row", ("input", "L0", "L1", "L2", "L3")[row])
         # A dot of the answer's colour stands at the value.
         x, y = plot_x(lens, row) - box["x"], 110 - mary[row] * 102
-        near = [lens.pixel("trajectories", x + dx, y + dy) for dx in (-1, 1) for dy in (-1, 0, 1)]
+        near = lens.pixels("trajectories", [(x + dx, y + dy) for dx in (-1, 1) for dy in (-1, 0, 1)])
         assert (15, 127, 134) in near or mary[row] < 0.05
     lens.wait(focus="L2.resid_post@14")
     expect(lens.part("lens-card").locator("h3")).to_have_text("L2 · to14")

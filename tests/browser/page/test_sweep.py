@@ -276,11 +276,10 @@ def test_narrow_columns_name_both_tokens_and_tell_them_whole(sweep: SweepPage) -
     left, half = x - box["x"] - 6, sweep.number("top") / 2
 
     def hues(low: float, high: float) -> set[str]:
-        seen = {
-            sweep.pixel("heatmap", left + dx, sweep.number("top") - dy)
-            for dx in range(13)
-            for dy in range(int(low), int(high))
-        }
+        top = sweep.number("top")
+        seen = set(
+            sweep.pixels("heatmap", [(left + dx, top - dy) for dx in range(13) for dy in range(int(low), int(high))])
+        )
         return {"teal" if green > red + 40 else "magenta" for red, green, _ in seen if abs(green - red) > 40}
 
     assert hues(6, half - 6) == {"teal"}
@@ -372,7 +371,7 @@ def test_holes_errors_and_hostile_tokens(sweep: SweepPage) -> None:
     sweep.page.mouse.click(*sweep.point(3, 2))
     assert added(sweep) == []
     x, y = sweep.place(3, 2)
-    seen = {sweep.pixel("heatmap", x + dx, y + dy) for dx in range(-12, 13, 3) for dy in (-6, 0, 6)}
+    seen = set(sweep.pixels("heatmap", [(x + dx, y + dy) for dx in range(-12, 13, 3) for dy in (-6, 0, 6)]))
     assert (255, 255, 255) in seen
     assert len(seen) > 1, "hatched"
     # A failure keeps the map, gives the choice back and can be tried again.
