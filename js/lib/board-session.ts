@@ -75,7 +75,6 @@ export class BoardSession extends RunSession<Board> {
   #started = false;
   #asked = "";
   #mapping: unknown;
-  #changes: Promise<unknown> = Promise.resolve();
   #fetch: Pending | null = null;
   readonly #refused = new Set<string>();
 
@@ -256,20 +255,17 @@ export class BoardSession extends RunSession<Board> {
 
   /** Adds edits to a base, as one step. */
   add(edits: Spec[], base: Side): void {
-    this.change("edits.add", { edits, base }, "This patch could not be made");
+    this.askChange("edits.add", { edits, base }, "This patch could not be made");
   }
 
   setAlpha(index: number, alpha: number): void {
-    this.change("edits.replace", { index, alpha }, "The strength could not be changed");
+    this.askChange("edits.replace", { index, alpha });
   }
 
-  /** Asks for a change of the list once those before it are settled: each is of the revision that the last one made. */
-  change(op: string, params: Params, title: string): void {
-    const send = async () => {
-      const { kind } = await this.askChange(op, params, title, "edits").reply;
-      if (kind !== "done") this.#news = null;
-    };
-    this.#changes = this.#changes.then(send);
+  override async askChange(op: string, params: Params, title?: string, slot?: string): Promise<Reply> {
+    const reply = await super.askChange(op, params, title, slot);
+    if (reply.kind !== "done") this.#news = null;
+    return reply;
   }
 
   /** What is to be told together with its effect. */

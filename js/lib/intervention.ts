@@ -184,8 +184,7 @@ export function createIntervention(session: HeadsSession) {
   function keep(): void {
     const kept = params();
     if (!kept) return;
-    const pending = session.askChange("heads.keep", kept, "This edit could not be kept", "edits");
-    void pending.reply.then((reply) => {
+    void session.askChange("heads.keep", kept, "This edit could not be kept").then((reply) => {
       if (reply.kind === "done" && self.what) choose(null);
     });
   }

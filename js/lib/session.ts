@@ -1,6 +1,6 @@
 // What every widget of an experiment knows: the question, the work under way, the line to the kernel, the selection.
 // One session per front-end model; the views of that model share it and only draw what it says.
-import { type Channel, createChannel, type Partial, type Pending, type Reply, type Timers } from "./channel";
+import { type Channel, createChannel, type Partial, type Reply, type Timers } from "./channel";
 import { Emitter } from "./emitter";
 import { type HostProbe, probeHost } from "./host";
 import { type Hover, joinLink, type Link } from "./link";
@@ -35,6 +35,7 @@ export type Draft = { clean?: string; corrupted?: string };
 
 /** The topic; the kernel's word for it stays where our own property of that name is shortened. */
 const QUESTION = "question";
+const SET = "question.set";
 const SAVE_SELECTION_MS = 150;
 
 export class Session extends Emitter<SessionEvents> {
@@ -60,7 +61,9 @@ export class Session extends Emitter<SessionEvents> {
   #busyTimer: unknown = null;
   #saveTimer: unknown = null;
   #link: Link;
-  #asked: Pending | null = null;
+  /** The last change that was asked for, until it is settled; and the revision that the last one of this page made. */
+  #changing: Promise<Reply> | null = null;
+  #made = 0;
   #held: Revs = {};
   #off: (() => void)[] = [];
 
@@ -223,9 +226,26 @@ export class Session extends Emitter<SessionEvents> {
     return pending;
   }
 
-  /** Asks for a change of the question, or of its edits, as this page knows them. */
-  askChange(op: string, params: Params, title: string, slot: string): Pending {
-    return this.ask(op, () => ({ ...params, base_rev: this.question?.rev ?? 0 }), title, { slot });
+  /** Asks for a change of the question, or of its edits, once those before it are settled: it is of what the reader saw,
+   * or of what the last change made of that. */
+  askChange(
+    op: string,
+    params: Params,
+    title = "The edits could not be changed",
+    slot = "edits",
+  ): Promise<Reply> {
+    const seen = this.question?.rev ?? 0;
+    const send = async () => {
+      const base_rev = Math.max(seen, this.#made);
+      const reply = await this.channel.request(op, { ...params, base_rev }, { slot }).reply;
+      if (this.#changing === changing) this.#changing = null;
+      if (reply.kind === "done") this.#made = reply.rev;
+      if (reply.kind === "failed") this.fail(title, reply, () => this.askChange(op, params, title, slot));
+      return reply;
+    };
+    const changing: Promise<Reply> = this.#changing?.then(send) ?? send();
+    this.#changing = changing;
+    return changing;
   }
 
   fail(title: string, failure: Failure, retry: () => void): void {
@@ -276,17 +296,11 @@ export class Session extends Emitter<SessionEvents> {
   /** Asks the kernel to change the question; what it makes of it comes back as the trait `question`. */
   setQuestion(params: Params): Promise<Reply> {
     this.trouble = null;
-    const pending = this.askChange("question.set", params, "This question could not be asked", "question");
-    this.#asked = pending;
-    this.changed();
-    return pending.reply.finally(() => {
-      if (this.#asked === pending) this.#asked = null;
-      this.changed();
-    });
+    return this.askChange(SET, params, "This question could not be asked", QUESTION);
   }
 
   get asking(): boolean {
-    return this.#asked !== null;
+    return this.channel.open.some((it) => it.op === SET);
   }
 
   // --- selection and hover ----------------------------------------------------------------------------------------

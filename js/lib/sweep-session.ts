@@ -395,6 +395,6 @@ export class SweepSession extends RunSession<SweepTable> {
     const edits = places.flatMap((place) => (map && specOf(map, place)) ?? []);
     const base = map?.base;
     if (edits.length && !this.offReason && !this.question?.arrays)
-      this.askChange("edits.add", { edits, base }, "This edit could not be added", "edits");
+      this.askChange("edits.add", { edits, base }, "This edit could not be added");
   }
 }

@@ -18,7 +18,7 @@ export function createBoardChips(context: ViewContext<BoardSession>, form: HTMLE
     words: (edit) => chipWords(session.question, edit, session.board),
     change(verb, params, done) {
       if (session.offReason) return say(session.offReason);
-      session.change(`edits.${verb}`, params, "The patches could not be changed");
+      session.askChange(`edits.${verb}`, params);
       session.tellWithEffect(done);
     },
     lead({ on, spec }) {

@@ -33,15 +33,10 @@ interface ChipKind {
   made?(chip: HTMLElement, handle: HTMLElement, index: number): void;
 }
 
-/** Asks the kernel to change the list of edits; it comes back as part of the question. */
-export function changeEdits(session: Session, verb: string, params: Params = {}): void {
-  session.askChange(`edits.${verb}`, params, "The edits could not be changed", "edits");
-}
-
 /** Undoes or redoes one step where there is one; says whether there was. */
 export function stepBack({ session, say }: ChipContext, verb: "undo" | "redo"): boolean {
   if (!session.question?.history?.[verb] || session.offReason) return false;
-  changeEdits(session, verb);
+  session.askChange(`edits.${verb}`, {});
   say(verb === "undo" ? "last edit undone" : "edit redone");
   return true;
 }
@@ -165,7 +160,7 @@ export function createPatchChips(context: ChipContext): PatchChips {
     noun: "edits",
     words: (edit) => chipWords(session.question, edit),
     change(verb, params, done) {
-      changeEdits(session, verb, params);
+      session.askChange(`edits.${verb}`, params);
       say(done);
     },
   });

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mi_widgets.errors import BadInput
 from mi_widgets.jobs import Priority
 from mi_widgets.widgets.asking import Asking
 from mi_widgets.widgets.edit_specs import edits_asked, strength, with_strength
@@ -50,29 +49,22 @@ class Editing(Asking):
 
     @op("edits.clear", slot="edits", priority=Priority.RUN)
     def _clear_edits(self, params: Params) -> Task:
-        base_rev = params.revision()
-        params.end()
-        return self.change(base_rev, self._exp.edits.clear)
+        return self._without_index(params, self._exp.edits.clear)
 
     @op("edits.undo", slot="edits", priority=Priority.RUN)
     def _undo_edit(self, params: Params) -> Task:
-        return self._step(params, "undo", self._exp.edits.undo)
+        return self._without_index(params, self._exp.edits.undo)
 
     @op("edits.redo", slot="edits", priority=Priority.RUN)
     def _redo_edit(self, params: Params) -> Task:
-        return self._step(params, "redo", self._exp.edits.redo)
+        return self._without_index(params, self._exp.edits.redo)
 
     def _by_index(self, params: Params, make: Callable[[int], object]) -> Task:
         base_rev, index = params.revision(), params.integer("index", 0, MOST_EDITS)
         params.end()
         return self.change(base_rev, lambda: make(index))
 
-    def _step(self, params: Params, name: str, make: Callable[[], bool]) -> Task:
+    def _without_index(self, params: Params, make: Callable[[], object]) -> Task:
         base_rev = params.revision()
         params.end()
-
-        def step() -> None:
-            if not make():
-                raise BadInput(f"There is nothing to {name}.", hint="Change an edit first.")
-
-        return self.change(base_rev, step)
+        return self.change(base_rev, make)

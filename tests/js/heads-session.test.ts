@@ -290,6 +290,40 @@ describe("the question", () => {
     expect(await done).toMatchObject({ kind: "done" });
   });
 
+  const undo = () => session.askChange("edits.undo", {}, "t", "edits");
+  const rev = () => lastRequest().params.base_rev;
+  test("one asked for before the last is settled waits, and is of what that made, though it is not read yet", async () => {
+    void undo();
+    void session.setQuestion({ metric: "prob" });
+    void undo();
+    await tick();
+    expect(model.of("request").length).toBe(1);
+    answer("done", { rev: 2, data: { rev: 2 } });
+    await tick();
+    expect([lastRequest().op, rev(), session.asking, session.question?.rev]).toEqual([
+      "question.set",
+      2,
+      true,
+      1,
+    ]);
+    answer("done", { rev: 3, data: { rev: 3 } });
+    await tick();
+    expect([lastRequest().op, rev(), session.asking]).toEqual(["edits.undo", 3, false]);
+  });
+
+  test("one that waited is of what was seen when it was asked for, where another has changed that meanwhile", async () => {
+    void undo();
+    void undo();
+    model.update({ question: question({ rev: 4 }) });
+    answer("failed", { error: "Stale", message: "m", hint: "h", retryable: true });
+    await tick();
+    expect([model.of("request").length, rev()]).toEqual([2, 1]);
+    answer("failed", { error: "Stale", message: "m", hint: "h", retryable: true });
+    await tick();
+    void undo();
+    expect(rev()).toBe(4);
+  });
+
   test("after Stale the retry carries the new revision", async () => {
     void session.setQuestion({ metric: "prob" });
     answer("failed", { error: "Stale", message: "m", hint: "h", retryable: true });

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.chromium import guarded
+from tests.browser.chromium import Guard, guarded
 from tests.browser.page.board_page import BoardPage
 from tests.browser.page.lens_page import LensPage
 from tests.browser.page.plain_page import Plain, serving
@@ -34,40 +34,47 @@ class Tab:
 
     Args:
         browser: the running browser.
-
-    Attributes:
-        failed: the test that has it failed; the next one gets a new tab.
     """
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
         self._held = ExitStack()
-        self._page: Page | None = None
-        self.failed = False
+        self._tab: tuple[Page, Guard] | None = None
 
-    @contextmanager
-    def lent(self) -> Iterator[Page]:
-        """The tab, 1180 pixels wide, light, nothing pressed; fails on any error and any request off the loopback."""
-        if self._page is None:
-            context, self._guard = self._held.enter_context(guarded(self._browser, **OPTIONS))
-            self._page = context.new_page()
-        page, guard = self._page, self._guard
-        self.failed = True
-        yield page
+    @property
+    def page(self) -> Page:
+        """The tab: 1180 pixels wide, light, nothing pressed; a new one after `close`."""
+        if self._tab is None:
+            context, guard = self._held.enter_context(guarded(self._browser, **OPTIONS))
+            self._tab = context.new_page(), guard
+        return self._tab[0]
+
+    def clear(self, *, failed: bool) -> None:
+        """Leave what a test has shown.
+
+        Args:
+            failed: the test did; what it has left behind must not reach the next one, so the tab goes too.
+
+        Raises:
+            AssertionError: something went wrong in the tab.
+        """
+        if failed or self._tab is None:
+            self.close()
+            return
+        page, guard = self._tab
         try:
-            if not self.failed:
-                self.failed = True
-                rest(page)
-            guard.check()
-            self.failed = False
+            rest(page)
         finally:
-            guard.problems.clear()
-            if self.failed:
+            if guard.problems or page.is_closed():
                 self.close()
 
     def close(self) -> None:
-        """Close it."""
-        self._page = None
+        """Close the tab.
+
+        Raises:
+            AssertionError: something went wrong in it.
+        """
+        self._tab = None
         self._held.close()
 
 
@@ -81,14 +88,6 @@ def rest(page: Page) -> None:
     page.set_viewport_size(OPTIONS["viewport"])
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    if report.when == "call" and "tab" in item.funcargs:
-        item.funcargs["tab"].failed = report.failed
-    return report
-
-
 @pytest.fixture(scope="session")
 def tab(browser: Browser) -> Iterator[Tab]:
     found = Tab(browser)
@@ -97,14 +96,15 @@ def tab(browser: Browser) -> Iterator[Tab]:
 
 
 def page_of(kind: type[Plain], what: str) -> Any:
-    """A fixture: the tab with a widget's page in it."""
+    """A fixture: the tab with a widget's page in it; fails the test on any error or any request off the loopback."""
 
     @pytest.fixture(name=what)
-    def opened(tab: Tab, address: str) -> Iterator[Plain]:
-        with tab.lent() as page:
-            found = kind(page, address)
-            found.open()
-            yield found
+    def opened(tab: Tab, address: str, request: pytest.FixtureRequest) -> Iterator[Plain]:
+        failed_before = request.session.testsfailed
+        found = kind(tab.page, address)
+        found.open()
+        yield found
+        tab.clear(failed=request.session.testsfailed > failed_before)
 
     return opened
 
