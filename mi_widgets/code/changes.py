@@ -22,16 +22,11 @@ from ..interventions.set_edits import Mean, Resample
 from ..interventions.writes import keys_of
 from ..model.access import Key
 from ..model.architecture import HEAD_SITES
-from .index import Axis, Index
+from .index import Axis, Index, Row, neighbours, runs_of, runs_of_pairs, with_src
 from .means import Means
 from .runs import Runs
 from .tensors import Tensors
 from .text import Varying, assigned, comment, number, site_name, site_names
-
-Row = tuple[int, ...]
-
-LINES = 3
-"""Lines for one edit, where its positions are not side by side; of more a list is written."""
 
 
 @dataclass(frozen=True)
@@ -287,8 +282,8 @@ class _Writing:
         )
         here = self._here()
         if cuts.same:
-            for src in _runs_of(cuts.first):
-                self.body_lines.append(f"x[{_with_src(here, src)}] = -torch.inf")
+            for src in runs_of(cuts.first):
+                self.body_lines.append(f"x[{with_src(here, src)}] = -torch.inf")
             return
         count = {len(src) for row in cuts.values for src in row}
         assert len(count) == 1
@@ -296,7 +291,7 @@ class _Writing:
             name = "src" if place == 0 else f"src_{place + 1}"
             table, select = Varying(tuple(tuple(src[place] for src in row) for row in cuts.values)).table()
             self.body_lines.append(assigned(name, table, after=select))
-            self.body_lines.append(f"x[{_with_src(here, name)}] = -torch.inf")
+            self.body_lines.append(f"x[{with_src(here, name)}] = -torch.inf")
 
     # What it reads
 
@@ -341,7 +336,7 @@ class _Writing:
             return [(here, text if here.text() == ":" else f"{text}[{here.text()}]")]
         turns = self.kind in ("q", "k") and any(any(reader.moves) for reader in self.readers)
         if self.positions.same and reads.same and not turns:
-            pairs = _runs_of_pairs(self.positions.first, reads.first)
+            pairs = runs_of_pairs(self.positions.first, reads.first)
             return [self._pair(text, here, there) for here, there in pairs]
         here = self._place(self.positions, "at", broken=True)
         there = here if reads == self.positions else self._place(reads, "source", broken=True)
@@ -350,7 +345,7 @@ class _Writing:
         return [(here, f"{text}[{there.text()}]")]
 
     def _pair(self, text: str, here: Row, there: Row) -> tuple[Index, str | None]:
-        broken = not (_neighbours(here) and _neighbours(there))
+        broken = not (neighbours(here) and neighbours(there))
         where, source = (self._index(Axis(row, broken=broken)) for row in (here, there))
         return where, f"{text}[{source.text()}]"
 
@@ -446,36 +441,6 @@ class _Writing:
         text = self.writer.tensors.name(f"{what}{self.mark}", cells, f"{what} of {self.edit}")
         like = self.writer.model.device.type != "cpu" or self.writer.model.dtype != torch.float32
         return f"{text}.to(x)" if like else text
-
-
-def _neighbours(row: Row) -> bool:
-    return list(row) == list(range(row[0], row[0] + len(row)))
-
-
-def _runs_of_pairs(here: Row, there: Row) -> list[tuple[Row, Row]]:
-    """Positions and their partners, cut where either makes a leap; whole where that would be many lines."""
-    cuts = [i for i in range(1, len(here)) if here[i] != here[i - 1] + 1 or there[i] != there[i - 1] + 1]
-    if len(cuts) >= LINES or here == there:
-        return [(here, there)]
-    ends = [*cuts, len(here)]
-    return [(here[i:j], there[i:j]) for i, j in zip([0, *cuts], ends, strict=True)]
-
-
-def _runs_of(values: Row) -> list[str]:
-    """Places as the indices of as few lines as there are runs of neighbours."""
-    runs: list[list[int]] = []
-    for value in sorted(set(values)):
-        if runs and value == runs[-1][-1] + 1:
-            runs[-1].append(value)
-        else:
-            runs.append([value])
-    return [str(run[0]) if len(run) == 1 else f"{run[0]}:{run[-1] + 1}" for run in runs]
-
-
-def _with_src(here: Index, src: str) -> str:
-    """The index of a row of scores and some of its sources."""
-    axes = [axis.text() for axis in here.axes]
-    return f"{here.text()}, {src}" if here.meshed else ", ".join([*axes, src])
 
 
 def _angles(turn: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, tuple[int, ...]]:

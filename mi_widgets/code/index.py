@@ -7,6 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
+Row = tuple[int, ...]
+"""Places along one axis."""
+
+LINES = 3
+"""Lines for one edit, where its positions are not side by side; of more a list is written."""
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -33,7 +39,7 @@ class Axis:
     def neighbours(self) -> bool:
         """Places side by side, which a slice says."""
         v = self.values
-        return v is not None and v[0] >= 0 and list(v) == list(range(v[0], v[0] + len(v))) and not self.broken
+        return v is not None and v[0] >= 0 and neighbours(v) and not self.broken
 
     @property
     def listed(self) -> bool:
@@ -121,3 +127,34 @@ class Index:
         while value.ndim > 1 and value.shape[0] == 1:
             value = value[0]
         return value
+
+
+def neighbours(row: Row) -> bool:
+    """Places side by side."""
+    return list(row) == list(range(row[0], row[0] + len(row)))
+
+
+def runs_of_pairs(here: Row, there: Row) -> list[tuple[Row, Row]]:
+    """Positions and their partners, cut where either makes a leap; whole where that would be many lines."""
+    cuts = [i for i in range(1, len(here)) if here[i] != here[i - 1] + 1 or there[i] != there[i - 1] + 1]
+    if len(cuts) >= LINES or here == there:
+        return [(here, there)]
+    ends = [*cuts, len(here)]
+    return [(here[i:j], there[i:j]) for i, j in zip([0, *cuts], ends, strict=True)]
+
+
+def runs_of(values: Row) -> list[str]:
+    """Places as the indices of as few lines as there are runs of neighbours."""
+    runs: list[list[int]] = []
+    for value in sorted(set(values)):
+        if runs and value == runs[-1][-1] + 1:
+            runs[-1].append(value)
+        else:
+            runs.append([value])
+    return [str(run[0]) if len(run) == 1 else f"{run[0]}:{run[-1] + 1}" for run in runs]
+
+
+def with_src(here: Index, src: str) -> str:
+    """The index of a row of scores and some of its sources."""
+    axes = [axis.text() for axis in here.axes]
+    return f"{here.text()}, {src}" if here.meshed else ", ".join([*axes, src])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import threading
 from types import SimpleNamespace
 
 import comm
 import pytest
 
 import mi_widgets as mi
+from mi_widgets.experiment import sweeping as making
+from mi_widgets.interventions.packed import engine
 from mi_widgets.widgets import AttentionHeads, assets, heads_ops, heads_source
 from tests.python.widgets.page import LIMIT, Page, RecordingComm, decoded
 from tests.python.widgets.questions import CLEAN, CORRUPTED
@@ -156,6 +159,45 @@ def sweep_of(page_of):
         return page
 
     return make
+
+
+@pytest.fixture
+def table(sweep_of, exp):
+    """The page of a finished sweep."""
+    page = sweep_of(exp)
+    page.widget.wait(LIMIT)
+    return page
+
+
+@pytest.fixture
+def piecewise(monkeypatch):
+    """Small pieces, and each told at once."""
+    monkeypatch.setattr(engine, "ROWS", 8)
+    monkeypatch.setattr(making, "EVERY", 0.0)
+
+
+@pytest.fixture
+def halt(monkeypatch):
+    """Halts the work before its n-th piece: `halt(3)` gives (reached, go on)."""
+    plain, pieces, halts = engine.run_variants, [], {}
+
+    def counted(*args):
+        pieces.append(len(pieces))
+        if len(pieces) in halts:
+            reached, go_on = halts.pop(len(pieces))
+            reached.set()
+            assert go_on.wait(LIMIT)
+        return (yield from plain(*args))
+
+    monkeypatch.setattr(engine, "run_variants", counted)
+
+    def before(piece):
+        halts[len(pieces) + piece] = events = threading.Event(), threading.Event()
+        return events
+
+    yield before
+    for _, go_on in halts.values():
+        go_on.set()
 
 
 @pytest.fixture
