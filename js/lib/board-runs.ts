@@ -69,6 +69,6 @@ export class BoardRuns {
   }
 
   restore(number: number): void {
-    this.session.askChange("runs.restore", { number }, "This run could not be restored");
+    this.session.askChange("runs.restore", { number });
   }
 }

@@ -149,7 +149,7 @@ export class BoardSession extends RunSession<Board> {
 
   /** All runs are in view. */
   override flip(): string | null {
-    return "Clean, corrupted and patched run are all in view.";
+    return this.why("no-flip");
   }
 
   // --- what is carried ----------------------------------------------------------------------------------------------
@@ -255,15 +255,15 @@ export class BoardSession extends RunSession<Board> {
 
   /** Adds edits to a base, as one step. */
   add(edits: Spec[], base: Side): void {
-    this.askChange("edits.add", { edits, base }, "This patch could not be made");
+    this.askChange("edits.add", { edits, base });
   }
 
   setAlpha(index: number, alpha: number): void {
     this.askChange("edits.replace", { index, alpha });
   }
 
-  override async askChange(op: string, params: Params, title?: string, slot?: string): Promise<Reply> {
-    const reply = await super.askChange(op, params, title, slot);
+  override async askChange(op: string, params: Params): Promise<Reply> {
+    const reply = await super.askChange(op, params);
     if (reply.kind !== "done") this.#news = null;
     return reply;
   }
@@ -315,7 +315,7 @@ export class BoardSession extends RunSession<Board> {
       // What came without all its cells would be asked for without end.
       if (reply.kind !== "cancelled" && cells.missing(block.rows, ...block.columns)) this.#refused.add(key);
       if (reply.kind === "failed" && reply.error !== "Stale")
-        this.fail("These cells could not be computed", reply, () => this.#refused.delete(key));
+        this.fail("lens.cells", reply, () => this.#refused.delete(key));
       this.changed();
     });
   }

@@ -270,7 +270,7 @@ export function createFocus(session: HeadsSession) {
       if (reply.kind === "failed") {
         // What cannot be weighted by values is shown by attention, not as a blank.
         if (weighting === "value") setWeighting("attention");
-        return session.fail("This pattern could not be fetched", reply, ask);
+        return session.fail("heads.pattern", reply, ask);
       }
       if (reply.kind !== "done" || reply.rev < (session.atlas?.rev ?? 0)) return session.changed();
       const grid = reply.arrays.pattern as Grid;

@@ -184,7 +184,7 @@ export function createIntervention(session: HeadsSession) {
   function keep(): void {
     const kept = params();
     if (!kept) return;
-    void session.askChange("heads.keep", kept, "This edit could not be kept").then((reply) => {
+    void session.askChange("heads.keep", kept).then((reply) => {
       if (reply.kind === "done" && self.what) choose(null);
     });
   }

@@ -172,7 +172,7 @@ export class LensSession extends RunSession<Lens> {
       if (reply.kind === "done") take(reply);
       if (reply.kind === "failed" && reply.error !== "Stale" && this.lens === lens) {
         this.#refused = JSON.stringify(block);
-        this.fail("These cells could not be computed", reply, () => {
+        this.fail("lens.cells", reply, () => {
           this.#refused = "";
         });
       }

@@ -108,7 +108,7 @@ export function createRanking(session: HeadsSession) {
     if (self.waiting === "random") return;
     const known = session.atlas?.scores[choose];
     if (known) return session.setScore(choose);
-    ask("random", "heads.random", {}, "The scores on random tokens failed", (data) => {
+    ask("random", "heads.random", {}, (data) => {
       const scores = data.scores as Scores;
       random = { model: modelOf(session.question), scores };
       return scores[choose] ? choose : (Object.keys(scores)[0] ?? "");
@@ -123,7 +123,7 @@ export function createRanking(session: HeadsSession) {
   function askCell(params: Params): void {
     const run = session.shown?.run ?? session.run;
     const asked = tokens();
-    ask("rank", "heads.rank", { run, ...params }, "The heads could not be ranked", (data, rev) => {
+    ask("rank", "heads.rank", { run, ...params }, (data, rev) => {
       ranked = { params, tokens: asked, run, rev, score: data.score as Score };
       self.order = "score";
       return "cell";
@@ -134,7 +134,6 @@ export function createRanking(session: HeadsSession) {
     what: "random" | "rank",
     op: string,
     params: Params,
-    title: string,
     take: (data: Record<string, unknown>, rev: number) => string,
   ): void {
     self.waiting = what;
@@ -142,7 +141,7 @@ export function createRanking(session: HeadsSession) {
     void session.channel.request(op, params, { slot: what }).reply.then((reply) => {
       if (reply.kind === "cancelled" && reply.reason === "superseded") return;
       self.waiting = null;
-      if (reply.kind === "failed") session.fail(title, reply, () => ask(what, op, params, title, take));
+      if (reply.kind === "failed") session.fail(op, reply, () => ask(what, op, params, take));
       if (reply.kind === "done") show(take(reply.data, reply.rev));
       else if (!session.scoreDefined(session.scoreName)) session.fallBack();
       session.changed();

@@ -169,7 +169,7 @@ export abstract class RunSession<P extends Picture = Picture> extends Session {
     const { wanted, topic, run } = this;
     this.trouble = null;
     const options = { slot: topic, ...(onPartial && { onPartial }) };
-    const pending = this.ask(this.op, () => wanted, this.failedWords ?? `The ${run} run failed`, options);
+    const pending = this.ask(this.op, () => wanted, options, this.failedWords ?? `The ${run} run failed`);
     this.changed();
     return pending.reply;
   }

@@ -35,7 +35,10 @@ export type Draft = { clean?: string; corrupted?: string };
 
 /** The topic; the kernel's word for it stays where our own property of that name is shortened. */
 const QUESTION = "question";
-const SET = "question.set";
+/** Changes that name no place in what the reader saw. */
+const WHOLE = /set|clear|restore|do$/;
+/** Changes that leave every edit and every token in its place. */
+const STILL = /add|keep|toggle|replace/;
 const SAVE_SELECTION_MS = 150;
 
 export class Session extends Emitter<SessionEvents> {
@@ -61,9 +64,13 @@ export class Session extends Emitter<SessionEvents> {
   #busyTimer: unknown = null;
   #saveTimer: unknown = null;
   #link: Link;
-  /** The last change that was asked for, until it is settled; and the revision that the last one of this page made. */
+  #asks = 0;
+  /** The last change that was asked for, until it is settled. */
   #changing: Promise<Reply> | null = null;
+  #key = "";
+  /** The revisions that the last change of this page made, and the last one that moved what is named by its place. */
   #made = 0;
+  #moved = 0;
   #held: Revs = {};
   #off: (() => void)[] = [];
 
@@ -216,38 +223,43 @@ export class Session extends Emitter<SessionEvents> {
   ask(
     op: string,
     params: () => Params,
-    title: string,
     options: { slot: string; onPartial?: (p: Partial) => void },
+    title = op,
   ) {
     const pending = this.channel.request(op, params(), options);
     void pending.reply.then((reply) => {
-      if (reply.kind === "failed") this.fail(title, reply, () => this.ask(op, params, title, options));
+      if (reply.kind === "failed") this.fail(title, reply, () => this.ask(op, params, options, title));
     });
     return pending;
   }
 
-  /** Asks for a change of the question, or of its edits, once those before it are settled: it is of what the reader saw,
-   * or of what the last change made of that. */
-  askChange(
-    op: string,
-    params: Params,
-    title = "The edits could not be changed",
-    slot = "edits",
-  ): Promise<Reply> {
+  /** Asks for a change of the question, or of its edits, once those before it are settled, and not if one of them was not
+   * made. The same again meanwhile is a double click. */
+  askChange(op: string, params: Params): Promise<Reply> {
     const seen = this.question?.rev ?? 0;
-    const send = async () => {
-      const base_rev = Math.max(seen, this.#made);
-      const reply = await this.channel.request(op, { ...params, base_rev }, { slot }).reply;
-      if (this.#changing === changing) this.#changing = null;
-      if (reply.kind === "done") this.#made = reply.rev;
-      if (reply.kind === "failed") this.fail(title, reply, () => this.askChange(op, params, title, slot));
+    const whole = WHOLE.test(op);
+    const key = JSON.stringify([op, params]);
+    if (this.#changing && key === this.#key && !whole) return this.#changing;
+    const send = async (before?: Reply) => {
+      if (before && before.kind !== "done") return before;
+      const base_rev = whole || seen >= this.#moved ? Math.max(seen, this.#made) : seen;
+      const reply = await this.channel.request(op, { ...params, base_rev }).reply;
+      if (reply.kind === "done") {
+        this.#made = reply.rev;
+        if (!STILL.test(op)) this.#moved = reply.rev;
+      }
+      if (reply.kind === "failed") this.fail(op, reply, () => this.askChange(op, params));
       return reply;
     };
-    const changing: Promise<Reply> = this.#changing?.then(send) ?? send();
+    const changing = this.#changing?.then(send) ?? send();
     this.#changing = changing;
-    return changing;
+    this.#key = key;
+    return changing.finally(() => {
+      if (this.#changing === changing) this.#changing = null;
+    });
   }
 
+  /** Shows that a request failed, in these words, or in those that the kernel has for one of this name. */
   fail(title: string, failure: Failure, retry: () => void): void {
     if (!this.channel.usable) return; // The line itself is what failed, and is shown as that.
     const again = () => {
@@ -255,7 +267,7 @@ export class Session extends Emitter<SessionEvents> {
       retry();
       this.changed();
     };
-    this.trouble = { title, failure, retry: failure.retryable ? again : null };
+    this.trouble = { title: this.why(title), failure, retry: failure.retryable ? again : null };
     this.changed();
   }
 
@@ -296,11 +308,16 @@ export class Session extends Emitter<SessionEvents> {
   /** Asks the kernel to change the question; what it makes of it comes back as the trait `question`. */
   setQuestion(params: Params): Promise<Reply> {
     this.trouble = null;
-    return this.askChange(SET, params, "This question could not be asked", QUESTION);
+    this.#asks++;
+    this.changed();
+    return this.askChange("question.set", params).finally(() => {
+      this.#asks--;
+      this.changed();
+    });
   }
 
   get asking(): boolean {
-    return this.channel.open.some((it) => it.op === SET);
+    return this.#asks > 0;
   }
 
   // --- selection and hover ----------------------------------------------------------------------------------------

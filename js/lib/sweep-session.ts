@@ -356,7 +356,7 @@ export class SweepSession extends RunSession<SweepTable> {
     this.rect = rect;
     const params = () => ({ site, edit, base, on_top, first: null, part });
     const onPartial = (partial: Partial) => this.lay(partial);
-    const pending = this.ask(this.op, params, "This part could not be run again", {
+    const pending = this.ask(this.op, params, {
       slot: this.topic,
       onPartial,
     });
@@ -395,6 +395,6 @@ export class SweepSession extends RunSession<SweepTable> {
     const edits = places.flatMap((place) => (map && specOf(map, place)) ?? []);
     const base = map?.base;
     if (edits.length && !this.offReason && !this.question?.arrays)
-      this.askChange("edits.add", { edits, base }, "This edit could not be added");
+      this.askChange("edits.add", { edits, base });
   }
 }

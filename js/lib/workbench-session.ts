@@ -93,7 +93,7 @@ export class WorkbenchSession extends RunSession {
     this.panes = panes;
     if (!this.offReason) {
       const params = () => ({ panes: panes.map((name) => ({ name })) });
-      this.ask(this.op, params, "This view could not be opened", { slot: "show" });
+      this.ask(this.op, params, { slot: "show" });
     }
     this.changed();
   }

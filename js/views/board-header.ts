@@ -92,7 +92,7 @@ function createCode({ session, say, tip }: ViewContext<BoardSession>) {
   return {
     element,
     open() {
-      const pending = session.ask("code.python", () => ({}), "The code could not be written", {
+      const pending = session.ask("code.python", () => ({}), {
         slot: "code",
       });
       void pending.reply.then((reply) => {

@@ -78,7 +78,7 @@ export function createChips(context: ViewContext): View {
   const distractor = createChip(context, "distractor");
   const swapReason = () => {
     const { answer, distractor } = session.question ?? {};
-    return session.offReason ?? (answer && distractor ? null : "There is no distractor to swap with.");
+    return session.offReason ?? (answer && distractor ? null : session.why("no-distractor"));
   };
   const swapTexts = () => {
     const { answer: right, distractor: wrong } = session.question ?? {};

@@ -65,7 +65,7 @@ class Asking(MiWidget):
         return self._exp.pairs
 
     def change(self, base_rev: int, make: Callable[[], object]) -> Task:
-        """A change of the experiment as a task; its reply is the new revision.
+        """A change of the experiment as a task; its reply is the revision that it made.
 
         Args:
             base_rev: the revision that the page looked at: another one now, or when the task's turn has come, is
@@ -81,8 +81,8 @@ class Asking(MiWidget):
             yield
             self._require_current(base_rev)
             make()
-            rev: int = self._exp.rev
-            return rev
+            # A cell may have made another change by now, which the reader of the reply has not seen.
+            return min(self._exp.rev, base_rev + 1)
 
         return Task(steps(), lambda rev: Reply(rev, {"rev": rev}))
 

@@ -24,6 +24,7 @@ SHARED: Mapping[str, str] = {
     "Empty asks for a guess.",
     "distractor": "The token whose logit counts against. Click to change. Empty asks for a guess.",
     "swap": "Swap answer and distractor: the metric changes its sign.",
+    "no-distractor": "There is no distractor to swap with.",
     "shown prompt": "Which of the prompts is drawn; the metric stays the mean of all of them.",
     "no-model": "Made from arrays: there is no model to run.",
     "no-corrupted": "This needs a corrupted prompt: mi.Experiment(model, clean, corrupted).",
@@ -44,11 +45,24 @@ SHARED: Mapping[str, str] = {
     "offline": "Opened without a kernel\nOpened without a kernel: rerunning needs one.\n"
     "Everything drawn can still be explored. Rerunning needs a kernel.\n"
     "Nothing was saved to draw. Run the cell to see it.",
+    "question.set": "This question could not be asked",
+    "edits.add": "This edit could not be added",
+    "heads.keep": "This edit could not be kept",
+    "lens.cells": "These cells could not be computed",
+    "runs.restore": "This run could not be restored",
+    **{
+        f"edits.{verb}": "The edits could not be changed"
+        for verb in ("replace", "remove", "toggle", "move", "clear", "undo", "redo")
+    },
 }
 """Of the controls that every widget has. `reload`, `restarted` and `offline` are lines to the kernel on which nothing
-can be asked: a title, why controls are off, what to do with a picture, and without one."""
+can be asked: a title, why controls are off, what to do with a picture, and without one. Names of requests are what is
+said where one failed."""
 
 HEADS: Mapping[str, str] = {
+    "heads.pattern": "This pattern could not be fetched",
+    "heads.rank": "The heads could not be ranked",
+    "heads.random": "The scores on random tokens failed",
     "shown prompt": "Which of the prompts is drawn, or the mean over them where all have one length: each cell and "
     "score is a mean. The metric is always the mean of all of them.",
     "of-mean": "The mean over the prompts is shown, position by position. Where tokens differ the first is named, "
@@ -129,6 +143,7 @@ LENS: Mapping[str, str] = {
 }
 
 SWEEP: Mapping[str, str] = {
+    "sweep.start": "This part could not be run again",
     "no-model": "This is a finished map: there is no model to run.",
     "recovered": "How far an edit takes the answer from the corrupted run (0) to the clean one (1). It can lie beyond "
     "both.\n(run − corrupted) / (clean − corrupted), over prompts a ratio of means",
@@ -163,6 +178,9 @@ SWEEP: Mapping[str, str] = {
 }
 
 BOARD: Mapping[str, str] = {
+    "edits.add": "This patch could not be made",
+    "no-flip": "Clean, corrupted and patched run are all in view.",
+    "code.python": "The code could not be written",
     "residual": "Carries what a position holds after a layer: everything that later layers read there.\n"
     f"x ← x + α (s − x)\n{_TOTAL}",
     "attention": f"Carries what the attention of a layer adds at a position.\n{_TOTAL}",
@@ -223,6 +241,7 @@ BOARD: Mapping[str, str] = {
 }
 
 BENCH: Mapping[str, str] = {
+    "bench.show": "This view could not be opened",
     "heads": "Where every head looks, its scores, and what happens without it.",
     "lens": "What the model would say at every layer.",
     "board": "Carry activations from one run into another, and see the answer change.",

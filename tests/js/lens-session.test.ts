@@ -153,7 +153,7 @@ describe("cells on screen", () => {
     await tick();
     session.want([1], 0, 6);
     expect(requests("lens.cells").length).toBe(1);
-    expect(session.trouble?.title).toBe("These cells could not be computed");
+    expect(session.trouble?.title).toBe("lens.cells");
     session.trouble?.retry?.();
     session.want([1], 0, 6);
     expect(requests("lens.cells").length).toBe(2);

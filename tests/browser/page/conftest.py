@@ -64,9 +64,11 @@ class Tab:
         page, guard = self._tab
         try:
             rest(page)
-        finally:
-            if guard.problems or page.is_closed():
-                self.close()
+        except BaseException:
+            self.close()
+            raise
+        if guard.problems:
+            self.close()
 
     def close(self) -> None:
         """Close the tab.
@@ -102,9 +104,13 @@ def page_of(kind: type[Plain], what: str) -> Any:
     def opened(tab: Tab, address: str, request: pytest.FixtureRequest) -> Iterator[Plain]:
         failed_before = request.session.testsfailed
         found = kind(tab.page, address)
-        found.open()
-        yield found
-        tab.clear(failed=request.session.testsfailed > failed_before)
+        whole = False
+        try:
+            found.open()
+            whole = True
+            yield found
+        finally:
+            tab.clear(failed=not whole or request.session.testsfailed > failed_before)
 
     return opened
 
