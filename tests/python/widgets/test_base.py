@@ -16,6 +16,7 @@ from mi_widgets.interventions.sites import Site
 from mi_widgets.widgets import AttentionHeads, assets
 
 # Construction
+from tests.python.widgets.page import freed
 
 
 def test_the_first_message_holds_the_whole_small_truth(heads):
@@ -424,5 +425,4 @@ def test_a_closed_widget_is_freed_and_so_is_its_experiment(analysis, experiment)
     gone = weakref.ref(widget), weakref.ref(exp), weakref.ref(exp.scheduler)
     widget.close()
     del widget, exp
-    gc.collect()
-    assert [ref() for ref in gone] == [None, None, None]
+    assert freed(*gone)

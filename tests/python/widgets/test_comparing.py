@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import weakref
 
@@ -13,6 +12,7 @@ import mi_widgets as mi
 from mi_widgets.jobs import Priority, Scheduler
 from mi_widgets.widgets import arrays
 from mi_widgets.widgets.comparing import across
+from tests.python.widgets.page import freed
 
 
 @pytest.fixture(scope="module")
@@ -148,8 +148,7 @@ def test_the_other_model_is_freed_with_its_widget(models, ids):
     gone = weakref.ref(other)
     widget.close()
     del widget, other
-    gc.collect()
-    assert gone() is None
+    assert freed(gone)
 
 
 # Steps on another worker

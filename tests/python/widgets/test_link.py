@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
 
 import pytest
 
 from mi_widgets.errors import BadInput
 from mi_widgets.widgets import AttentionHeads, link
+from tests.python.widgets.page import freed
 
 
 def texts(widget):
@@ -66,8 +66,7 @@ def test_a_link_keeps_no_closed_widget_alive(analysis, experiment, page_of):
     gone = weakref.ref(other)
     other.close()
     del other
-    gc.collect()
-    assert gone() is None
+    assert freed(gone)
     kept.selection = ["L0H1.pattern"]
     assert both is not None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 
 import mi_widgets as mi
 from mi_widgets.widgets import arrays
+from tests.python.widgets.page import freed
 
 CLEAN = "When Mary and John went to the store, John gave a drink to"
 CORRUPTED = "When Mary and John went to the store, Mary gave a drink to"
@@ -84,8 +84,7 @@ def test_close_delete_collect_frees_the_users_model(recording):
     gone = weakref.ref(hf)
     widget.close()
     del hf, tokenizer, widget
-    gc.collect()
-    assert gone() is None
+    assert freed(gone)
 
 
 def test_the_text_names_the_heads_that_stand_out(page):
