@@ -14,6 +14,7 @@ import mi_widgets as mi
 from mi_widgets.errors import Stale
 from mi_widgets.interventions import many
 from tests.python.families import build, experiment, ids_of, word_tokenizer, wrapped
+from tests.python.freed import freed
 
 EDIT = mi.Patch("resid_pre", 1, position=10)
 
@@ -98,8 +99,7 @@ def test_a_result_does_not_keep_its_model_and_says_so():
     exp = experiment(mi.wrap(hf, word_tokenizer()))
     result, ref = exp.run([EDIT]), weakref.ref(hf)
     del exp, hf
-    gc.collect()
-    assert ref() is None
+    assert freed(ref)
     with pytest.raises(Stale, match="is gone"):
         _ = result.logits
     assert len(result.to_frame()) == 1

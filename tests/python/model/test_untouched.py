@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import threading
 import weakref
 
@@ -15,6 +14,7 @@ from mi_widgets.analysis.attention import atlas_steps
 from mi_widgets.jobs import Priority
 from tests.python.by_hand import forward
 from tests.python.families import CLEAN, FAMILIES, build, experiment, ids_of, word_tokenizer
+from tests.python.freed import freed
 
 LIMIT = 120
 
@@ -332,10 +332,4 @@ def test_what_was_used_is_freed():
     refs = used(hf)
     gone = weakref.ref(hf)
     del hf
-    deadline = threading.Event()
-    for _ in range(2000):
-        gc.collect()
-        if all(ref() is None for ref in (*refs, gone)):
-            break
-        deadline.wait(0.02)
-    assert [ref() for ref in (*refs, gone)] == [None] * 4
+    assert freed(*refs, gone)

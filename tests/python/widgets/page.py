@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import json
 import threading
-import time
 from types import SimpleNamespace
 
 from comm.base_comm import BaseComm
@@ -15,15 +13,6 @@ from mi_widgets.widgets import arrays
 from mi_widgets.widgets.channel import RateLimit
 
 LIMIT = 120.0
-
-
-def freed(*refs):
-    """Are these collected? Waits for it: a worker lets go of its last job a moment after that is told to be done."""
-    end = time.monotonic() + LIMIT
-    while any(ref() is not None for ref in refs) and time.monotonic() < end:
-        gc.collect()
-        time.sleep(0.01)
-    return all(ref() is None for ref in refs)
 
 
 class RecordingComm(BaseComm):

@@ -14,9 +14,9 @@ from ipywidgets import Widget
 from mi_widgets.errors import BadInput, Cancelled, MiWidgetsError
 from mi_widgets.interventions.sites import Site
 from mi_widgets.widgets import AttentionHeads, assets
+from tests.python.freed import freed
 
 # Construction
-from tests.python.widgets.page import freed
 
 
 def test_the_first_message_holds_the_whole_small_truth(heads):

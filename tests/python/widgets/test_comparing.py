@@ -12,7 +12,7 @@ import mi_widgets as mi
 from mi_widgets.jobs import Priority, Scheduler
 from mi_widgets.widgets import arrays
 from mi_widgets.widgets.comparing import across
-from tests.python.widgets.page import freed
+from tests.python.freed import freed
 
 
 @pytest.fixture(scope="module")

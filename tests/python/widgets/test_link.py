@@ -8,7 +8,7 @@ import pytest
 
 from mi_widgets.errors import BadInput
 from mi_widgets.widgets import AttentionHeads, link
-from tests.python.widgets.page import freed
+from tests.python.freed import freed
 
 
 def texts(widget):

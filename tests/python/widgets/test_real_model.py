@@ -10,7 +10,7 @@ import torch
 
 import mi_widgets as mi
 from mi_widgets.widgets import arrays
-from tests.python.widgets.page import freed
+from tests.python.freed import freed
 
 CLEAN = "When Mary and John went to the store, John gave a drink to"
 CORRUPTED = "When Mary and John went to the store, Mary gave a drink to"
