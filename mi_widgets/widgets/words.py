@@ -47,9 +47,7 @@ SHARED: Mapping[str, str] = {
     "Nothing was saved to draw. Run the cell to see it.",
     "question.set": "This question could not be asked",
     "edits.add": "This edit could not be added",
-    "heads.keep": "This edit could not be kept",
     "lens.cells": "These cells could not be computed",
-    "runs.restore": "This run could not be restored",
     **{
         f"edits.{verb}": "The edits could not be changed"
         for verb in ("replace", "remove", "toggle", "move", "clear", "undo", "redo")
@@ -62,6 +60,7 @@ said where one failed."""
 HEADS: Mapping[str, str] = {
     "heads.pattern": "This pattern could not be fetched",
     "heads.rank": "The heads could not be ranked",
+    "heads.keep": "This edit could not be kept",
     "heads.random": "The scores on random tokens failed",
     "shown prompt": "Which of the prompts is drawn, or the mean over them where all have one length: each cell and "
     "score is a mean. The metric is always the mean of all of them.",
@@ -181,6 +180,7 @@ BOARD: Mapping[str, str] = {
     "edits.add": "This patch could not be made",
     "no-flip": "Clean, corrupted and patched run are all in view.",
     "code.python": "The code could not be written",
+    "runs.restore": "This run could not be restored",
     "residual": "Carries what a position holds after a layer: everything that later layers read there.\n"
     f"x ← x + α (s − x)\n{_TOTAL}",
     "attention": f"Carries what the attention of a layer adds at a position.\n{_TOTAL}",

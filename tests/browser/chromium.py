@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -98,3 +98,65 @@ def guarded(
     finally:
         context.close()
     guard.check()
+
+
+class KeptTab:
+    """One watched tab for test after test: to start a renderer takes longer than most tests do.
+
+    Args:
+        browser: the running browser.
+        **options: of its context, as `guarded` takes them.
+    """
+
+    def __init__(self, browser: Browser, **options: Any) -> None:
+        self._browser, self._options = browser, options
+        self._open = ExitStack()
+        self._tab: tuple[Page, Guard] | None = None
+
+    def tab(self) -> tuple[Page, Guard]:
+        """The tab and what went wrong in it; a new one after `close`."""
+        if self._tab is None:
+            context, guard = self._open.enter_context(guarded(self._browser, **self._options))
+            page = context.new_page()
+            self.load(page)
+            self._tab = page, guard
+        return self._tab
+
+    @property
+    def page(self) -> Page:
+        """The tab."""
+        return self.tab()[0]
+
+    def load(self, page: Page) -> None:
+        """What a new tab shows first."""
+
+    def rest(self, page: Page, guard: Guard) -> None:
+        """Leave what a test has shown."""
+        raise NotImplementedError
+
+    def clear(self, *, failed: bool) -> None:
+        """Make it ready for the next test.
+
+        Args:
+            failed: the test did; what it has left behind must not reach the next one, so the tab goes too.
+
+        Raises:
+            AssertionError: something went wrong in it.
+        """
+        whole = False
+        try:
+            if self._tab is not None and not failed:
+                self.rest(*self._tab)
+                whole = not self._tab[1].problems
+        finally:
+            if not whole:
+                self.close()
+
+    def close(self) -> None:
+        """Close the tab.
+
+        Raises:
+            AssertionError: something went wrong in it.
+        """
+        self._tab = None
+        self._open.close()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.chromium import Guard, guarded
+from tests.browser.chromium import Guard, KeptTab
 from tests.browser.page.board_page import BoardPage
 from tests.browser.page.lens_page import LensPage
 from tests.browser.page.plain_page import Plain, serving
@@ -29,70 +28,22 @@ def address() -> Iterator[str]:
         yield url
 
 
-class Tab:
-    """One tab for test after test, loaded anew for each: to start a renderer takes longer than most tests do.
+class Tab(KeptTab):
+    """The tab, 1180 pixels wide, light, loaded anew for each test with nothing pressed."""
 
-    Args:
-        browser: the running browser.
-    """
-
-    def __init__(self, browser: Browser) -> None:
-        self._browser = browser
-        self._held = ExitStack()
-        self._tab: tuple[Page, Guard] | None = None
-
-    @property
-    def page(self) -> Page:
-        """The tab: 1180 pixels wide, light, nothing pressed; a new one after `close`."""
-        if self._tab is None:
-            context, guard = self._held.enter_context(guarded(self._browser, **OPTIONS))
-            self._tab = context.new_page(), guard
-        return self._tab[0]
-
-    def clear(self, *, failed: bool) -> None:
-        """Leave what a test has shown.
-
-        Args:
-            failed: the test did; what it has left behind must not reach the next one, so the tab goes too.
-
-        Raises:
-            AssertionError: something went wrong in the tab.
-        """
-        if failed or self._tab is None:
-            self.close()
-            return
-        page, guard = self._tab
-        try:
-            rest(page)
-        except BaseException:
-            self.close()
-            raise
-        if guard.problems:
-            self.close()
-
-    def close(self) -> None:
-        """Close the tab.
-
-        Raises:
-            AssertionError: something went wrong in it.
-        """
-        self._tab = None
-        self._held.close()
-
-
-def rest(page: Page) -> None:
-    """Leave what a test has shown, and let go of whatever it has pressed."""
-    page.goto("about:blank")
-    for key in ("Alt", "Control", "Meta", "Shift"):
-        page.keyboard.up(key)
-    page.mouse.up()
-    page.mouse.move(0, 0)
-    page.set_viewport_size(OPTIONS["viewport"])
+    def rest(self, page: Page, guard: Guard) -> None:
+        """Leave what a test has shown, and let go of whatever it has pressed."""
+        page.goto("about:blank")
+        for key in ("Alt", "Control", "Meta", "Shift"):
+            page.keyboard.up(key)
+        page.mouse.up()
+        page.mouse.move(0, 0)
+        page.set_viewport_size(OPTIONS["viewport"])
 
 
 @pytest.fixture(scope="session")
 def tab(browser: Browser) -> Iterator[Tab]:
-    found = Tab(browser)
+    found = Tab(browser, **OPTIONS)
     yield found
     found.close()
 
